@@ -1,0 +1,146 @@
+package events
+
+// CloudEvents types of the ingest facts.
+const (
+	TypeCollected = "dev.almanac.collected.v1"
+	TypeProcessed = "dev.almanac.processed.v1"
+	TypeValidated = "dev.almanac.validated.v1"
+	TypeStaged    = "dev.almanac.staged.v1"
+	TypeStored    = "dev.almanac.stored.v1"
+)
+
+// Position is a place in a pinned source: a file by its index in the pin and a byte offset in its decompressed bytes.
+type Position struct {
+	File   int   `json:"file"`
+	Offset int64 `json:"offset"`
+}
+
+// Collected says that the raw blocks of one slice are written.
+type Collected struct {
+	Piece
+	Definition string   `json:"definition"` // digest of the dataset's definition of rows
+	Inputs     string   `json:"inputs"`     // digest of the fact of the slice before; of the pin for slice 1
+	Pin        Pin      `json:"pin"`        // the same in every slice of a generation
+	Header     string   `json:"header"`     // the header record of the file the slice lies in, if it has one
+	From       Position `json:"from"`
+	To         Position `json:"to"` // where the next slice starts
+	Last       bool     `json:"last"`
+	Raw        Claim    `json:"raw"`
+	Reason     string   `json:"reason,omitempty"` // why the generation was due
+}
+
+// Processed says that one slice is parsed and cleaned.
+type Processed struct {
+	Piece
+	Definition string `json:"definition"`
+	Inputs     string `json:"inputs"` // digest of the collected fact
+	Rows       Claim  `json:"rows"`
+	Quarantine Claim  `json:"quarantine"`
+	Sheet      Sheet  `json:"sheet"` // Read, Quarantined, Filtered; Stored stands for what is passed on
+}
+
+// Validated says that the row rules of the contract are applied to one slice.
+type Validated struct {
+	Piece
+	Definition string  `json:"definition"`
+	Inputs     string  `json:"inputs"` // digest of the processed fact
+	Rows       Claim   `json:"rows"`
+	Quarantine []Claim `json:"quarantine"` // those of process and of validate
+	Sheet      Sheet   `json:"sheet"`
+	// Reasons counts the rejected rows by rule or reason.
+	Reasons map[string]int64 `json:"reasons,omitempty"`
+}
+
+// Staged says that one slice is written as files of the warehouse that no table names yet.
+type Staged struct {
+	Piece
+	Definition string `json:"definition"`
+	Inputs     string `json:"inputs"` // digest of the validated fact
+	Last       bool   `json:"last"`
+	Rows       []File `json:"rows"`
+	Quarantine []File `json:"quarantine"`
+	Raw        File   `json:"raw"`  // the archived raw bytes of the slice
+	Keys       []File `json:"keys"` // sorted hashes of the primary key, or none
+	Sheet      Sheet  `json:"sheet"`
+	// Reasons counts the rejected rows by rule or reason.
+	Reasons map[string]int64 `json:"reasons,omitempty"`
+}
+
+// Stored says that a generation of a window is visible in the tables.
+type Stored struct {
+	Piece
+	Entry Entry `json:"entry"` // as the table's map has it
+	// ChangedDays are the event days whose stored rows differ from those of the generation before.
+	ChangedDays []string `json:"changed_days"`
+	Snapshot    int64    `json:"snapshot"` // of the rows table
+}
+
+// Entry is what the map of a rows table says of one window.
+type Entry struct {
+	Generation int    `json:"generation"`
+	Definition string `json:"definition"`
+	Digest     string `json:"digest"` // over the staged facts of all slices
+	Slices     int    `json:"slices"`
+	Pin        Pin    `json:"pin"`
+	Sheet      Sheet  `json:"sheet"`
+	Reason     string `json:"reason,omitempty"`
+}
+
+func (Collected) Type() string { return TypeCollected }
+func (Processed) Type() string { return TypeProcessed }
+func (Validated) Type() string { return TypeValidated }
+func (Staged) Type() string    { return TypeStaged }
+func (Stored) Type() string    { return TypeStored }
+
+func (Collected) Topic() string { return FactTopicPrefix + "collected" }
+func (Processed) Topic() string { return FactTopicPrefix + "processed" }
+func (Validated) Topic() string { return FactTopicPrefix + "validated" }
+func (Staged) Topic() string    { return FactTopicPrefix + "staged" }
+func (Stored) Topic() string    { return FactTopicPrefix + "stored" }
+
+func (f Collected) Of() Piece { return f.Piece }
+func (f Processed) Of() Piece { return f.Piece }
+func (f Validated) Of() Piece { return f.Piece }
+func (f Staged) Of() Piece    { return f.Piece }
+func (f Stored) Of() Piece    { return f.Piece }
+
+func (f Collected) ID() string { return id("collected", f.Piece, f.Digest()) }
+func (f Processed) ID() string { return id("processed", f.Piece, f.Digest()) }
+func (f Validated) ID() string { return id("validated", f.Piece, f.Digest()) }
+func (f Staged) ID() string    { return id("staged", f.Piece, f.Digest()) }
+func (f Stored) ID() string    { return id("stored", f.Piece, f.Entry.Digest) }
+
+// Digest identifies what the fact claims, not where it lies: two instances that did the same work say facts of one digest.
+func (f Collected) Digest() string {
+	last := "more"
+	if f.Last {
+		last = "last"
+	}
+	return Digest(f.Key(), f.Inputs, f.Pin.Content(), last, f.Raw.Content())
+}
+
+// Digest identifies what the fact claims.
+func (f Processed) Digest() string {
+	return Digest(f.Key(), f.Definition, f.Inputs, f.Rows.Content(), f.Quarantine.Content())
+}
+
+// Digest identifies what the fact claims.
+func (f Validated) Digest() string {
+	parts := []string{f.Key(), f.Definition, f.Inputs, f.Rows.Content()}
+	for _, q := range f.Quarantine {
+		parts = append(parts, q.Content())
+	}
+	return Digest(parts...)
+}
+
+// Digest identifies what the fact claims.
+func (f Staged) Digest() string {
+	parts := []string{f.Key(), f.Definition, f.Inputs, f.Raw.Digest}
+	for _, files := range [][]File{f.Rows, f.Quarantine, f.Keys} {
+		for _, file := range files {
+			parts = append(parts, file.Digest)
+		}
+		parts = append(parts, ";")
+	}
+	return Digest(parts...)
+}

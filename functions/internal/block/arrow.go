@@ -1,0 +1,112 @@
+package block
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/ipc"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/almanac-data/almanac/functions/internal/dataset"
+)
+
+// Ordinal is the column that numbers the records of a slice, from 0, in the order of the source.
+const Ordinal = "_ordinal"
+
+// ArrowType is the Arrow type of a column.
+func ArrowType(c dataset.Column) arrow.DataType {
+	switch c.Type {
+	case dataset.Integer:
+		return arrow.PrimitiveTypes.Int64
+	case dataset.Number:
+		return arrow.PrimitiveTypes.Float64
+	case dataset.Decimal:
+		return &arrow.Decimal128Type{Precision: int32(c.Precision), Scale: int32(c.Scale)}
+	case dataset.Boolean:
+		return arrow.FixedWidthTypes.Boolean
+	case dataset.Date:
+		return arrow.FixedWidthTypes.Date32
+	case dataset.Timestamp:
+		return arrow.FixedWidthTypes.Timestamp_us
+	case dataset.String:
+	}
+	return arrow.BinaryTypes.String
+}
+
+// Schema is the schema of the rows blocks of a dataset: its columns and the ordinal.
+func Schema(d *dataset.Dataset) *arrow.Schema {
+	fields := make([]arrow.Field, 0, len(d.Columns)+1)
+	for _, c := range d.Columns {
+		fields = append(fields, arrow.Field{Name: c.Name, Type: ArrowType(c), Nullable: true})
+	}
+	fields = append(fields, arrow.Field{Name: Ordinal, Type: arrow.PrimitiveTypes.Int64})
+	return arrow.NewSchema(fields, nil)
+}
+
+// Quarantine is the schema of quarantine blocks: one refused record each.
+//
+//	original   the bytes of the record as they stood in the source, without the record end
+//	reason     one word: ragged, missing, type, range, ...
+//	rule       the rule of the contract, or empty where process refused
+//	column     the column, or empty
+//	detail     what a person reads
+//	event_day  2001-01-05, null if the event time could not be read
+//	ordinal    number of the record in its slice, from 0
+//	file       URI of the source file
+//	offset     byte offset of the record's raw block in the decompressed file
+//	contract   version of the contract
+var Quarantine = arrow.NewSchema([]arrow.Field{
+	{Name: "original", Type: arrow.BinaryTypes.Binary},
+	{Name: "reason", Type: arrow.BinaryTypes.String},
+	{Name: "rule", Type: arrow.BinaryTypes.String},
+	{Name: "column", Type: arrow.BinaryTypes.String},
+	{Name: "detail", Type: arrow.BinaryTypes.String},
+	{Name: "event_day", Type: arrow.BinaryTypes.String, Nullable: true},
+	{Name: "ordinal", Type: arrow.PrimitiveTypes.Int64},
+	{Name: "file", Type: arrow.BinaryTypes.String},
+	{Name: "offset", Type: arrow.PrimitiveTypes.Int64},
+	{Name: "contract", Type: arrow.BinaryTypes.String},
+}, nil)
+
+// Encode writes one batch as an Arrow IPC stream. The bytes depend on the batch alone.
+func Encode(batch arrow.RecordBatch) ([]byte, error) {
+	var buf bytes.Buffer
+	w := ipc.NewWriter(&buf, ipc.WithSchema(batch.Schema()))
+	if err := w.Write(batch); err != nil {
+		return nil, fmt.Errorf("encode block: %w", err)
+	}
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("encode block: %w", err)
+	}
+	return buf.Bytes(), nil
+}
+
+// Decode reads the batch of a block and holds it to the schema. The caller releases it.
+func Decode(value []byte, want *arrow.Schema) (arrow.RecordBatch, error) {
+	r, err := ipc.NewReader(bytes.NewReader(value), ipc.WithAllocator(memory.DefaultAllocator))
+	if err != nil {
+		return nil, fmt.Errorf("decode block: %w", err)
+	}
+	defer r.Release()
+	if !r.Schema().Equal(want) {
+		return nil, fmt.Errorf("decode block: schema is %s, want %s", r.Schema(), want)
+	}
+	if !r.Next() {
+		if err := r.Err(); err != nil {
+			return nil, fmt.Errorf("decode block: %w", err)
+		}
+		return nil, fmt.Errorf("decode block: no batch")
+	}
+	batch := r.RecordBatch()
+	batch.Retain()
+	return batch, nil
+}
+
+// Empty is a batch without rows.
+func Empty(schema *arrow.Schema) arrow.RecordBatch {
+	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
+	defer b.Release()
+	return b.NewRecordBatch()
+}

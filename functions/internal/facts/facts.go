@@ -1,0 +1,122 @@
+// Package facts keeps what is known: the latest fact and due of every piece of work.
+//
+// The facts stand in compacted Kafka topics of one partition each, so the last record of a key is the one that counts.
+// A View is their sum; it holds plain values and does no I/O.
+package facts
+
+import (
+	"context"
+	"sort"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/almanac-data/almanac/events"
+)
+
+// Journal is where facts and dues are written and read: Kafka.
+type Journal interface {
+	// Say appends events, in order, and returns once all are acknowledged.
+	Say(ctx context.Context, evs ...events.Event) error
+	// View returns what is known after reading every record that was acknowledged before the call.
+	View(ctx context.Context) (*View, error)
+}
+
+// View is the latest fact and due of each piece. It is safe for concurrent use; a reader sees facts in the order they were said,
+// topic by topic.
+type View struct {
+	mu      sync.RWMutex
+	latest  map[string]map[string]entry // topic, key
+	refused int
+}
+
+type entry struct {
+	event events.Event
+	said  time.Time
+}
+
+// NewView returns an empty view.
+func NewView() *View { return &View{latest: map[string]map[string]entry{}} }
+
+// Apply takes one record of a fact or due topic. What is not a well-formed event of that topic and key (a torn or forged record)
+// is counted and otherwise ignored. A record without data is a tombstone.
+func (v *View) Apply(topic, key, ceType string, data []byte, said time.Time) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.latest[topic] == nil {
+		v.latest[topic] = map[string]entry{}
+	}
+	if data == nil {
+		delete(v.latest[topic], key)
+		return
+	}
+	e, err := events.Decode(ceType, data)
+	if err != nil || e.Topic() != topic || e.Of().Key() != key {
+		v.refused++
+		return
+	}
+	v.latest[topic][key] = entry{e, said}
+}
+
+// Refused is the number of records that were not well-formed.
+func (v *View) Refused() int {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.refused
+}
+
+// Get returns the latest event of type T for a piece, and when it was said.
+func Get[T events.Event](v *View, p events.Piece) (T, bool) {
+	e, _, ok := When[T](v, p)
+	return e, ok
+}
+
+// When is Get with the time at which the event was said.
+func When[T events.Event](v *View, p events.Piece) (T, time.Time, bool) {
+	var zero T
+	return lookup[T](v, zero.Topic(), p)
+}
+
+// LatestDue returns the latest due of a step for a piece, and when it was said.
+func LatestDue(v *View, step string, p events.Piece) (events.Due, time.Time, bool) {
+	return lookup[events.Due](v, events.DueTopicPrefix+step, p)
+}
+
+func lookup[T events.Event](v *View, topic string, p events.Piece) (T, time.Time, bool) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	e, ok := v.latest[topic][p.Key()]
+	if !ok {
+		var zero T
+		return zero, time.Time{}, false
+	}
+	return *any(e.event).(*T), e.said, true
+}
+
+// All lists the latest events of type T of a dataset ("" for all), in the order of their keys.
+func All[T events.Event](v *View, dataset string) []T {
+	var zero T
+	return list[T](v, zero.Topic(), dataset)
+}
+
+// Dues lists the latest dues of a step of a dataset ("" for all), in the order of their keys.
+func Dues(v *View, step, dataset string) []events.Due {
+	return list[events.Due](v, events.DueTopicPrefix+step, dataset)
+}
+
+func list[T events.Event](v *View, topic, dataset string) []T {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	keys := make([]string, 0, len(v.latest[topic]))
+	for key := range v.latest[topic] {
+		if dataset == "" || strings.HasPrefix(key, dataset+"/") {
+			keys = append(keys, key)
+		}
+	}
+	sort.Strings(keys)
+	all := make([]T, len(keys))
+	for i, key := range keys {
+		all[i] = *any(v.latest[topic][key].event).(*T)
+	}
+	return all
+}
