@@ -59,9 +59,13 @@ type Staged struct {
 	Last       bool   `json:"last"`
 	Rows       []File `json:"rows"`
 	Quarantine []File `json:"quarantine"`
-	Raw        File   `json:"raw"`  // the archived raw bytes of the slice
-	Keys       []File `json:"keys"` // sorted hashes of the primary key, or none
+	Raw        File   `json:"raw"`            // the archived raw bytes of the slice
+	Keys       []File `json:"keys,omitempty"` // sorted hashes of each unique key, the primary key first
 	Sheet      Sheet  `json:"sheet"`
+	// Newest is the latest event time (RFC 3339), empty without rows.
+	Newest string `json:"newest,omitempty"`
+	// Nulls counts the nulls of each column that a window rule asks for.
+	Nulls map[string]int64 `json:"nulls,omitempty"`
 	// Reasons counts the rejected rows by rule or reason.
 	Reasons map[string]int64 `json:"reasons,omitempty"`
 }
@@ -69,10 +73,8 @@ type Staged struct {
 // Stored says that a generation of a window is visible in the tables.
 type Stored struct {
 	Piece
-	Entry Entry `json:"entry"` // as the table's map has it
-	// ChangedDays are the event days whose stored rows differ from those of the generation before.
-	ChangedDays []string `json:"changed_days"`
-	Snapshot    int64    `json:"snapshot"` // of the rows table
+	Entry    Entry `json:"entry"`    // as the table's map has it
+	Snapshot int64 `json:"snapshot"` // of the rows table
 }
 
 // Entry is what the map of a rows table says of one window.
@@ -83,7 +85,10 @@ type Entry struct {
 	Slices     int    `json:"slices"`
 	Pin        Pin    `json:"pin"`
 	Sheet      Sheet  `json:"sheet"`
-	Reason     string `json:"reason,omitempty"`
+	// Changed are the event days whose stored rows differ from those of the generation before.
+	Changed []string         `json:"changed,omitempty"`
+	Reasons map[string]int64 `json:"reasons,omitempty"`
+	Reason  string           `json:"reason,omitempty"` // why the generation was collected
 }
 
 func (Collected) Type() string { return TypeCollected }

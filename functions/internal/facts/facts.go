@@ -18,6 +18,9 @@ import (
 type Journal interface {
 	// Say appends events, in order, and returns once all are acknowledged.
 	Say(ctx context.Context, evs ...events.Event) error
+	// Retract takes a fact back whose outputs are not there, so that the work is due again: a tombstone for its key. Taking back
+	// too much costs time, never rows.
+	Retract(ctx context.Context, e events.Event) error
 	// View returns what is known after reading every record that was acknowledged before the call.
 	View(ctx context.Context) (*View, error)
 }
@@ -119,4 +122,15 @@ func list[T events.Event](v *View, topic, dataset string) []T {
 		all[i] = *any(v.latest[topic][key].event).(*T)
 	}
 	return all
+}
+
+// LatestStored returns the stored fact of the greatest generation of every window of a dataset.
+func LatestStored(v *View, dataset string) map[string]events.Stored {
+	latest := map[string]events.Stored{}
+	for _, f := range All[events.Stored](v, dataset) {
+		if f.Generation > latest[f.Window].Generation {
+			latest[f.Window] = f
+		}
+	}
+	return latest
 }

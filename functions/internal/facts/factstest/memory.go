@@ -38,6 +38,14 @@ func (m *Memory) Say(_ context.Context, evs ...events.Event) error {
 	return nil
 }
 
+// Retract takes a fact back.
+func (m *Memory) Retract(_ context.Context, e events.Event) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.view.Apply(e.Topic(), e.Of().Key(), e.Type(), nil, m.Now)
+	return nil
+}
+
 // View returns what is known.
 func (m *Memory) View(context.Context) (*facts.View, error) {
 	m.mu.Lock()
