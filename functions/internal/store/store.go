@@ -1,0 +1,130 @@
+// Package store makes validated rows durable: it writes each slice as files of the warehouse, and once every slice of a
+// generation is there and the window's rules hold, makes the generation visible in one commit per table.
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/block"
+	"github.com/almanac-data/almanac/functions/internal/dataset"
+	"github.com/almanac-data/almanac/functions/internal/facts"
+	"github.com/almanac-data/almanac/functions/internal/table"
+	"github.com/almanac-data/almanac/functions/internal/window"
+)
+
+// Datasets finds a dataset by name; the error wraps events.ErrInvalid if there is none.
+type Datasets interface {
+	Dataset(name string) (*dataset.Dataset, error)
+}
+
+// Files is where data files are written and read: the warehouse.
+type Files interface {
+	// Parquet starts data files in a folder.
+	Parquet(ctx context.Context, dir string, schema *arrow.Schema) table.Writer
+	// File starts a file named <prefix><digest><ext> in a folder.
+	File(ctx context.Context, dir, prefix, ext string) (table.FileWriter, error)
+	// Scan reads columns (nil for all) of a Parquet file, batch by batch, in the order of its rows.
+	Scan(ctx context.Context, path string, columns []string) (array.RecordReader, error)
+}
+
+// Opener reads back a file that File has written.
+type Opener interface {
+	Open(ctx context.Context, path string) (io.ReadCloser, error)
+}
+
+// Tables commits windows.
+type Tables interface {
+	Head(ctx context.Context, name table.Name) (table.Head, error)
+	Replace(ctx context.Context, r table.Replace) (snapshot int64, previous json.RawMessage, err error)
+}
+
+// Store handles validated and staged facts.
+type Store struct {
+	Journal  facts.Journal
+	Blocks   block.Store
+	Datasets Datasets
+	Files    Files
+	Opener   Opener
+	Tables   Tables
+}
+
+// Handle stages the slice that the event names, if that is not done, and commits its generation, if it is complete.
+// It may be called any number of times, in any order, by any number of instances.
+func (s *Store) Handle(ctx context.Context, ev events.Event) error {
+	switch ev.(type) {
+	case *events.Validated, *events.Staged:
+	default:
+		return fmt.Errorf("%w: store handles validated and staged, not %T", events.ErrInvalid, ev)
+	}
+	piece := ev.Of()
+	d, err := s.Datasets.Dataset(piece.Dataset)
+	if err != nil {
+		return err
+	}
+	w, err := window.Parse(piece.Window)
+	if err != nil {
+		return fmt.Errorf("%w: %w", events.ErrInvalid, err)
+	}
+	view, err := s.Journal.View(ctx)
+	if err != nil {
+		return err
+	}
+	if latest, ok := facts.LatestStored(view, d.Name)[piece.Window]; ok && latest.Generation >= piece.Generation {
+		return nil
+	}
+	if err := s.stage(ctx, view, d, w, piece); err != nil {
+		return fmt.Errorf("stage %s: %w", piece.Key(), err)
+	}
+	return s.commit(ctx, d, w, piece.Whole())
+}
+
+// stage writes the files of one slice unless that is done for what validate has said last.
+func (s *Store) stage(ctx context.Context, view *facts.View, d *dataset.Dataset, w window.Window, piece events.Piece) error {
+	valid, ok := facts.Get[events.Validated](view, piece)
+	if !ok || valid.Definition != d.Definition {
+		return nil // an event without a fact, or rows of another definition: the calendar makes the earlier step due again
+	}
+	collected, ok := facts.Get[events.Collected](view, piece)
+	if !ok {
+		return nil
+	}
+	if staged, ok := facts.Get[events.Staged](view, piece); ok && staged.Inputs == valid.Digest() {
+		return nil
+	}
+	st := &staging{Store: s, d: d, w: w, valid: valid, collected: collected}
+	staged, err := st.run(ctx)
+	var lost *lostError
+	if errors.As(err, &lost) {
+		if err := s.Journal.Retract(ctx, lost.fact); err != nil {
+			return err
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return s.Journal.Say(ctx, staged)
+}
+
+// lostError says that the blocks which a fact claims are not there.
+type lostError struct {
+	fact events.Event
+	err  error
+}
+
+func (e *lostError) Error() string { return e.err.Error() }
+func (e *lostError) Unwrap() error { return e.err }
+
+func lost(fact events.Event, err error) error {
+	if errors.Is(err, block.ErrAbsent) {
+		return &lostError{fact, err}
+	}
+	return err
+}

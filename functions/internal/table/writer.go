@@ -1,0 +1,25 @@
+package table
+
+import (
+	"io"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/almanac-data/almanac/events"
+)
+
+// Writer writes batches of one schema as Parquet files that are named by their digest. Nothing is visible before Finish.
+type Writer interface {
+	Write(batch arrow.RecordBatch) error
+	// Finish syncs and names the files; no rows give no file.
+	Finish() ([]events.File, error)
+	// Abort removes what was written. After Finish it does nothing.
+	Abort()
+}
+
+// FileWriter writes one file that is named by its digest.
+type FileWriter interface {
+	io.Writer
+	Finish() (events.File, error)
+	Abort()
+}
