@@ -1,0 +1,72 @@
+# Almanac. `make help` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+BIN       := bin
+DATA      ?= .almanac
+FLIGHTS   ?= .cache/flights
+KILLS     ?= 200
+SEED      ?= 0
+CACHE     := .cache
+FUNCTIONS := calendar collect process validate store aggregate deliver serve
+GOLANGCI  := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GO_FILES  := $(shell find events functions tests -name '*.go' 2>/dev/null)
+VERSION   := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS   := -s -w -X main.version=$(VERSION)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: tools
+tools: ## check that git, Go 1.26 and g++ are there, and say how to get what is not
+	@tests/tools.sh
+
+.PHONY: build
+build: tools $(BIN)/almanac ## build bin/almanac, which holds every function
+
+$(BIN)/almanac: go.mod go.sum $(GO_FILES) | tools
+	go build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./functions/almanac
+
+.PHONY: functions
+functions: tools ## build each function as a program of its own
+	@for f in $(FUNCTIONS); do CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $(BIN)/$$f ./functions/$$f || exit 1; done
+
+.PHONY: run
+run: build ## replay half a year of real flights into tables and releases, then serve them
+	@$(BIN)/almanac run --data $(DATA)
+
+.PHONY: test
+test: tools ## run the unit and in-process tests
+	go test ./...
+
+.PHONY: lint
+lint: tools ## run golangci-lint with every linter but those excluded with a reason
+	@mkdir -p $(CACHE)/bin
+	@test -x $(CACHE)/bin/golangci-lint-v2.15.0 || { GOBIN=$(CURDIR)/$(CACHE)/bin GOFLAGS=-mod=mod go install $(GOLANGCI) && \
+	  mv $(CACHE)/bin/golangci-lint $(CACHE)/bin/golangci-lint-v2.15.0; }
+	$(CACHE)/bin/golangci-lint-v2.15.0 run ./...
+
+.PHONY: crash
+crash: build ## kill -9 the run KILLS times at random moments (SEED=n repeats a run) and compare what comes out
+	go test ./tests/crash -count=1 -timeout 30m -v -args -almanac $(CURDIR)/$(BIN)/almanac -kills $(KILLS) -seed $(SEED)
+
+.PHONY: e2e
+e2e: build functions ## run the README's commands and read the result with other programs
+	go test ./tests/e2e -count=1 -timeout 15m -args -almanac $(CURDIR)/$(BIN)/almanac -functions $(CURDIR)/$(BIN)
+
+.PHONY: check
+check: lint test crash e2e ## all that CI runs
+
+.PHONY: flights
+flights: tools ## make the daily CSV files of all 3,000,000 flights in FLIGHTS, for benchmarks
+	tests/samples/flights.sh $(FLIGHTS)
+
+.PHONY: bench
+bench: build flights ## measure the job beside DuckDB, five times each in turn
+	go run ./tests/bench -almanac $(BIN)/almanac -flights $(FLIGHTS)
+
+.PHONY: clean
+clean: ## remove what was built; DATA stays
+	rm -rf $(BIN)
