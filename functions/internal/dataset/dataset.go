@@ -16,6 +16,7 @@ type Dataset struct {
 	Title      string
 	Version    string // of the contract
 	Owner      string
+	Retention  string   // as the contract says it, such as "10 y"; empty if it says none
 	Columns    []Column // as stored, in the order of the contract
 	Key        []string // names of the primary key's columns in their declared order, or none
 	Rules      []Rule
@@ -122,18 +123,20 @@ type Reject struct {
 
 // Rule is one quality rule of the contract.
 type Rule struct {
-	Name      string        // unique in the contract
-	Kind      string        // required, range, set, regex, length, unique, row_count, freshness, null_share
-	Column    string        // empty for rules of the table
-	Dimension string        // completeness, validity, uniqueness, timeliness, ... (of the contract)
-	Severity  string        // error (row: quarantine; window: stop) or warning (counted)
-	Scope     string        // row or window
-	Min, Max  *float64      // range, length, row_count, null_share: bounds, both inclusive; nil if open
-	Set       []string      // set
-	Pattern   string        // regex (RE2), matched against the whole value
-	Within    time.Duration // freshness: the newest event time is at most this before the window's end
-	Columns   []string      // unique: the columns of the key
-	Line      int
+	Name      string // unique in the contract
+	Kind      string // required, range, set, regex, length, unique, row_count, freshness, null_share
+	Column    string // empty for rules of the table
+	Dimension string // completeness, conformity, uniqueness, timeliness, ... (of the contract)
+	Severity  string // error (row: quarantine; window: stop) or warning (counted)
+	Scope     string // row or window
+	// Min and Max bound a range (of a Date in days, of a Timestamp in microseconds since 1970), a length in characters, a row_count
+	// in rows and a null_share as a share of 1. Both are inclusive, nil if open.
+	Min, Max *float64
+	Set      []string      // set, of a String, or of an Integer in decimal digits
+	Pattern  string        // regex (RE2), matched against the whole value
+	Within   time.Duration // freshness: the newest event time is at most this before the window's end
+	Columns  []string      // unique: the columns of the key
+	Line     int
 }
 
 // Query is one SQL text and when it runs: an aggregate or a release.

@@ -1,0 +1,126 @@
+package dataset
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+
+	"github.com/almanac-data/almanac/functions/internal/dataset/document"
+)
+
+const (
+	contractFile = "contract.yaml"
+	pipelineFile = "pipeline.yaml"
+)
+
+var datasetName = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
+
+// loader reads one folder. It goes on after a mistake, so that all of them are told at once.
+type loader struct {
+	document.Mistakes
+	dir  string
+	d    *Dataset
+	null []string // of the pipeline, as written
+	// later are checks that need both files.
+	later []func()
+}
+
+// LoadAll reads every folder of root that has a contract or a pipeline, sorted by name. The error names every mistake
+// in every folder.
+func LoadAll(root string) ([]*Dataset, error) {
+	entries, err := os.ReadDir(root) // sorted by name
+	if err != nil {
+		return nil, fmt.Errorf("read datasets: %w", err)
+	}
+	var all []*Dataset
+	var errs []error
+	for _, entry := range entries {
+		dir := filepath.Join(root, entry.Name())
+		if !exists(dir, contractFile) && !exists(dir, pipelineFile) {
+			continue
+		}
+		d, err := Load(dir)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		all = append(all, d)
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return all, nil
+}
+
+func exists(dir, name string) bool {
+	_, err := os.Stat(filepath.Join(dir, name))
+	return err == nil
+}
+
+// Load reads the folder of one dataset. The error names every mistake with its file, its line and what to do.
+func Load(dir string) (*Dataset, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("load dataset: %w", err)
+	}
+	name := filepath.Base(dir)
+	l := &loader{dir: dir, d: &Dataset{Name: name, Dir: dir}}
+	if !datasetName.MatchString(name) || name == "releases" {
+		l.Add(l.file(contractFile), 1, fmt.Sprintf("the folder's name %q cannot name a dataset", name),
+			"use lower-case letters, digits and -, starting with a letter, and not the word releases")
+	}
+	if root, ok := l.parse(contractFile); ok {
+		l.contract(root)
+	}
+	if root, ok := l.parse(pipelineFile); ok {
+		l.pipeline(root)
+	}
+	for _, check := range l.later {
+		check()
+	}
+	if err := l.Err(); err != nil {
+		return nil, err
+	}
+	l.d.Definition = definition(l.d)
+	return l.d, nil
+}
+
+// file is how messages name a file of the folder.
+func (l *loader) file(name string) string { return l.d.Name + "/" + name }
+
+func (l *loader) parse(name string) (document.Node, bool) {
+	text, ok := l.read(name)
+	if !ok {
+		return document.Node{}, false
+	}
+	return document.Parse(&l.Mistakes, l.file(name), text)
+}
+
+func (l *loader) read(name string) ([]byte, bool) {
+	text, err := os.ReadFile(filepath.Join(l.dir, name))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		l.Add(l.file(name), 1, "the file is missing", "add it, docs/datasets.md says what it holds")
+		return nil, false
+	case err != nil:
+		l.Add(l.file(name), 1, "the file cannot be read: "+err.Error(), "make it readable")
+		return nil, false
+	}
+	return text, true
+}
+
+// column finds the contract's column that a value names. It is quiet where the contract has no readable columns at all.
+func (l *loader) column(n document.Node, name string) *Column {
+	for i := range l.d.Columns {
+		if l.d.Columns[i].Name == name {
+			return &l.d.Columns[i]
+		}
+	}
+	if len(l.d.Columns) > 0 {
+		n.Fail(fmt.Sprintf("the contract has no column %q", name), "name one of its properties, or add it there")
+	}
+	return nil
+}

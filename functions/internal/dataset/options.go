@@ -1,0 +1,252 @@
+package dataset
+
+import (
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/almanac-data/almanac/functions/internal/dataset/document"
+)
+
+// ranges are the bounds of the integer formats that fit into a stored integer.
+var ranges = map[string][2]float64{
+	"i8": {math.MinInt8, math.MaxInt8}, "i16": {math.MinInt16, math.MaxInt16}, "i32": {math.MinInt32, math.MaxInt32},
+	"u8": {0, math.MaxUint8}, "u16": {0, math.MaxUint16}, "u32": {0, math.MaxUint32},
+}
+
+var bounds = []string{"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
+
+// options turns the logicalTypeOptions of a column into rules of their own.
+func (l *loader) options(n document.Node, c *Column) {
+	if !n.Given() {
+		return
+	}
+	switch c.Type {
+	case String:
+		l.stringOptions(n.Fields("minLength", "maxLength", "pattern"), c)
+	case Integer:
+		f := n.Fields(append([]string{"format"}, bounds...)...)
+		l.rangeRule(n, f, c, Rule{})
+		if format := f.Get("format").OneOf("i64", "i8", "i16", "i32", "u8", "u16", "u32"); format != "i64" {
+			low, high := ranges[format][0], ranges[format][1]
+			l.rule(f.Get("format"), Rule{Name: c.Name + ".format", Kind: "range", Column: c.Name, Min: &low, Max: &high})
+		}
+	case Number:
+		f := n.Fields(append([]string{"format"}, bounds...)...)
+		f.Get("format").OneOf("f64")
+		l.rangeRule(n, f, c, Rule{})
+	case Decimal, Date, Timestamp:
+		l.rangeRule(n, n.Fields(bounds...), c, Rule{})
+	case Boolean:
+		n.Fields()
+	}
+}
+
+func (l *loader) stringOptions(f document.Fields, c *Column) {
+	if f.Get("minLength").Given() || f.Get("maxLength").Given() {
+		r := Rule{Kind: "length", Column: c.Name}
+		r.Min, r.Max = length(f.Get("minLength")), length(f.Get("maxLength"))
+		at := f.Get("minLength")
+		if !at.Given() {
+			at = f.Get("maxLength")
+		}
+		l.rule(at, r)
+	}
+	if f.Get("pattern").Given() {
+		l.rule(f.Get("pattern"), Rule{Kind: "regex", Column: c.Name, Pattern: pattern(f.Get("pattern"))})
+	}
+}
+
+func length(n document.Node) *float64 {
+	if v, ok := n.Whole(0, math.MaxInt32); ok {
+		f := float64(v)
+		return &f
+	}
+	return nil
+}
+
+func pattern(n document.Node) string {
+	text := n.Text()
+	if _, err := regexp.Compile(text); err != nil {
+		n.Failf("write it in the syntax of RE2 (no look-around, no back-references)", "is not a regular expression: %v", err)
+	}
+	return text
+}
+
+// rangeRule adds a range if at least one bound is given.
+func (l *loader) rangeRule(at document.Node, f document.Fields, c *Column, r Rule) {
+	r.Kind, r.Column = "range", c.Name
+	given := false
+	for _, name := range bounds {
+		n := f.Get(name)
+		if !n.Given() {
+			continue
+		}
+		given = true
+		low := strings.HasSuffix(strings.ToLower(name), "minimum")
+		if v, ok := bound(n, c, low, strings.HasPrefix(name, "exclusive")); ok {
+			tighten(&r, low, v)
+		}
+	}
+	if given {
+		l.rule(at, r)
+	}
+}
+
+func tighten(r *Rule, low bool, v float64) {
+	if low && (r.Min == nil || v > *r.Min) {
+		r.Min = &v
+	} else if !low && (r.Max == nil || v < *r.Max) {
+		r.Max = &v
+	}
+}
+
+// bound reads a bound as the stored form of the column has it, made inclusive.
+func bound(n document.Node, c *Column, low, exclusive bool) (float64, bool) {
+	v, step, ok := 0.0, 1.0, true
+	switch c.Type {
+	case Date:
+		var t time.Time
+		t, ok = moment(n, time.DateOnly)
+		v = float64(t.Unix() / 86400)
+	case Timestamp:
+		var t time.Time
+		t, ok = moment(n, time.RFC3339Nano)
+		v = float64(t.UnixMicro())
+	case Integer:
+		v, ok = n.Number()
+		if ok && math.Abs(v) > 1<<53 {
+			n.Failf("keep it within ±2^53", "is not exact")
+		}
+		if low && v != math.Trunc(v) { // 1.5 and above is 2 and above
+			v, exclusive = math.Ceil(v), false
+		} else if v != math.Trunc(v) {
+			v, exclusive = math.Floor(v), false
+		}
+	case Decimal:
+		v, ok = n.Number()
+		step = math.Pow10(-c.Scale)
+	case Number:
+		v, ok = n.Number()
+		step = 0
+	case String, Boolean:
+		n.Fail("a column of type "+string(c.Type)+" has no range", "remove it")
+		return 0, false
+	}
+	switch {
+	case !exclusive:
+	case step == 0 && low:
+		v = math.Nextafter(v, math.Inf(1))
+	case step == 0:
+		v = math.Nextafter(v, math.Inf(-1))
+	case low:
+		v += step
+	default:
+		v -= step
+	}
+	if math.IsInf(v, 0) {
+		n.Failf("leave it out", "is beyond every number")
+		return 0, false
+	}
+	return v, ok
+}
+
+func moment(n document.Node, layout string) (time.Time, bool) {
+	text := n.Text()
+	t, err := time.Parse(layout, text)
+	if err != nil && text != "" {
+		n.Failf("write it like "+time.Unix(981173106, 0).UTC().Format(layout), "is not a moment")
+	}
+	return t, err == nil
+}
+
+// enum turns the enum of a property into a set rule.
+func (l *loader) enum(n document.Node, c *Column) {
+	if !n.Given() {
+		return
+	}
+	r := Rule{Kind: "set", Column: c.Name}
+	for _, item := range n.List() {
+		f := item.Fields("value", "label", "id", "description", "customProperties", "authoritativeDefinitions", "tags")
+		if value, ok := member(f.Need("value", "write the allowed value"), c); ok {
+			r.Set = append(r.Set, value)
+		}
+	}
+	l.rule(n, r)
+}
+
+// set reads the values of a set rule in the text that equals the stored value's.
+func set(n document.Node, c *Column) []string {
+	var values []string
+	for _, item := range n.List() {
+		if value, ok := member(item, c); ok {
+			values = append(values, value)
+		}
+	}
+	return values
+}
+
+func member(n document.Node, c *Column) (string, bool) {
+	text := n.Text()
+	switch c.Type {
+	case String:
+		return text, n.Given()
+	case Integer:
+		v, ok := n.Whole(math.MinInt64, math.MaxInt64)
+		return strconv.FormatInt(v, 10), ok
+	case Number, Decimal, Boolean, Date, Timestamp:
+		n.Fail("a column of type "+string(c.Type)+" cannot have a set of values", "use it on strings and integers")
+	}
+	return "", false
+}
+
+// rule adds a rule. It fills in what the kind decides, and keeps names unique.
+func (l *loader) rule(n document.Node, r Rule) {
+	k := kinds[r.Kind]
+	if r.Name == "" {
+		r.Name = strings.TrimPrefix(r.Column+"."+r.Kind, ".")
+	}
+	if r.Dimension == "" {
+		r.Dimension = k.dimension
+	}
+	if r.Severity == "" {
+		r.Severity = "error"
+	}
+	if r.Scope == "" {
+		r.Scope = k.scope
+	}
+	r.Line = n.Line()
+	if c := l.find(r.Column); c != nil {
+		if len(k.types) > 0 && !slices.Contains(k.types, c.Type) {
+			n.Fail(fmt.Sprintf("a %s rule cannot be asked of a column of type %s", r.Kind, c.Type), "remove it, or change the type")
+		}
+		if c.Personal() && len(k.types) > 0 {
+			n.Fail("the column is personal: rules see its pseudonyms only", "remove the rule, or ask for required or unique")
+		}
+	}
+	if r.Min != nil && r.Max != nil && *r.Min > *r.Max {
+		n.Fail("no value can lie within the bounds", "put the smaller one first")
+	}
+	if r.Kind == "set" && len(r.Set) == 0 {
+		n.Fail("the set is empty", "list the allowed values")
+	}
+	for _, other := range l.d.Rules {
+		if other.Name == r.Name {
+			n.Fail(fmt.Sprintf("the rule %q of line %d has the same name", r.Name, other.Line), "give this one an id of its own, or remove it")
+		}
+	}
+	l.d.Rules = append(l.d.Rules, r)
+}
+
+func (l *loader) find(name string) *Column {
+	for i := range l.d.Columns {
+		if l.d.Columns[i].Name == name {
+			return &l.d.Columns[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,122 @@
+package dataset
+
+import (
+	"fmt"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/almanac-data/almanac/functions/internal/dataset/document"
+)
+
+var queryName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+
+// queries reads the aggregates, then the releases, which may read any of them.
+func (l *loader) queries(aggregates, releases document.Node) {
+	tables := map[string]bool{"rows": true}
+	items := aggregates.List()
+	for _, item := range items {
+		if name := item.Members().Get("name").Text(); name != "" {
+			tables[name] = true
+		}
+	}
+	names := map[string]bool{"rows": true, "quarantine": true, "raw": true}
+	for _, item := range items {
+		f := item.Fields("name", "sql", "every", "delay", "inputs", "order_by")
+		q := l.query(item, f, names, tables)
+		q.OrderBy = f.Get("order_by").Texts()
+		l.d.Aggregates = append(l.d.Aggregates, q)
+	}
+	l.cycles(items)
+	names = map[string]bool{}
+	for _, item := range releases.List() {
+		f := item.Fields("name", "sql", "every", "delay", "inputs", "split", "order_by", "provisional")
+		q := l.query(item, f, names, tables)
+		q.Split, q.OrderBy, q.Provisional = f.Get("split").Text(), f.Get("order_by").Texts(), f.Get("provisional").Bool(false)
+		l.d.Releases = append(l.d.Releases, q)
+	}
+}
+
+func (l *loader) query(n document.Node, f document.Fields, taken, tables map[string]bool) Query {
+	at := f.Need("name", "give it a name")
+	q := Query{Name: at.Text(), Line: n.Line(), Delay: span(f.Get("delay"))}
+	switch {
+	case q.Name == "":
+	case !queryName.MatchString(q.Name):
+		at.Failf("use lower-case letters, digits and _, starting with a letter", "cannot be a name")
+	case taken[q.Name]:
+		at.Failf("choose another", "is taken")
+	}
+	taken[q.Name] = true
+	q.Every = size(f.Need("every", "write one of day, week, month, year"))
+	l.text(f.Need("sql", "name the file with the SQL"), &q)
+	inputs := f.Need("inputs", "write inputs: {rows: {}}")
+	members := inputs.Members()
+	if inputs.Mapping() && len(members.Names()) == 0 {
+		inputs.Fail("it has no input", "write inputs: {rows: {}}")
+	}
+	for _, name := range members.Names() {
+		input := members.Get(name)
+		if !tables[name] {
+			input.Fail("there is no such table", "name rows or an aggregate of this file")
+		}
+		back := document.Node{}
+		if !input.Null() {
+			back = input.Fields("back").Get("back")
+		}
+		q.Inputs = append(q.Inputs, Input{Table: name, Back: span(back)})
+	}
+	return q
+}
+
+// text reads the SQL of a query and checks what can be checked without an engine.
+func (l *loader) text(n document.Node, q *Query) {
+	name := n.Text()
+	if name == "" {
+		return
+	}
+	if q.File = path.Clean(name); !filepath.IsLocal(name) || path.IsAbs(name) {
+		n.Failf("name a file within the dataset's folder", "lies outside the dataset's folder")
+		return
+	}
+	if !exists(l.dir, q.File) {
+		n.Failf("add the file, or correct the name", "does not exist")
+		return
+	}
+	if text, ok := l.read(q.File); ok {
+		q.SQL = string(text)
+		checkSQL(&l.Mistakes, l.file(q.File), q.SQL)
+	}
+}
+
+// cycles refuses aggregates that wait for each other.
+func (l *loader) cycles(items []document.Node) {
+	inputs := map[string][]string{}
+	for _, q := range l.d.Aggregates {
+		for _, in := range q.Inputs {
+			inputs[q.Name] = append(inputs[q.Name], in.Table)
+		}
+	}
+	for i, q := range l.d.Aggregates {
+		if way := cycle(inputs, q.Name, []string{q.Name}, map[string]bool{}); way != nil && q.Name != "rows" {
+			items[i].Fail(fmt.Sprintf("it waits for itself (%s)", strings.Join(way, " <- ")), "remove one of these inputs")
+		}
+	}
+}
+
+func cycle(inputs map[string][]string, goal string, way []string, seen map[string]bool) []string {
+	for _, next := range inputs[way[len(way)-1]] {
+		if next == goal {
+			return append(way, next)
+		}
+		if seen[next] {
+			continue
+		}
+		seen[next] = true
+		if found := cycle(inputs, goal, append(way, next), seen); found != nil {
+			return found
+		}
+	}
+	return nil
+}

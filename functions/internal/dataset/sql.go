@@ -1,0 +1,87 @@
+package dataset
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/almanac-data/almanac/functions/internal/dataset/document"
+)
+
+var (
+	parameter = regexp.MustCompile(`^:[A-Za-z_][A-Za-z0-9_]*`)
+	firstWord = regexp.MustCompile(`^\s*([A-Za-z]*)`)
+)
+
+// checkSQL checks that the text is one query whose only parameters are :start and :end. Whether it is good SQL only
+// an engine can say.
+func checkSQL(m *document.Mistakes, file, text string) {
+	if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+		m.Add(file, 1, "the file is not UTF-8 text", "save it as UTF-8")
+		return
+	}
+	code, open := blank(text)
+	if open >= 0 {
+		m.Add(file, line(text, open), "a quote or a comment is opened and not closed", "close it")
+		return
+	}
+	if word := strings.ToLower(firstWord.FindStringSubmatch(code)[1]); word != "select" && word != "with" {
+		m.Add(file, line(text, len(code)-len(strings.TrimLeft(code, " \t\r\n"))), "the text is not a query", "start it with SELECT or WITH")
+	}
+	for i := 0; i < len(code); i++ {
+		switch {
+		case code[i] == ';':
+			m.Add(file, line(text, i), "the text has a ;", "write one statement, and no ; after it")
+		case strings.HasPrefix(code[i:], "::"):
+			i++ // a cast
+		case code[i] == ':':
+			if name := parameter.FindString(code[i:]); name != "" && name != ":start" && name != ":end" {
+				m.Add(file, line(text, i), fmt.Sprintf("there is no parameter %s", name), "use :start and :end, the bounds of the window")
+			}
+		}
+	}
+}
+
+func line(text string, at int) int { return 1 + strings.Count(text[:min(at, len(text))], "\n") }
+
+// blank gives the text with quoted parts and comments as spaces, and where one is not closed, or -1.
+func blank(text string) (string, int) {
+	out := []byte(text)
+	for i := 0; i < len(out); {
+		end, closed := quoted(text, i)
+		if end == i {
+			i++
+			continue
+		}
+		if !closed {
+			return "", i
+		}
+		for ; i < end; i++ {
+			if out[i] != '\n' {
+				out[i] = ' '
+			}
+		}
+	}
+	return string(out), -1
+}
+
+// quoted gives the end of the quoted part or the comment that starts at i, or i if none does.
+func quoted(text string, i int) (end int, closed bool) {
+	until := func(open, mark string) (int, bool) {
+		at := strings.Index(text[i+len(open):], mark)
+		if at < 0 {
+			return len(text), mark == "\n"
+		}
+		return i + len(open) + at + len(mark), true
+	}
+	switch {
+	case strings.HasPrefix(text[i:], "--"):
+		return until("--", "\n")
+	case strings.HasPrefix(text[i:], "/*"):
+		return until("/*", "*/")
+	case strings.ContainsRune("'\"`", rune(text[i])):
+		return until(text[i:i+1], text[i:i+1]) // a doubled quote reads as two parts
+	}
+	return i, true
+}

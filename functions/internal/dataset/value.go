@@ -1,0 +1,59 @@
+package dataset
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/almanac-data/almanac/functions/internal/dataset/document"
+)
+
+var (
+	decimal = regexp.MustCompile(`^[+-]?(\d*)(?:\.(\d*))?$`)
+	times   = []string{time.RFC3339Nano, "2006-01-02T15:04:05", time.DateTime, time.DateOnly}
+)
+
+// value checks that a text of the pipeline can be a value of the column.
+func (l *loader) value(n document.Node, c Column, text string) {
+	if err := parseValue(c, text); err != nil {
+		n.Fail(fmt.Sprintf("%q cannot be a value of %s: %v", text, c.Name, err), "write a value of type "+string(c.Type))
+	}
+}
+
+func parseValue(c Column, text string) error {
+	switch c.Type {
+	case String:
+		return nil
+	case Integer:
+		_, err := strconv.ParseInt(text, 10, 64)
+		return err
+	case Number:
+		_, err := strconv.ParseFloat(text, 64)
+		return err
+	case Boolean:
+		_, err := strconv.ParseBool(text)
+		return err
+	case Decimal:
+		parts := decimal.FindStringSubmatch(text)
+		if parts == nil || parts[1]+parts[2] == "" {
+			return strconv.ErrSyntax
+		}
+		if len(strings.TrimLeft(parts[1], "0")) > c.Precision-c.Scale || len(strings.TrimRight(parts[2], "0")) > c.Scale {
+			return strconv.ErrRange
+		}
+		return nil
+	case Date, Timestamp:
+		layouts := c.Formats
+		if len(layouts) == 0 {
+			layouts = times
+		}
+		for _, layout := range layouts {
+			if _, err := time.Parse(layout, text); err == nil {
+				return nil
+			}
+		}
+	}
+	return strconv.ErrSyntax
+}
