@@ -1,0 +1,41 @@
+package fn
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	cloudevents "github.com/cloudevents/sdk-go/v2/event"
+)
+
+// batch handles the one event of a JobSink's job: a file in structured mode at K_EVENT_PATH, or named event in the folder there.
+// What bounds its time is the job's activeDeadlineSeconds. The error ends the process with 1, so that the job counts as failed.
+func (p *Process) batch(ctx context.Context, h Handler) error {
+	path := lookup(p.Env, "K_EVENT_PATH", "/etc/jobsink-event")
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		path = filepath.Join(path, "event")
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("read event (K_EVENT_PATH): %w", err)
+	}
+	start := time.Now()
+	e := NewHandler(p.Name, h, p.Options(0)).(*endpoint)
+	m := message{ce: new(cloudevents.Event)}
+	if err = json.Unmarshal(text, m.ce); err != nil {
+		return fmt.Errorf("read event %s: not a CloudEvent in JSON: %w", path, err)
+	}
+	if m, err = understand(m.ce, nil); err == nil {
+		err = e.work(ctx, m)
+	}
+	outcome, _ := judge(err)
+	e.report(ctx, m, outcome, err, time.Since(start))
+	if err != nil {
+		return errors.New("event of " + path + " was not done")
+	}
+	return nil
+}

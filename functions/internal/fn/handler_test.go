@@ -1,0 +1,286 @@
+package fn
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/propagation"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/fn/meter"
+)
+
+var due = events.Due{Piece: events.Piece{Dataset: "flights", Window: "2001-01-05", Generation: 2, Slice: 3}, Step: events.StepCollect, Attempt: 4}
+
+func binaryHeader(ceType string) map[string]string {
+	return map[string]string{
+		"Ce-Specversion": "1.0", "Ce-Id": "42", "Ce-Source": "/almanac/calendar", "Ce-Type": ceType, "Content-Type": "application/json",
+	}
+}
+
+func encode(t testing.TB, v any) string {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func without(header map[string]string, name string) map[string]string {
+	delete(header, name)
+	return header
+}
+
+func with(header map[string]string, name, value string) map[string]string {
+	header[name] = value
+	return header
+}
+
+// send posts to a real server, so that deadlines and limits are the real ones.
+func send(t testing.TB, url, method, body string, header map[string]string) (status int, text string, h http.Header) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k, v := range header {
+		r.Header.Set(k, v)
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	all, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(all), resp.Header
+}
+
+func TestHandlerAnswers(t *testing.T) {
+	ok := func(context.Context, events.Event) error { return nil }
+	fails := func(err error) Handler { return func(context.Context, events.Event) error { return err } }
+	structured := func(data string) string {
+		return `{"specversion":"1.0","id":"42","source":"/almanac/calendar","type":"` + events.TypeDue + `","datacontenttype":"application/json","data":` + data + `}`
+	}
+	tests := map[string]struct {
+		handler Handler
+		method  string
+		header  map[string]string
+		body    string
+		status  int
+		text    string // part of the body
+		outcome string
+	}{
+		"an event in binary mode is done":                       {ok, "POST", binaryHeader(events.TypeDue), encode(t, due), 200, "", "done"},
+		"an event in structured mode is done":                   {ok, "POST", map[string]string{"Content-Type": "application/cloudevents+json"}, structured(encode(t, due)), 200, "", "done"},
+		"a tick is done":                                        {ok, "POST", binaryHeader(TypeTick), "tick", 200, "", "done"},
+		"a charset beside JSON does no harm":                    {ok, "POST", with(binaryHeader(events.TypeDue), "Content-Type", "application/json; charset=utf-8"), encode(t, due), 200, "", "done"},
+		"what the handler calls invalid is not retried":         {fails(fmt.Errorf("slice 3: %w", events.ErrInvalid)), "POST", binaryHeader(events.TypeDue), encode(t, due), 422, "slice 3: invalid\n", "invalid"},
+		"any other error is retried":                            {fails(errors.New("broker away")), "POST", binaryHeader(events.TypeDue), encode(t, due), 503, "broker away\n", "failed"},
+		"a panic is retried":                                    {func(context.Context, events.Event) error { panic("oops") }, "POST", binaryHeader(events.TypeDue), encode(t, due), 503, "panic: oops", "panic"},
+		"an event type of others is invalid":                    {ok, "POST", binaryHeader("com.example.x"), "{}", 422, `"com.example.x" is not one of Almanac's`, "invalid"},
+		"data that are not JSON are invalid":                    {ok, "POST", binaryHeader(events.TypeDue), "{", 422, "unexpected end of JSON", "invalid"},
+		"data without a dataset are invalid":                    {ok, "POST", binaryHeader(events.TypeDue), `{"window":"2001-01-05"}`, 422, "dataset is missing", "invalid"},
+		"data of another media type are invalid":                {ok, "POST", with(binaryHeader(events.TypeDue), "Content-Type", "text/csv"), "a,b", 422, "are text/csv, not JSON", "invalid"},
+		"a request without CloudEvents headers is refused":      {ok, "POST", map[string]string{"Content-Type": "application/json"}, "{}", 415, "not a CloudEvent", "refused"},
+		"a CloudEvent without an id is refused":                 {ok, "POST", without(binaryHeader(events.TypeDue), "Ce-Id"), encode(t, due), 400, "id: MUST be a non-empty string", "refused"},
+		"a CloudEvent without a source is refused":              {ok, "POST", without(binaryHeader(events.TypeDue), "Ce-Source"), encode(t, due), 400, "source: REQUIRED", "refused"},
+		"a CloudEvent of version 9 is refused":                  {ok, "POST", with(binaryHeader(events.TypeDue), "Ce-Specversion", "9"), encode(t, due), 415, "not a CloudEvent", "refused"},
+		"a time that is none is refused":                        {ok, "POST", with(binaryHeader(events.TypeDue), "Ce-Time", "yesterday"), encode(t, due), 400, "not a CloudEvent", "refused"},
+		"a structured event cut short is refused":               {ok, "POST", map[string]string{"Content-Type": "application/cloudevents+json"}, structured("{}")[:40], 400, "not a CloudEvent", "refused"},
+		"a batch is refused":                                    {ok, "POST", map[string]string{"Content-Type": "application/cloudevents-batch+json"}, "[" + structured("{}") + "]", 415, "batches are not taken", "refused"},
+		"GET is refused":                                        {ok, "GET", binaryHeader(events.TypeDue), "", 405, "send events by POST, not GET", "refused"},
+		"an event of more than 1 MiB is refused":                {ok, "POST", binaryHeader(events.TypeDue), strings.Repeat(" ", maxEvent) + encode(t, due), 413, "claims, not rows", "refused"},
+		"a structured event of more than 1 MiB is refused":      {ok, "POST", map[string]string{"Content-Type": "application/cloudevents+json"}, strings.Repeat(" ", maxEvent+1), 413, "claims, not rows", "refused"},
+		"a dataset name that would leave the folder is invalid": {ok, "POST", binaryHeader(events.TypeDue), `{"dataset":"../x","window":"2001"}`, 422, "slash", "invalid"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			var logged bytes.Buffer
+			reg := prometheus.NewRegistry()
+			o := Options{Log: slog.New(slog.NewJSONHandler(&logged, nil)), Meter: meter.New(reg, time.Now)}
+			server := httptest.NewServer(NewHandler("collect", tt.handler, o))
+			defer server.Close()
+			status, text, header := send(t, server.URL, tt.method, tt.body, tt.header)
+			if status != tt.status || !strings.Contains(text, tt.text) {
+				t.Errorf("answer = %d %q, want %d with %q", status, text, tt.status, tt.text)
+			}
+			if (header.Get("Retry-After") != "") != (status == 503) {
+				t.Errorf("Retry-After = %q with %d", header.Get("Retry-After"), status)
+			}
+			if got := strings.Count(logged.String(), "\n"); got != map[bool]int{true: 0, false: 1}[status == 200] {
+				t.Errorf("logged %d lines: %s", got, &logged)
+			}
+			if strings.Contains(text, ".go:") {
+				t.Errorf("answer %q shows a stack", text)
+			}
+			if got := series(t, reg, "almanac_events_total", "outcome"); len(got) != 1 || got[tt.outcome] != 1 {
+				t.Errorf("almanac_events_total = %v, want one %s", got, tt.outcome)
+			}
+		})
+	}
+}
+
+// series lists the values of a counter by the value of one of its labels.
+func series(t *testing.T, reg *prometheus.Registry, name, label string) map[string]float64 {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]float64{}
+	for _, f := range families {
+		if f.GetName() != name {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			for _, l := range m.GetLabel() {
+				if l.GetName() == label {
+					all[l.GetValue()] += m.GetCounter().GetValue()
+				}
+			}
+		}
+	}
+	return all
+}
+
+func TestHandlerGetsTheEvent(t *testing.T) {
+	tests := map[string]struct {
+		ceType string
+		body   string
+		want   events.Event
+	}{
+		"a due":  {events.TypeDue, encode(t, due), &due},
+		"a tick": {TypeTick, `{}`, nil},
+	}
+	for name, tt := range tests {
+		var got events.Event
+		h := NewHandler("collect", func(_ context.Context, ev events.Event) error { got = ev; return nil }, Options{})
+		r := httptest.NewRequest("POST", "/", strings.NewReader(tt.body))
+		for k, v := range binaryHeader(tt.ceType) {
+			r.Header.Set(k, v)
+		}
+		h.ServeHTTP(httptest.NewRecorder(), r)
+		if encode(t, got) != encode(t, tt.want) {
+			t.Errorf("%s: handler got %#v, want %#v", name, got, tt.want)
+		}
+	}
+}
+
+func TestFailureIsLoggedWithItsPiece(t *testing.T) {
+	var logged bytes.Buffer
+	h := NewHandler("collect", func(context.Context, events.Event) error { return errors.New("broker away") },
+		Options{Log: slog.New(slog.NewJSONHandler(&logged, nil))})
+	r := httptest.NewRequest("POST", "/", strings.NewReader(encode(t, due)))
+	for k, v := range binaryHeader(events.TypeDue) {
+		r.Header.Set(k, v)
+	}
+	h.ServeHTTP(httptest.NewRecorder(), r)
+	var line map[string]any
+	if err := json.Unmarshal(logged.Bytes(), &line); err != nil {
+		t.Fatal(err)
+	}
+	delete(line, "time")
+	delete(line, "took")
+	want := `{"attempt":4,"dataset":"flights","error":"broker away","generation":2,"id":"42","level":"ERROR","msg":"event failed","slice":3,"type":"dev.almanac.due.v1","window":"2001-01-05"}`
+	if got := encode(t, line); got != want {
+		t.Errorf("logged %s, want %s", got, want)
+	}
+}
+
+func TestWorkOutlivesItsCallerButNotItsTimeout(t *testing.T) {
+	called := make(chan context.Context)
+	ended := make(chan error, 1)
+	h := NewHandler("collect", func(ctx context.Context, _ events.Event) error {
+		called <- ctx
+		<-ctx.Done()
+		ended <- ctx.Err()
+		return ctx.Err()
+	}, Options{Timeout: 200 * time.Millisecond})
+	caller, hangUp := context.WithCancel(t.Context())
+	r := httptest.NewRequest("POST", "/", strings.NewReader(encode(t, due))).WithContext(caller)
+	for k, v := range binaryHeader(events.TypeDue) {
+		r.Header.Set(k, v)
+	}
+	w := httptest.NewRecorder()
+	answered := make(chan struct{})
+	go func() { h.ServeHTTP(w, r); close(answered) }()
+	work := <-called
+	hangUp()
+	if err := work.Err(); err != nil {
+		t.Errorf("work ended with its caller: %v", err)
+	}
+	<-answered
+	if err := <-ended; !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("work ended by %v, want its deadline", err)
+	}
+	if w.Code != 503 || !strings.Contains(w.Body.String(), "ALMANAC_TIMEOUT") {
+		t.Errorf("answer = %d %q, want 503 that names ALMANAC_TIMEOUT", w.Code, w.Body)
+	}
+}
+
+func TestTraceGoesOn(t *testing.T) {
+	const trace, other = "0af7651916cd43dd8448eb211c80319c", "1111111111111111aaaaaaaaaaaaaaaa"
+	tests := map[string]struct {
+		header map[string]string
+		want   string // trace id
+	}{
+		"from the event's extension":                    {with(with(binaryHeader(events.TypeDue), "Ce-Traceparent", "00-"+trace+"-b7ad6b7169203331-01"), "Traceparent", "00-"+other+"-b7ad6b7169203331-01"), trace},
+		"from the request where the event has none":     {with(binaryHeader(events.TypeDue), "Traceparent", "00-"+other+"-b7ad6b7169203331-01"), other},
+		"from the request where the event's is garbage": {with(with(binaryHeader(events.TypeDue), "Ce-Traceparent", "garbage"), "Traceparent", "00-"+other+"-b7ad6b7169203331-01"), other},
+	}
+	for name, tt := range tests {
+		spans := tracetest.NewSpanRecorder()
+		carrier := propagation.MapCarrier{}
+		h := NewHandler("collect", func(ctx context.Context, _ events.Event) error {
+			propagation.TraceContext{}.Inject(ctx, carrier)
+			return errors.New("broker away")
+		}, Options{Tracer: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))})
+		r := httptest.NewRequest("POST", "/", strings.NewReader(encode(t, due)))
+		for k, v := range tt.header {
+			r.Header.Set(k, v)
+		}
+		h.ServeHTTP(httptest.NewRecorder(), r)
+		if !strings.HasPrefix(carrier["traceparent"], "00-"+tt.want+"-") {
+			t.Errorf("%s: handler says on %q, want trace %s", name, carrier["traceparent"], tt.want)
+		}
+		span := spans.Ended()[0]
+		got := attribute.NewSet(span.Attributes()...)
+		if v, _ := got.Value("almanac.window"); span.Name() != "collect" || v.AsString() != "2001-01-05" || span.Status().Description != "broker away" {
+			t.Errorf("%s: span = %s %v %v", name, span.Name(), span.Attributes(), span.Status())
+		}
+	}
+}
+
+func TestStrangersDoNotMakeLabels(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	m := meter.New(reg, time.Now)
+	h := NewHandler("collect", func(context.Context, events.Event) error { return nil }, Options{Meter: m})
+	for i := range 100 {
+		r := httptest.NewRequest("POST", "/", strings.NewReader("{}"))
+		for k, v := range binaryHeader(fmt.Sprintf("com.example.%d", i)) {
+			r.Header.Set(k, v)
+		}
+		h.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	if got := series(t, reg, "almanac_events_total", "type"); len(got) != 1 || got["unknown"] != 100 {
+		t.Errorf("100 types of strangers make %v, want them as one", got)
+	}
+}

@@ -1,0 +1,206 @@
+package fn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"knative.dev/pkg/network/handlers"
+)
+
+// serverConfig is the part of the configuration that is about the server.
+type serverConfig struct {
+	Host    string        `env:"ALMANAC_HOST"`              // loopback if empty; every interface in a Knative service (K_SERVICE)
+	Port    uint16        `env:"PORT,default=8080"`         // Knative sets it
+	Quiet   time.Duration `env:"ALMANAC_QUIET,default=1s"`  // without a request before the server stops listening
+	Grace   time.Duration `env:"ALMANAC_GRACE,default=20s"` // for work that has begun; it is cancelled then
+	Timeout time.Duration `env:"ALMANAC_TIMEOUT,default=5m"`
+}
+
+// Check says what is wrong with the times.
+func (c serverConfig) Check() error {
+	if c.Quiet < 0 || c.Grace < 0 || c.Timeout <= 0 {
+		return fmt.Errorf("ALMANAC_QUIET (%s), ALMANAC_GRACE (%s) must not be negative and ALMANAC_TIMEOUT (%s) longer than 0", c.Quiet, c.Grace, c.Timeout)
+	}
+	return nil
+}
+
+func (p *Process) serverConfig(ctx context.Context) (serverConfig, error) {
+	var c serverConfig
+	if err := Load(ctx, p.Env, &c); err != nil {
+		return c, err
+	}
+	if c.Host == "" && lookup(p.Env, "K_SERVICE", "") == "" {
+		c.Host = "127.0.0.1"
+	}
+	return c, nil
+}
+
+// Serve receives CloudEvents for h until ctx is done: by HTTP/1 and h2c on PORT, or, where a Knative JobSink started the
+// process (K_EXECUTION_MODE=batch), the one event that lies in a file.
+func (p *Process) Serve(ctx context.Context, h Handler) error {
+	if lookup(p.Env, "K_EXECUTION_MODE", "") == "batch" {
+		return p.batch(ctx, h)
+	}
+	c, err := p.serverConfig(ctx)
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/{$}", NewHandler(p.Name, h, p.Options(c.Timeout)))
+	return p.ServeHTTP(ctx, mux)
+}
+
+// ServeHTTP listens as Serve does, for any handler.
+func (p *Process) ServeHTTP(ctx context.Context, h http.Handler) error {
+	c, err := p.serverConfig(ctx)
+	if err != nil {
+		return err
+	}
+	address := net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port)))
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w; set PORT (and ALMANAC_HOST) to an address that is free", address, err)
+	}
+	return p.Listen(ctx, l, h)
+}
+
+// Listen serves h on l, and beside it /healthz, /readyz and /metrics, until ctx is done; then it drains: it fails probes, waits until no
+// request came for ALMANAC_QUIET, stops listening, gives work that has begun ALMANAC_GRACE to end, and cancels it. It closes l.
+func (p *Process) Listen(ctx context.Context, l net.Listener, h http.Handler) error {
+	c, err := p.serverConfig(ctx)
+	if err != nil {
+		_ = l.Close()
+		return err
+	}
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	s := &server{process: p, config: c}
+	s.drainer = &handlers.Drainer{Inner: s.routes(h), HealthCheck: s.probe, QuietPeriod: max(c.Quiet, time.Millisecond)}
+	s.http = &http.Server{
+		Handler: s.drainer, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		Protocols:   new(http.Protocols),
+		BaseContext: func(net.Listener) context.Context { return context.WithValue(work, lifetime{}, work) },
+	}
+	s.http.Protocols.SetHTTP1(true)
+	s.http.Protocols.SetUnencryptedHTTP2(true)
+	failed := make(chan error, 1)
+	go func() { failed <- s.http.Serve(l) }()
+	p.Log.Info("listening", "address", l.Addr().String())
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve on %s: %w", l.Addr(), err)
+	case <-ctx.Done():
+	}
+	err = s.stop(work, cancel)
+	<-failed
+	return err
+}
+
+type server struct {
+	process  *Process
+	config   serverConfig
+	drainer  *handlers.Drainer
+	http     *http.Server
+	stopping atomic.Bool
+}
+
+func (s *server) routes(h http.Handler) http.Handler {
+	metrics := promhttp.HandlerFor(s.process.Metrics, promhttp.HandlerOpts{Registry: s.process.Metrics, EnableOpenMetrics: true})
+	mux := http.NewServeMux()
+	mux.Handle("/", h)
+	mux.Handle("GET /metrics", metrics)
+	mux.HandleFunc("GET /healthz", s.health)
+	mux.HandleFunc("GET /readyz", s.ready)
+	return mux
+}
+
+// stop ends the server in the order that loses no work.
+func (s *server) stop(work context.Context, cancel context.CancelFunc) error {
+	s.stopping.Store(true)
+	quiet := make(chan struct{})
+	go func() { s.drainer.Drain(); close(quiet) }()
+	// Each request prolongs the quiet period, so it needs an end of its own.
+	bound := time.NewTimer(s.config.Quiet + s.config.Grace)
+	defer bound.Stop()
+	select {
+	case <-quiet:
+	case <-bound.C:
+		s.drainer.Reset()
+		<-quiet
+	}
+	patient, done := context.WithTimeout(work, s.config.Grace)
+	defer done()
+	err := s.http.Shutdown(patient)
+	if errors.Is(err, context.DeadlineExceeded) {
+		cancel()
+		s.process.Log.Warn("work cancelled", "grace", s.config.Grace.String())
+		last, done := context.WithTimeout(context.WithoutCancel(work), 3*time.Second)
+		defer done()
+		err = s.http.Shutdown(last)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("stop serving: work did not end: %w", err), s.http.Close())
+	}
+	return nil
+}
+
+type check struct {
+	name string
+	ask  func(ctx context.Context) error
+}
+
+// Ready adds a check that must pass before /readyz answers 200. Checks run at each request, one after the other, within 5 seconds.
+func (p *Process) Ready(name string, ask func(ctx context.Context) error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.checks = append(p.checks, check{name, ask})
+}
+
+func (p *Process) unready(ctx context.Context) []string {
+	p.mu.Lock()
+	checks := p.checks
+	p.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	var all []string
+	for _, c := range checks {
+		if err := c.ask(ctx); err != nil {
+			all = append(all, c.name+": "+err.Error())
+		}
+	}
+	return all
+}
+
+// probe answers the kubelet, which the drainer knows by its user agent.
+func (s *server) probe(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/readyz" {
+		s.ready(w, r)
+		return
+	}
+	s.health(w, r)
+}
+
+func (s *server) health(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte("ok\n"))
+}
+
+func (s *server) ready(w http.ResponseWriter, r *http.Request) {
+	if s.stopping.Load() {
+		http.Error(w, "shutting down", http.StatusServiceUnavailable)
+		return
+	}
+	if not := s.process.unready(r.Context()); len(not) > 0 {
+		http.Error(w, strings.Join(not, "\n"), http.StatusServiceUnavailable)
+		return
+	}
+	s.health(w, r)
+}

@@ -1,0 +1,87 @@
+// Package meter holds the Prometheus metrics of Almanac and derives what it can from the facts that are said.
+package meter
+
+import (
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metrics are Almanac's own metrics. Rows, bytes, lag, releases and stops are derived from the facts that are said (Observe);
+// they count what this process said, so a fact said twice counts twice.
+type Metrics struct {
+	events   *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	rows     *prometheus.CounterVec
+	bytes    *prometheus.CounterVec
+	retries  *prometheus.CounterVec
+	dead     *prometheus.CounterVec
+	releases *prometheus.CounterVec
+	stops    *prometheus.CounterVec
+	lag      *lag
+}
+
+// New makes the metrics and registers them. Now tells the lag of windows.
+func New(reg prometheus.Registerer, now func() time.Time) *Metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	m := &Metrics{
+		events: counter("almanac_events_total", "Events received, by what came of them.", "function", "type", "outcome"),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "almanac_event_duration_seconds", Help: "Time from the receipt of an event to its answer.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300},
+		}, []string{"function", "type"}),
+		rows:     counter("almanac_rows_total", "Rows by step and outcome; read = stored + quarantined + duplicate + filtered.", "dataset", "step", "outcome"),
+		bytes:    counter("almanac_bytes_total", "Bytes written by step.", "dataset", "step"),
+		retries:  counter("almanac_commit_retries_total", "Commits begun again because the head of the table had moved.", "dataset", "table"),
+		dead:     counter("almanac_deadletters_total", "Events given up, by the function that they were for.", "function"),
+		releases: counter("almanac_releases_total", "Releases published.", "dataset", "name"),
+		stops:    counter("almanac_stops_total", "Pieces of work that stopped and wait for a person, or for their source.", "dataset", "step", "reason"),
+		lag:      &lag{now: now, newest: map[string]time.Time{}},
+	}
+	reg.MustRegister(m.events, m.duration, m.rows, m.bytes, m.retries, m.dead, m.releases, m.stops, m.lag)
+	return m
+}
+
+// CommitRetry counts a commit that begins again because the head of the table moved.
+func (m *Metrics) CommitRetry(dataset, table string) { m.retries.WithLabelValues(dataset, table).Inc() }
+
+// DeadLetter counts an event that a source gave up.
+func (m *Metrics) DeadLetter(function string) { m.dead.WithLabelValues(function).Inc() }
+
+// Event counts an event that a function received.
+func (m *Metrics) Event(function, ceType, outcome string, took time.Duration) {
+	m.events.WithLabelValues(function, ceType, outcome).Inc()
+	m.duration.WithLabelValues(function, ceType).Observe(took.Seconds())
+}
+
+// lag is the age of the end of the newest stored window of each dataset, as of the moment of the scrape.
+type lag struct {
+	now    func() time.Time
+	mu     sync.Mutex
+	newest map[string]time.Time
+}
+
+var lagDesc = prometheus.NewDesc("almanac_window_lag_seconds", "Time since the end of the newest stored window.", []string{"dataset"}, nil)
+
+func (l *lag) stored(dataset string, end time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if end.After(l.newest[dataset]) {
+		l.newest[dataset] = end
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (l *lag) Describe(ch chan<- *prometheus.Desc) { ch <- lagDesc }
+
+// Collect implements prometheus.Collector.
+func (l *lag) Collect(ch chan<- prometheus.Metric) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for dataset, end := range l.newest {
+		ch <- prometheus.MustNewConstMetric(lagDesc, prometheus.GaugeValue, l.now().Sub(end).Seconds(), dataset)
+	}
+}
