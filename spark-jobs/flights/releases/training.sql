@@ -1,4 +1,5 @@
--- One row for each flight of a month: what was known of its origin and route before its day began, its calendar, and the label.
+-- One row for each flight of a month: what was known of its origin and route before its day began, what is known when it
+-- leaves (flight_time is the real departure), and the label: by how much it arrived late.
 --
 -- A week is known from the Monday after it on, some hours into that day, once its Sunday is collected. So a flight uses
 -- the last week that ended at least a day before its own day began: on Mondays that is the week before the last one.
