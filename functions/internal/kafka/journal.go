@@ -1,0 +1,268 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/facts"
+)
+
+// viewTimeout bounds one reading of what is new, whoever waits for it.
+const viewTimeout = 30 * time.Second
+
+// Journal is the facts.Journal in Kafka. It reads fact and due topics whole, from their start, and then what is new each time
+// that a View is asked for; callers that come while a request is under way share the next one. Close ends it.
+type Journal struct {
+	c      *Cluster
+	source string
+	view   *facts.View
+	ctx    context.Context //nolint:containedctx // ends the readings that callers share
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu      sync.Mutex
+	waiting *round // not yet sent
+	closed  bool
+
+	reading sync.Mutex // holds what follows
+	at      []position
+	broken  error // once set, for good
+}
+
+// round is one reading, which any number of callers wait for.
+type round struct {
+	done chan struct{}
+	err  error
+}
+
+var _ facts.Journal = (*Journal)(nil)
+
+// Journal opens the journal of all facts and dues; events that are said have the source /almanac/<function>.
+func (c *Cluster) Journal(ctx context.Context, function string) (*Journal, error) {
+	j := &Journal{c: c, source: "/almanac/" + function, view: facts.NewView()}
+	for _, name := range append(events.FactTopics(), events.DueTopics()...) {
+		t, err := c.topic(ctx, name)
+		if err != nil {
+			return nil, fmt.Errorf("open journal: %w", err)
+		}
+		j.at = append(j.at, position{topic: t})
+	}
+	starts, err := c.starts(ctx, j.at)
+	if err != nil {
+		return nil, fmt.Errorf("open journal: %w", err)
+	}
+	for i := range j.at {
+		j.at[i].offset = starts[i]
+	}
+	j.ctx, j.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	return j, nil
+}
+
+// Close ends readings that are under way and waits for them.
+func (j *Journal) Close() {
+	j.mu.Lock()
+	j.closed = true
+	j.mu.Unlock()
+	j.cancel()
+	j.wg.Wait()
+}
+
+// Say appends events, in order, and returns once all are acknowledged by every replica in sync.
+func (j *Journal) Say(ctx context.Context, evs ...events.Event) error {
+	now := j.c.cfg.Now()
+	for len(evs) > 0 {
+		// Topics are apart: what comes next in another one is sent after what comes before it is acknowledged.
+		var same []*kgo.Record
+		for _, e := range evs {
+			if len(same) > 0 && e.Topic() != same[0].Topic {
+				break
+			}
+			r, err := encode(ctx, e, j.source, now)
+			if err != nil {
+				return fmt.Errorf("say: %w", err)
+			}
+			same = append(same, r)
+		}
+		if err := j.c.facts.ProduceSync(ctx, same...).FirstErr(); err != nil {
+			return fmt.Errorf("say %s: %w", evs[0].Type(), err)
+		}
+		evs = evs[len(same):]
+	}
+	return nil
+}
+
+// Retract writes a tombstone for the key of a fact.
+func (j *Journal) Retract(ctx context.Context, e events.Event) error {
+	r, err := encode(ctx, e, j.source, j.c.cfg.Now())
+	if err != nil {
+		return fmt.Errorf("retract: %w", err)
+	}
+	r.Value = nil
+	if err := j.c.facts.ProduceSync(ctx, r).FirstErr(); err != nil {
+		return fmt.Errorf("retract %s: %w", e.Type(), err)
+	}
+	return nil
+}
+
+// View returns what is known after reading every record that was acknowledged before the call.
+func (j *Journal) View(ctx context.Context) (*facts.View, error) {
+	j.mu.Lock()
+	if j.closed {
+		j.mu.Unlock()
+		return nil, errors.New("view facts: journal is closed")
+	}
+	r := j.waiting
+	if r == nil {
+		r = &round{done: make(chan struct{})}
+		j.waiting = r
+		j.wg.Go(func() { j.run(r) })
+	}
+	j.mu.Unlock()
+	select {
+	case <-r.done:
+		if r.err != nil {
+			return nil, fmt.Errorf("view facts: %w", r.err)
+		}
+		return j.view, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("view facts: %w", context.Cause(ctx))
+	}
+}
+
+// run does a round once the one before it is over. From then on callers need another round.
+func (j *Journal) run(r *round) {
+	defer close(r.done)
+	j.reading.Lock()
+	defer j.reading.Unlock()
+	j.mu.Lock()
+	j.waiting = nil
+	j.mu.Unlock()
+	if j.broken != nil {
+		r.err = j.broken
+		return
+	}
+	ctx, cancel := context.WithTimeout(j.ctx, viewTimeout)
+	defer cancel()
+	r.err = j.catchUp(ctx)
+}
+
+// catchUp reads every topic up to where it ended when the broker first answered.
+func (j *Journal) catchUp(ctx context.Context) error {
+	until := make([]int64, len(j.at))
+	for i := range until {
+		until[i] = -1
+	}
+	for pause := 20 * time.Millisecond; ; {
+		before := j.read()
+		again, err := j.step(ctx, until)
+		switch {
+		case err != nil && (j.broken != nil || !again), err == nil && !again:
+			return err
+		case err == nil && j.read() > before:
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(err, ctx.Err())
+		case <-time.After(pause):
+			pause = min(2*pause, time.Second)
+		}
+		if err := j.renew(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// read sums the offsets that were read up to.
+func (j *Journal) read() (sum int64) {
+	for _, p := range j.at {
+		sum += p.offset
+	}
+	return sum
+}
+
+// step asks each leader once for what is missing, and says whether to ask again.
+func (j *Journal) step(ctx context.Context, until []int64) (again bool, err error) {
+	leaders := map[int32][]int{}
+	for i, p := range j.at {
+		if until[i] < 0 || p.offset < until[i] {
+			leaders[p.topic.leaders[0]] = append(leaders[p.topic.leaders[0]], i)
+		}
+	}
+	answers := make([]part, len(j.at))
+	var g errgroup.Group
+	for leader, mine := range leaders {
+		g.Go(func() error {
+			at := make([]position, len(mine))
+			for n, i := range mine {
+				at[n] = j.at[i]
+			}
+			parts, err := fetch(ctx, j.c.facts, leader, at, 0)
+			for n, p := range parts {
+				answers[mine[n]] = p
+			}
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return ctx.Err() == nil, err
+	}
+	for _, mine := range leaders {
+		for _, i := range mine {
+			more, perr := j.take(i, answers[i], until)
+			again = again || more
+			if err == nil {
+				err = perr
+			}
+		}
+	}
+	return again, err
+}
+
+// take applies the answer for one topic.
+func (j *Journal) take(i int, a part, until []int64) (again bool, err error) {
+	p := &j.at[i]
+	switch {
+	case errors.Is(a.err, kerr.OffsetOutOfRange):
+		j.broken = fmt.Errorf("topic %s is cut: offset %d was read before and does not lie in it any more; see whether the log of Kafka was restored or lost, then start again", p.topic.name, p.offset)
+		return false, j.broken
+	case a.err != nil && passing(a.err):
+		return true, fmt.Errorf("topic %s: %w", p.topic.name, a.err)
+	}
+	for _, r := range a.records {
+		j.view.Apply(r.Topic, string(r.Key), header(r, ceType), r.Value, said(r))
+	}
+	p.offset = a.next
+	if a.err != nil {
+		return false, fmt.Errorf("topic %s, offset %d: %w", p.topic.name, p.offset, a.err)
+	}
+	if until[i] < 0 {
+		until[i] = a.end
+	}
+	return p.offset < until[i], nil
+}
+
+// renew looks for the leaders again, and for topics that are no longer those that were read.
+func (j *Journal) renew(ctx context.Context) error {
+	for i := range j.at {
+		t, err := j.c.lookup(ctx, j.at[i].topic.name)
+		switch {
+		case err != nil:
+			return err
+		case t.id != j.at[i].topic.id:
+			j.broken = fmt.Errorf("topic %s was made anew (id %s, was %s): what it said before is gone; start again to work with what it says now",
+				t.name, t.hexID(), j.at[i].topic.hexID())
+			return j.broken
+		}
+		j.at[i].topic = t
+	}
+	return nil
+}

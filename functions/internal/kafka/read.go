@@ -1,0 +1,168 @@
+package kafka
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/block"
+)
+
+// How often a fetch that may go better is tried, and how long a log that ends too early may take to show more:
+// a new leader learns the end of its log a moment late.
+const (
+	fetchTries = 8
+	shortWait  = 250 * time.Millisecond
+)
+
+// Read yields exactly the claimed blocks. It asks for the records of the claimed range of the claimed topic id and passes over
+// those of other writers; one answer is read ahead.
+func (b Blocks) Read(ctx context.Context, claim events.Claim) iter.Seq2[block.Block, error] {
+	return func(yield func(block.Block, error) bool) {
+		digest, blocks := sha256.New(), 0
+		if claim.Blocks > 0 {
+			ctx, cancel := context.WithCancel(ctx)
+			answers := b.ahead(ctx, claim)
+			defer func() {
+				cancel()
+				for range answers { // waits for the reader
+				}
+			}()
+			for a := range answers {
+				for _, r := range a.records {
+					if r.Offset >= claim.To || header(r, headWriter) != claim.Writer {
+						continue
+					}
+					blk, err := parse(r)
+					if err != nil {
+						yield(block.Block{}, fmt.Errorf("read %s/%d, offset %d: %w: %w", claim.Topic, claim.Partition, r.Offset, block.ErrAbsent, err))
+						return
+					}
+					digest.Write(r.Value)
+					if blocks++; !yield(blk, nil) {
+						return
+					}
+				}
+				if a.err != nil {
+					yield(block.Block{}, a.err)
+					return
+				}
+			}
+			if err := ctx.Err(); err != nil {
+				yield(block.Block{}, fmt.Errorf("read %s/%d: %w", claim.Topic, claim.Partition, context.Cause(ctx)))
+				return
+			}
+		}
+		if err := matches(claim, blocks, hex.EncodeToString(digest.Sum(nil))); err != nil {
+			yield(block.Block{}, err)
+		}
+	}
+}
+
+func matches(claim events.Claim, blocks int, digest string) error {
+	if blocks == claim.Blocks && digest == claim.Digest {
+		return nil
+	}
+	return fmt.Errorf("read %s/%d, offsets %d to %d: %d blocks of digest %.12s lie there, %d of %.12s are claimed: %w; the step that made them has to be done again",
+		claim.Topic, claim.Partition, claim.From, claim.To, blocks, digest, claim.Blocks, claim.Digest, block.ErrAbsent)
+}
+
+// ahead fetches the range of a claim; the channel is closed after the last answer, or after one with an error.
+func (b Blocks) ahead(ctx context.Context, claim events.Claim) <-chan part {
+	answers := make(chan part)
+	go func() {
+		defer close(answers)
+		at, err := b.locate(ctx, claim)
+		for a := (part{err: err}); a.err == nil && at.offset < claim.To; at.offset = a.next {
+			a = b.fetch(ctx, &at, claim)
+			select {
+			case answers <- a:
+			case <-ctx.Done():
+				return
+			}
+		}
+		if err != nil {
+			select {
+			case answers <- part{err: err}:
+			case <-ctx.Done():
+			}
+		}
+	}()
+	return answers
+}
+
+// locate finds the topic that a claim names.
+func (b Blocks) locate(ctx context.Context, claim events.Claim) (position, error) {
+	t, err := b.c.topic(ctx, claim.Topic)
+	if err == nil && t.hexID() != claim.TopicID {
+		t, err = b.c.lookup(ctx, claim.Topic)
+	}
+	switch {
+	case errors.Is(err, errNoTopic):
+		return position{}, fmt.Errorf("read blocks: topic %s does not exist: %w; the step that made them has to be done again", claim.Topic, block.ErrAbsent)
+	case err != nil:
+		return position{}, fmt.Errorf("read blocks: %w", err)
+	case t.hexID() != claim.TopicID:
+		return position{}, fmt.Errorf("read %s: the topic was made anew, or this is another cluster (id %s, claimed is %s): %w; the step that made them has to be done again",
+			claim.Topic, t.hexID(), claim.TopicID, block.ErrAbsent)
+	case claim.Partition < 0 || int(claim.Partition) >= len(t.leaders):
+		return position{}, fmt.Errorf("read %s/%d: the topic has %d partitions: %w", claim.Topic, claim.Partition, len(t.leaders), block.ErrAbsent)
+	}
+	return position{topic: t, partition: claim.Partition, offset: claim.From}, nil
+}
+
+// fetch reads on at a position, and finds the leader again where it moved.
+func (b Blocks) fetch(ctx context.Context, at *position, claim events.Claim) part {
+	var wait time.Duration
+	var last error
+	for try := range fetchTries {
+		parts, err := fetch(ctx, b.c.raw, at.topic.leaders[at.partition], []position{*at}, wait)
+		if err == nil {
+			err = parts[0].err
+		}
+		switch {
+		case err == nil && len(parts[0].records) == 0 && parts[0].next >= parts[0].end && wait == 0:
+			wait = shortWait
+			continue
+		case err == nil && parts[0].next == at.offset, errors.Is(err, kerr.OffsetOutOfRange):
+			return part{err: b.outside(ctx, claim)}
+		case err == nil:
+			return parts[0]
+		case ctx.Err() != nil:
+			return part{err: fmt.Errorf("read %s/%d: %w", claim.Topic, claim.Partition, context.Cause(ctx))}
+		}
+		last = err
+		if len(parts) == 1 && !passing(err) {
+			return part{records: parts[0].records, err: fmt.Errorf("read %s/%d, offset %d: %w: %w", claim.Topic, claim.Partition, parts[0].next, block.ErrAbsent, err)}
+		}
+		if err := pause(ctx, 50*time.Millisecond<<min(try, 4)); err != nil {
+			return part{err: fmt.Errorf("read %s/%d: %w", claim.Topic, claim.Partition, err)}
+		}
+		b.c.forget(claim.Topic)
+		moved, err := b.locate(ctx, claim)
+		if errors.Is(err, block.ErrAbsent) {
+			return part{err: err}
+		}
+		if err == nil {
+			at.topic = moved.topic
+		}
+	}
+	return part{err: fmt.Errorf("read %s/%d: %w", claim.Topic, claim.Partition, last)}
+}
+
+// outside says where the log lies when a claim does not lie in it.
+func (b Blocks) outside(ctx context.Context, claim events.Claim) error {
+	lies := "somewhere else"
+	if ranges, err := b.c.Ranges(ctx, claim.Topic); err == nil && int(claim.Partition) < len(ranges) {
+		lies = fmt.Sprintf("from %d to %d", ranges[claim.Partition].Start, ranges[claim.Partition].End)
+	}
+	return fmt.Errorf("read %s/%d, offsets %d to %d: the log lies %s, the blocks are expired or lost: %w; the step that made them has to be done again",
+		claim.Topic, claim.Partition, claim.From, claim.To, lies, block.ErrAbsent)
+}
