@@ -1,0 +1,149 @@
+package lake
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/lake/fsys"
+)
+
+// temporary begins the names of what is not published yet. A run that was killed leaves them; nothing reads them.
+const temporary = ".tmp-"
+
+func temporaryName() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:])
+	return temporary + hex.EncodeToString(b[:])
+}
+
+// File is a file in the making. It gets its name, which holds the digest of its bytes, when it is finished.
+type File struct {
+	fs     fsys.FS
+	dir    string
+	prefix string
+	ext    string
+	temp   string
+	w      io.WriteCloser
+	hash   hash.Hash
+	bytes  int64
+	rows   int64
+}
+
+// Create starts a file <dir>/<prefix><digest><ext>. The caller ends it by Finish or Abort.
+func (l *Lake) Create(ctx context.Context, dir, prefix, ext string) (*File, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if strings.ContainsAny(prefix+ext, "/\\\x00") {
+		return nil, fmt.Errorf("create file in %s: prefix %q and ending %q must not hold a slash: %w", dir, prefix, ext, fs.ErrInvalid)
+	}
+	temp, err := join(dir, temporaryName())
+	if err != nil {
+		return nil, fmt.Errorf("create file: %w", err)
+	}
+	w, err := l.fs.Create(temp)
+	if err != nil {
+		return nil, fmt.Errorf("create file: %w", err)
+	}
+	return &File{fs: l.fs, dir: path.Dir(temp), prefix: prefix, ext: ext, temp: temp, w: w, hash: sha256.New()}, nil
+}
+
+// Write adds bytes.
+func (f *File) Write(p []byte) (int, error) {
+	n, err := f.w.Write(p)
+	f.hash.Write(p[:n])
+	f.bytes += int64(n)
+	return n, err
+}
+
+// AddRows counts rows, for what Finish returns.
+func (f *File) AddRows(n int64) { f.rows += n }
+
+// Finish makes the bytes durable and gives the file its name. A file of the same content that is there already is replaced by its equal.
+func (f *File) Finish() (events.File, error) {
+	if err := f.w.Close(); err != nil {
+		return events.File{}, errors.Join(fmt.Errorf("finish file: %w", err), f.fs.Remove(f.temp))
+	}
+	digest := hex.EncodeToString(f.hash.Sum(nil))
+	name := path.Join(f.dir, f.prefix+digest+f.ext)
+	if err := f.fs.Rename(f.temp, name); err != nil {
+		return events.File{}, errors.Join(fmt.Errorf("finish file: %w", err), f.fs.Remove(f.temp))
+	}
+	return events.File{Path: name, Bytes: f.bytes, Rows: f.rows, Digest: digest}, nil
+}
+
+// Abort throws the file away. After Finish it does nothing, so that it can be deferred.
+func (f *File) Abort() error {
+	err := f.w.Close()
+	if errors.Is(err, fs.ErrClosed) {
+		return nil
+	}
+	if err := f.fs.Remove(f.temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("abort file: %w", err)
+	}
+	return nil
+}
+
+// OpenFile opens a file for reading. The caller closes it.
+func (l *Lake) OpenFile(ctx context.Context, name string) (fsys.Reader, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	clean, err := fsys.Clean(name)
+	if err != nil {
+		return nil, fmt.Errorf("open file: %w", err)
+	}
+	r, err := l.fs.Open(clean)
+	if err != nil {
+		return nil, fmt.Errorf("open file: %w", err)
+	}
+	return r, nil
+}
+
+// ReadFile reads a whole file.
+func (l *Lake) ReadFile(ctx context.Context, name string) (_ []byte, err error) {
+	r, err := l.OpenFile(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	return data, nil
+}
+
+// WriteFile makes a file of the bytes, or replaces it: a reader sees the old bytes or the new, whole.
+func (l *Lake) WriteFile(ctx context.Context, name string, data []byte) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	clean, err := fsys.Clean(name)
+	if err != nil {
+		return fmt.Errorf("write file: %w", err)
+	}
+	temp := path.Join(path.Dir(clean), temporaryName())
+	w, err := l.fs.Create(temp)
+	if err != nil {
+		return fmt.Errorf("write file: %w", err)
+	}
+	_, err = w.Write(data)
+	if err = errors.Join(err, w.Close()); err == nil {
+		err = l.fs.Rename(temp, clean)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("write %s: %w", clean, err), l.fs.Remove(temp))
+	}
+	return nil
+}

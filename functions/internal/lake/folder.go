@@ -1,0 +1,100 @@
+package lake
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/almanac-data/almanac/functions/internal/lake/fsys"
+)
+
+// MkTemp makes a folder under a name that no List shows, to be filled and then published.
+func (l *Lake) MkTemp(ctx context.Context, parent string) (string, error) {
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	temp, err := join(parent, temporaryName())
+	if err == nil {
+		err = l.fs.MkdirAll(temp)
+	}
+	if err != nil {
+		return "", fmt.Errorf("make temporary folder: %w", err)
+	}
+	return temp, nil
+}
+
+// Publish renames a folder, atomically. It cannot overwrite: if the final name is taken the error wraps fs.ErrExist, and of several
+// at once exactly one wins.
+func (l *Lake) Publish(ctx context.Context, temp, final string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	from, err := fsys.Clean(temp)
+	if err != nil {
+		return fmt.Errorf("publish folder: %w", err)
+	}
+	to, err := fsys.Clean(final)
+	if err != nil {
+		return fmt.Errorf("publish folder: %w", err)
+	}
+	if err := l.fs.MkdirAll(path.Dir(to)); err != nil {
+		return fmt.Errorf("publish folder: %w", err)
+	}
+	if err := l.fs.RenameNew(from, to); err != nil {
+		return fmt.Errorf("publish folder: %w", err)
+	}
+	return nil
+}
+
+// Discard deletes a temporary folder with all that it holds.
+func (l *Lake) Discard(ctx context.Context, temp string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	clean, err := fsys.Clean(temp)
+	if err == nil && !strings.HasPrefix(path.Base(clean), temporary) {
+		err = fmt.Errorf("%q is not a temporary folder", temp)
+	}
+	if err == nil {
+		err = l.fs.RemoveAll(clean)
+	}
+	if err != nil {
+		return fmt.Errorf("discard folder: %w", err)
+	}
+	return nil
+}
+
+// Entry is a name in a folder.
+type Entry struct {
+	Name  string
+	Dir   bool
+	Bytes int64
+}
+
+// List lists a folder, sorted by name, without what is not published yet. The error wraps fs.ErrNotExist if there is no such folder.
+func (l *Lake) List(ctx context.Context, dir string) ([]Entry, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	clean, err := fsys.Clean(dir)
+	if err != nil {
+		return nil, fmt.Errorf("list folder: %w", err)
+	}
+	found, err := l.fs.ReadDir(clean)
+	if err != nil {
+		return nil, fmt.Errorf("list folder: %w", err)
+	}
+	entries := make([]Entry, 0, len(found))
+	for _, e := range found {
+		if strings.HasPrefix(e.Name(), temporary) {
+			continue
+		}
+		info, err := e.Info()
+		if err != nil {
+			continue // deleted in between
+		}
+		entries = append(entries, Entry{Name: e.Name(), Dir: e.IsDir(), Bytes: info.Size()})
+	}
+	return entries, nil
+}

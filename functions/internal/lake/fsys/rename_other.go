@@ -1,0 +1,5 @@
+//go:build !linux
+
+package fsys
+
+func renameNew(old, name string) error { return linkNew(old, name) }

@@ -1,0 +1,285 @@
+package hadoop
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/apache/iceberg-go/catalog"
+	iceio "github.com/apache/iceberg-go/io"
+	"github.com/apache/iceberg-go/table"
+
+	"github.com/almanac-data/almanac/functions/internal/lake/fsys"
+)
+
+const hint = "version-hint.text"
+
+// Catalog loads and commits the tables of a warehouse. It is safe for concurrent use.
+type Catalog struct {
+	files files
+
+	mu     sync.Mutex
+	loaded map[string]version // newest known version of each table
+}
+
+// version is one version of a table's metadata.
+type version struct {
+	number   int
+	metadata table.Metadata
+}
+
+var _ table.CatalogIO = (*Catalog)(nil)
+
+// New returns the catalog of the warehouse that lies on the file system.
+func New(fs fsys.FS) *Catalog {
+	return &Catalog{
+		files:  files{fs: fs, root: strings.TrimSuffix(location(fs.URI("")), "/")},
+		loaded: map[string]version{},
+	}
+}
+
+// Location is how Iceberg metadata name a path of the warehouse.
+func (c *Catalog) Location(name string) string { return c.files.root + "/" + name }
+
+// Name is the path within the warehouse of a location.
+func (c *Catalog) Name(uri string) (string, error) { return c.files.name(uri) }
+
+func dir(ident table.Identifier) string { return path.Join(ident...) }
+
+func versionFile(dir string, number int) string {
+	return path.Join(dir, "metadata", "v"+strconv.Itoa(number)+".metadata.json")
+}
+
+// LoadTable reads the newest version of a table. The error wraps catalog.ErrNoSuchTable if there is none.
+func (c *Catalog) LoadTable(ctx context.Context, ident table.Identifier) (*table.Table, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	v, err := c.load(dir(ident))
+	if err != nil {
+		return nil, fmt.Errorf("load table %s: %w", strings.Join(ident, "."), err)
+	}
+	return c.table(ident, v), nil
+}
+
+func (c *Catalog) table(ident table.Identifier, v version) *table.Table {
+	filesystem := func(context.Context) (iceio.IO, error) { return c.files, nil }
+	return table.New(ident, v.metadata, c.Location(versionFile(dir(ident), v.number)), filesystem, c)
+}
+
+// load reads the newest version. It can be deleted between finding and reading it, by writers that are many
+// commits further; then it is looked for again.
+func (c *Catalog) load(dir string) (version, error) {
+	for {
+		number, err := c.newest(dir)
+		if err != nil {
+			return version{}, err
+		}
+		if number == 0 {
+			return version{}, catalog.ErrNoSuchTable
+		}
+		c.mu.Lock()
+		known := c.loaded[dir]
+		c.mu.Unlock()
+		if known.number == number {
+			return known, nil
+		}
+		data, err := readFile(c.files.fs, versionFile(dir, number))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return version{}, err
+		}
+		metadata, err := table.ParseMetadataBytes(data)
+		if err != nil {
+			return version{}, fmt.Errorf("%s: %w", versionFile(dir, number), err)
+		}
+		return c.remember(dir, version{number, metadata}), nil
+	}
+}
+
+func (c *Catalog) remember(dir string, v version) version {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if v.number > c.loaded[dir].number {
+		c.loaded[dir] = v
+	}
+	return v
+}
+
+// newest finds the newest version by listing the folder, or 0 if there is none. The hint is for others: it may lag.
+func (c *Catalog) newest(dir string) (int, error) {
+	entries, err := c.files.fs.ReadDir(path.Join(dir, "metadata"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	newest := 0
+	for _, e := range entries {
+		middle, ok := strings.CutSuffix(strings.TrimPrefix(e.Name(), "v"), ".metadata.json")
+		if n, err := strconv.Atoi(middle); ok && err == nil {
+			newest = max(newest, n)
+		}
+	}
+	return newest, nil
+}
+
+// CreateTable publishes version 1 of a table. The error wraps catalog.ErrTableAlreadyExists if another came first.
+func (c *Catalog) CreateTable(ctx context.Context, ident table.Identifier, metadata table.Metadata) (*table.Table, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	newest, err := c.newest(dir(ident))
+	if err == nil && newest > 0 {
+		err = fs.ErrExist
+	}
+	if err == nil {
+		err = c.publish(dir(ident), 1, metadata)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		err = catalog.ErrTableAlreadyExists
+	}
+	if err != nil {
+		return nil, fmt.Errorf("create table %s: %w", strings.Join(ident, "."), err)
+	}
+	return c.table(ident, c.remember(dir(ident), version{1, metadata})), nil
+}
+
+// CommitTable publishes the next version of a table. The error wraps table.ErrCommitFailed when another commit came first and nothing was published;
+// after any other error the commit may or may not have happened.
+func (c *Catalog) CommitTable(ctx context.Context, ident table.Identifier, reqs []table.Requirement, updates []table.Update) (table.Metadata, string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, "", fmt.Errorf("%w: %w", table.ErrCommitFailed, err)
+	}
+	base, err := c.load(dir(ident))
+	if err != nil {
+		return nil, "", fmt.Errorf("%w: load table: %w", table.ErrCommitFailed, err)
+	}
+	for _, r := range reqs {
+		if err := r.Validate(base.metadata); err != nil {
+			return nil, "", fmt.Errorf("%w: %w", table.ErrCommitFailed, err)
+		}
+	}
+	metadata, err := table.UpdateTableMetadata(base.metadata, updates, c.Location(versionFile(dir(ident), base.number)))
+	if err != nil {
+		return nil, "", fmt.Errorf("update metadata: %w", err)
+	}
+	number := base.number + 1
+	if err := c.publish(dir(ident), number, metadata); err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			err = fmt.Errorf("%w: version %d exists", table.ErrCommitFailed, number)
+		}
+		return nil, "", err
+	}
+	if err := c.confirm(dir(ident), number, metadata); err != nil {
+		return nil, "", err
+	}
+	c.remember(dir(ident), version{number, metadata})
+	return metadata, c.Location(versionFile(dir(ident), number)), nil
+}
+
+// publish writes one version under a temporary name and renames it, if the name is free.
+func (c *Catalog) publish(dir string, number int, metadata table.Metadata) error {
+	data, err := json.Marshal(metadata)
+	if err != nil {
+		return fmt.Errorf("write metadata: %w", err)
+	}
+	temp := path.Join(dir, "metadata", ".tmp-"+random())
+	if err := c.write(temp, data); err != nil {
+		return errors.Join(fmt.Errorf("write metadata: %w", err), c.files.fs.Remove(temp))
+	}
+	if err := c.files.fs.RenameNew(temp, versionFile(dir, number)); err != nil {
+		// After an error that is not a clear no the file may be gone to its new name.
+		_ = c.files.fs.Remove(temp)
+		return fmt.Errorf("publish version %d: %w", number, err)
+	}
+	return nil
+}
+
+// confirm looks whether the published version can be the head. A writer that slept while others made so many commits that the
+// version it wants was already deleted again publishes into the gap: nobody will ever see that. Else it moves the hint.
+func (c *Catalog) confirm(dir string, number int, metadata table.Metadata) error {
+	newest, err := c.newest(dir)
+	if err != nil {
+		return fmt.Errorf("confirm version %d: %w", number, err)
+	}
+	if newest <= number {
+		c.writeHint(dir, number)
+		return nil
+	}
+	head, err := c.load(dir)
+	if err != nil {
+		return fmt.Errorf("confirm version %d: %w", number, err)
+	}
+	snapshot := metadata.CurrentSnapshot()
+	if snapshot != nil && head.metadata.SnapshotByID(snapshot.SnapshotID) != nil {
+		return nil
+	}
+	return fmt.Errorf("%w: version %d lies behind version %d", table.ErrCommitFailed, number, newest)
+}
+
+// writeHint is best effort: a hint that lags costs a few look-ups.
+func (c *Catalog) writeHint(dir string, number int) {
+	temp := path.Join(dir, "metadata", ".tmp-"+random())
+	if err := c.write(temp, []byte(strconv.Itoa(number))); err != nil {
+		return
+	}
+	if err := c.files.fs.Rename(temp, path.Join(dir, "metadata", hint)); err != nil {
+		_ = c.files.fs.Remove(temp)
+	}
+}
+
+func (c *Catalog) write(name string, data []byte) error {
+	w, err := c.files.fs.Create(name)
+	if err != nil {
+		return err
+	}
+	_, err = bytes.NewReader(data).WriteTo(w)
+	return errors.Join(err, w.Close())
+}
+
+// Tables lists the tables of a namespace.
+func (c *Catalog) Tables(ctx context.Context, namespace string) ([]string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	entries, err := c.files.fs.ReadDir(namespace)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list tables of %s: %w", namespace, err)
+	}
+	var tables []string
+	for _, e := range entries {
+		if !e.IsDir() {
+			continue
+		}
+		newest, err := c.newest(path.Join(namespace, e.Name()))
+		if err != nil {
+			return nil, fmt.Errorf("list tables of %s: %w", namespace, err)
+		}
+		if newest > 0 {
+			tables = append(tables, e.Name())
+		}
+	}
+	return tables, nil
+}
+
+func random() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}

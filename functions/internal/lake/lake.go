@@ -1,0 +1,88 @@
+// Package lake keeps a warehouse: files named by their digest, Parquet files, Iceberg tables whose windows are replaced whole, and
+// folders that are published once.
+//
+// All paths are slash-separated and relative to the warehouse; a path that leaves it is an error that wraps fs.ErrInvalid.
+// A missing file is fs.ErrNotExist. A Lake is safe for concurrent use, also of several processes over one warehouse.
+package lake
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/almanac-data/almanac/functions/internal/lake/fsys"
+	"github.com/almanac-data/almanac/functions/internal/lake/hadoop"
+	"github.com/almanac-data/almanac/functions/internal/table"
+)
+
+// Lake is an open warehouse.
+type Lake struct {
+	fs      fsys.FS
+	catalog *hadoop.Catalog
+	config  config
+
+	retries atomic.Int64
+	mu      sync.Mutex
+	locks   map[table.Name]chan struct{}
+}
+
+type config struct {
+	snapshots int
+	target    int64
+}
+
+// Option changes how a Lake works.
+type Option func(*config)
+
+// KeepSnapshots sets how many snapshots of each table are kept (at least 1, by default 20). Older ones leave the metadata
+// with each commit; their data files stay.
+func KeepSnapshots(n int) Option { return func(c *config) { c.snapshots = max(n, 1) } }
+
+// TargetFileSize sets the size in bytes at which Parquet files are split (by default 256 MiB).
+func TargetFileSize(n int64) Option { return func(c *config) { c.target = max(n, 1) } }
+
+// Open opens the warehouse in a local folder, which is made if it is missing.
+func Open(ctx context.Context, warehouse string, opts ...Option) (*Lake, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	local, err := fsys.OpenLocal(warehouse)
+	if err != nil {
+		return nil, err
+	}
+	return OpenOn(local, opts...), nil
+}
+
+// OpenOn opens the warehouse on any file system.
+func OpenOn(fs fsys.FS, opts ...Option) *Lake {
+	l := &Lake{fs: fs, catalog: hadoop.New(fs), locks: map[table.Name]chan struct{}{}}
+	l.config = config{snapshots: 20, target: 256 << 20}
+	for _, o := range opts {
+		o(&l.config)
+	}
+	return l
+}
+
+// Retries counts the commits that were done again because another came first.
+func (l *Lake) Retries() int64 { return l.retries.Load() }
+
+// URI is the absolute path or URI of a path of the warehouse, for engines.
+func (l *Lake) URI(path string) string { return l.fs.URI(path) }
+
+// lock waits for the table's turn within this process. Commits of other processes are met by the commit loop.
+func (l *Lake) lock(ctx context.Context, name table.Name) (unlock func(), err error) {
+	l.mu.Lock()
+	turn := l.locks[name]
+	if turn == nil {
+		turn = make(chan struct{}, 1)
+		l.locks[name] = turn
+	}
+	l.mu.Unlock()
+	select {
+	case turn <- struct{}{}:
+		return func() { <-turn }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for the turn to commit %s: %w", name, context.Cause(ctx))
+	}
+}

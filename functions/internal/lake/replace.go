@@ -1,0 +1,243 @@
+package lake
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/catalog"
+	icetable "github.com/apache/iceberg-go/table"
+
+	"github.com/almanac-data/almanac/functions/internal/table"
+)
+
+// Replace makes the files the whole content of one window, in one snapshot. It returns the snapshot that holds them and the entry
+// that the window had before, or nil. If Done says that nothing is to do it returns the head and the present entry.
+//
+// It is tried again until it is committed, Done ends it, the head is not the one demanded (table.ErrMoved), or ctx ends. After a crash at any moment
+// the table is as before or as after.
+func (l *Lake) Replace(ctx context.Context, r table.Replace) (snapshot int64, previous json.RawMessage, err error) {
+	if err := l.check(r); err != nil {
+		return 0, nil, fmt.Errorf("replace %s of %s: %w", r.Window, r.Table, err)
+	}
+	unlock, err := l.lock(ctx, r.Table)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer unlock()
+	for try := 0; ; try++ {
+		snapshot, previous, err = l.replace(ctx, r)
+		if err == nil || !errors.Is(err, icetable.ErrCommitFailed) {
+			break
+		}
+		l.retries.Add(1)
+		if werr := wait(ctx, try); werr != nil {
+			err = errors.Join(werr, err)
+			break
+		}
+	}
+	if err != nil {
+		return 0, nil, fmt.Errorf("replace %s of %s: %w", r.Window, r.Table, err)
+	}
+	return snapshot, previous, nil
+}
+
+// check refuses what can never be committed.
+func (l *Lake) check(r table.Replace) error {
+	if _, err := join(r.Table.Dataset, r.Table.Table); err != nil {
+		return err
+	}
+	if r.Schema == nil || !r.Schema.HasField(table.Window) {
+		return fmt.Errorf("schema has no column %s", table.Window)
+	}
+	if !json.Valid(r.Entry) {
+		return errors.New("entry is not JSON")
+	}
+	dir := DataDir(r.Table, r.Window)
+	for _, f := range r.Files {
+		if want := dir + "/" + f.Digest + ".parquet"; f.Path != want {
+			return fmt.Errorf("data file %s does not lie at %s", f.Path, want)
+		}
+	}
+	return nil
+}
+
+// wait sleeps a random time that grows with the number of tries, up to half a second.
+func wait(ctx context.Context, try int) error {
+	most := min(5*time.Millisecond<<min(try, 10), 500*time.Millisecond)
+	timer := time.NewTimer(rand.N(most))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// replace tries once. The error wraps icetable.ErrCommitFailed if another commit came first.
+func (l *Lake) replace(ctx context.Context, r table.Replace) (int64, json.RawMessage, error) {
+	t, err := l.load(ctx, r.Table)
+	if err != nil {
+		return 0, nil, err
+	}
+	head, err := headOf(t)
+	if err != nil {
+		return 0, nil, err
+	}
+	present := head.Entries[r.Window.Key()]
+	if r.Done != nil {
+		done, err := r.Done(present)
+		if err != nil {
+			return 0, nil, err
+		}
+		if done {
+			return head.Snapshot, present, nil
+		}
+	}
+	if r.Head != 0 && head.Snapshot != r.Head {
+		return 0, nil, fmt.Errorf("%w: it is %d, want %d", table.ErrMoved, head.Snapshot, r.Head)
+	}
+	if t, err = l.prepare(ctx, t, r); err != nil {
+		return 0, nil, err
+	}
+	snapshot, err := l.commit(ctx, t, head, r)
+	return snapshot, present, err
+}
+
+// prepare makes the table, or adds columns to it.
+func (l *Lake) prepare(ctx context.Context, t *icetable.Table, r table.Replace) (*icetable.Table, error) {
+	if t == nil {
+		metadata, err := newTable(l.catalog.Location(r.Table.Dataset+"/"+r.Table.Table), r.Schema)
+		if err != nil {
+			return nil, err
+		}
+		t, err := l.catalog.CreateTable(ctx, identifier(r.Table), metadata)
+		if errors.Is(err, catalog.ErrTableAlreadyExists) {
+			err = fmt.Errorf("%w: %w", icetable.ErrCommitFailed, err)
+		}
+		return t, err
+	}
+	fields, added, err := extend(t.Schema().Fields(), r.Schema)
+	if err != nil || added == 0 {
+		return t, err
+	}
+	_, _, err = l.catalog.CommitTable(ctx, identifier(r.Table),
+		[]icetable.Requirement{icetable.AssertTableUUID(t.Metadata().TableUUID()), icetable.AssertCurrentSchemaID(t.Schema().ID)},
+		[]icetable.Update{icetable.NewAddSchemaUpdate(iceberg.NewSchema(t.Schema().ID+1, fields...)), icetable.NewSetCurrentSchemaUpdate(-1)})
+	if err != nil {
+		return nil, fmt.Errorf("add columns: %w", err)
+	}
+	return l.load(ctx, r.Table)
+}
+
+// commit makes one snapshot of the loaded version.
+func (l *Lake) commit(ctx context.Context, t *icetable.Table, head table.Head, r table.Replace) (int64, error) {
+	added, err := l.describe(t, r)
+	if err != nil {
+		return 0, err
+	}
+	var removed []iceberg.DataFile
+	if _, present := head.Entries[r.Window.Key()]; present {
+		if removed, err = l.dataFiles(ctx, t, head.Snapshot, []string{r.Window.Key()}); err != nil {
+			return 0, err
+		}
+	}
+	// Files that stay are neither added nor removed.
+	added, removed = difference(added, removed), difference(removed, added)
+	token := temporaryName()
+	summary, err := summarise(head, r, token)
+	if err != nil {
+		return 0, err
+	}
+	tx := t.NewTransaction()
+	switch {
+	case len(removed) > 0:
+		err = tx.ReplaceDataFilesWithDataFiles(ctx, removed, added, summary, icetable.WithoutAutoNameMapping())
+	case len(added) > 0:
+		err = tx.AddDataFiles(ctx, added, summary, icetable.WithoutAutoNameMapping(), icetable.WithoutDuplicateCheck())
+	default:
+		err = tx.AddFiles(ctx, nil, summary, false) // only the map changes
+	}
+	if err != nil {
+		return 0, fmt.Errorf("build snapshot: %w", err)
+	}
+	if err := tx.ExpireSnapshots(icetable.WithRetainLast(l.config.snapshots), icetable.WithOlderThan(0), icetable.WithPostCommit(false)); err != nil {
+		return 0, fmt.Errorf("expire snapshots: %w", err)
+	}
+	after, err := tx.Commit(ctx)
+	if err == nil {
+		l.tidy(t, after)
+		return after.CurrentSnapshot().SnapshotID, nil
+	}
+	if snapshot := l.committed(r.Table, token); snapshot != 0 {
+		return snapshot, nil
+	}
+	return 0, fmt.Errorf("commit snapshot: %w", err)
+}
+
+// committed finds the snapshot of a commit that got an error for an answer, or returns 0. It must look even if the caller's context has ended.
+func (l *Lake) committed(name table.Name, token string) int64 {
+	t, err := l.load(context.Background(), name)
+	if err != nil || t == nil {
+		return 0
+	}
+	for _, s := range t.Metadata().Snapshots() {
+		if s.Summary != nil && s.Summary.Properties[commitProperty] == token {
+			return s.SnapshotID
+		}
+	}
+	return 0
+}
+
+// tidy deletes the manifest lists of the snapshots that a commit has expired. It is best effort; manifests and data files are left to maintenance.
+func (l *Lake) tidy(before, after *icetable.Table) {
+	for _, s := range before.Metadata().Snapshots() {
+		if after.SnapshotByID(s.SnapshotID) != nil || s.ManifestList == "" {
+			continue
+		}
+		if name, err := l.catalog.Name(s.ManifestList); err == nil {
+			_ = l.fs.Remove(name)
+		}
+	}
+}
+
+// difference returns the files of a that are not in b.
+func difference(a, b []iceberg.DataFile) []iceberg.DataFile {
+	return slices.DeleteFunc(slices.Clone(a), func(f iceberg.DataFile) bool {
+		return slices.ContainsFunc(b, func(o iceberg.DataFile) bool { return o.FilePath() == f.FilePath() })
+	})
+}
+
+// summarise makes the summary of the snapshot: the map with the new entry, and what a person wants to read.
+func summarise(head table.Head, r table.Replace, token string) (iceberg.Properties, error) {
+	entries := make(map[string]json.RawMessage, len(head.Entries)+1)
+	for key, entry := range head.Entries {
+		entries[key] = entry
+	}
+	entries[r.Window.Key()] = r.Entry
+	packed, err := encodeMap(entries)
+	if err != nil {
+		return nil, err
+	}
+	summary := iceberg.Properties{}
+	for key, value := range r.Summary {
+		summary[key] = value
+	}
+	summary[mapProperty] = packed
+	summary[mapFormatProperty] = mapFormat
+	summary[windowProperty] = r.Window.Key()
+	summary[commitProperty] = token
+	var entry struct {
+		Generation json.Number `json:"generation"`
+	}
+	if json.Unmarshal(r.Entry, &entry) == nil && entry.Generation != "" {
+		summary[generationProperty] = entry.Generation.String()
+	}
+	return summary, nil
+}

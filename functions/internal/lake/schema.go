@@ -1,0 +1,164 @@
+package lake
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"io/fs"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/iceberg-go"
+	icetable "github.com/apache/iceberg-go/table"
+
+	"github.com/almanac-data/almanac/functions/internal/table"
+)
+
+// FieldID is the Iceberg field id of a column: a number of 28 bits made from its name. So a data file can be written before its
+// table exists, its bytes do not depend on the table's history, and columns may be added anywhere.
+func FieldID(name string) int {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(name))
+	return int(h.Sum32()&(1<<28-1)) + 1
+}
+
+// fieldIDs returns the field ids of the columns, or an error if two share one.
+func fieldIDs(schema *arrow.Schema) ([]int, error) {
+	ids := make([]int, schema.NumFields())
+	names := map[int]string{}
+	for i, f := range schema.Fields() {
+		ids[i] = FieldID(f.Name)
+		if other, taken := names[ids[i]]; taken {
+			if other == f.Name {
+				return nil, fmt.Errorf("column %s stands twice in the schema", f.Name)
+			}
+			return nil, fmt.Errorf("columns %s and %s have the same field id: rename one", other, f.Name)
+		}
+		names[ids[i]] = f.Name
+	}
+	return ids, nil
+}
+
+func icebergType(t arrow.DataType) (iceberg.Type, error) {
+	switch t := t.(type) {
+	case *arrow.Int64Type:
+		return iceberg.PrimitiveTypes.Int64, nil
+	case *arrow.Int32Type:
+		return iceberg.PrimitiveTypes.Int32, nil
+	case *arrow.Float64Type:
+		return iceberg.PrimitiveTypes.Float64, nil
+	case *arrow.BooleanType:
+		return iceberg.PrimitiveTypes.Bool, nil
+	case *arrow.StringType:
+		return iceberg.PrimitiveTypes.String, nil
+	case *arrow.BinaryType:
+		return iceberg.PrimitiveTypes.Binary, nil
+	case *arrow.Date32Type:
+		return iceberg.PrimitiveTypes.Date, nil
+	case *arrow.Decimal128Type:
+		return iceberg.DecimalTypeOf(int(t.Precision), int(t.Scale)), nil
+	case *arrow.TimestampType:
+		if t.Unit == arrow.Microsecond && t.TimeZone == "UTC" {
+			return iceberg.PrimitiveTypes.TimestampTz, nil
+		}
+		if t.Unit == arrow.Microsecond && t.TimeZone == "" {
+			return iceberg.PrimitiveTypes.Timestamp, nil
+		}
+	}
+	return nil, fmt.Errorf("type %s cannot be stored", t)
+}
+
+func arrowType(t iceberg.Type) (arrow.DataType, error) {
+	switch t := t.(type) {
+	case iceberg.Int64Type:
+		return arrow.PrimitiveTypes.Int64, nil
+	case iceberg.Int32Type:
+		return arrow.PrimitiveTypes.Int32, nil
+	case iceberg.Float64Type:
+		return arrow.PrimitiveTypes.Float64, nil
+	case iceberg.BooleanType:
+		return arrow.FixedWidthTypes.Boolean, nil
+	case iceberg.StringType:
+		return arrow.BinaryTypes.String, nil
+	case iceberg.BinaryType:
+		return arrow.BinaryTypes.Binary, nil
+	case iceberg.DateType:
+		return arrow.FixedWidthTypes.Date32, nil
+	case iceberg.DecimalType:
+		return &arrow.Decimal128Type{Precision: int32(t.Precision()), Scale: int32(t.Scale())}, nil
+	case iceberg.TimestampTzType:
+		return arrow.FixedWidthTypes.Timestamp_us, nil
+	case iceberg.TimestampType:
+		return &arrow.TimestampType{Unit: arrow.Microsecond}, nil
+	}
+	return nil, fmt.Errorf("type %s is not one of Almanac's", t)
+}
+
+// extend returns the columns of a table that may hold rows of the schema: those it has, then those that are new.
+// All are optional in Iceberg's sense, so that columns can come and go.
+func extend(present []iceberg.NestedField, schema *arrow.Schema) (fields []iceberg.NestedField, added int, err error) {
+	ids, err := fieldIDs(schema)
+	if err != nil {
+		return nil, 0, err
+	}
+	byID := map[int]iceberg.NestedField{}
+	for _, f := range present {
+		byID[f.ID] = f
+	}
+	fields = append(fields, present...)
+	for i, f := range schema.Fields() {
+		t, err := icebergType(f.Type)
+		if err != nil {
+			return nil, 0, fmt.Errorf("column %s: %w", f.Name, err)
+		}
+		old, known := byID[ids[i]]
+		switch {
+		case !known:
+			fields = append(fields, iceberg.NestedField{ID: ids[i], Name: f.Name, Type: t})
+			added++
+		case old.Name != f.Name:
+			return nil, 0, fmt.Errorf("columns %s and %s have the same field id: rename one", old.Name, f.Name)
+		case !old.Type.Equals(t):
+			return nil, 0, fmt.Errorf("column %s is %s in the table and %s in the new rows: a type cannot change, give the column another name", f.Name, old.Type, t)
+		}
+	}
+	return fields, added, nil
+}
+
+// Schema is the schema of a table at a snapshot, or its newest if the snapshot is 0. Every column is nullable.
+// The error wraps fs.ErrNotExist if there is no such table, or no such snapshot any more.
+func (l *Lake) Schema(ctx context.Context, name table.Name, snapshot int64) (*arrow.Schema, error) {
+	t, err := l.load(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("schema of %s: %w", name, err)
+	}
+	if t == nil {
+		return nil, fmt.Errorf("schema of %s: no such table: %w", name, fs.ErrNotExist)
+	}
+	schema := t.Schema()
+	if snapshot != 0 {
+		s, err := snapshotOf(t, snapshot)
+		if err != nil {
+			return nil, fmt.Errorf("schema of %s: %w", name, err)
+		}
+		if s.SchemaID != nil && t.Schemas()[*s.SchemaID] != nil {
+			schema = t.Schemas()[*s.SchemaID]
+		}
+	}
+	fields := make([]arrow.Field, 0, schema.NumFields())
+	for _, f := range schema.Fields() {
+		at, err := arrowType(f.Type)
+		if err != nil {
+			return nil, fmt.Errorf("schema of %s: column %s: %w", name, f.Name, err)
+		}
+		fields = append(fields, arrow.Field{Name: f.Name, Type: at, Nullable: true})
+	}
+	return arrow.NewSchema(fields, nil), nil
+}
+
+func snapshotOf(t *icetable.Table, id int64) (*icetable.Snapshot, error) {
+	s := t.SnapshotByID(id)
+	if s == nil {
+		return nil, fmt.Errorf("snapshot %d is not kept: %w", id, fs.ErrNotExist)
+	}
+	return s, nil
+}
