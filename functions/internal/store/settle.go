@@ -101,9 +101,9 @@ func (s *Store) merge(ctx context.Context, staged []events.Staged, key int) (_ m
 }
 
 // without writes the rows of a slice again, less those of the given sorted ordinals, and moves their counts to duplicate.
-func (s *Store) without(ctx context.Context, d *dataset.Dataset, w window.Window, slice events.Staged, drop []int64) (events.Staged, error) {
+func (s *Store) without(ctx context.Context, d *dataset.Dataset, w window.Window, slice events.Staged, drop []int64) (_ events.Staged, err error) {
 	out := s.Files.Parquet(ctx, dataDir(d.Name, table.Rows, w), RowsSchema(d))
-	defer out.Abort()
+	defer func() { err = errors.Join(err, out.Abort()) }()
 	schema := block.Schema(d)
 	t := newTally(d, schema)
 	t.keys = nil
@@ -122,7 +122,6 @@ func (s *Store) without(ctx context.Context, d *dataset.Dataset, w window.Window
 			return slice, err
 		}
 	}
-	var err error
 	if slice.Rows, err = out.Finish(); err != nil {
 		return slice, err
 	}
@@ -152,12 +151,12 @@ func (t *tally) deduplicated(before events.Sheet) (events.Sheet, error) {
 }
 
 // filter reads a file of rows and hands on each batch less the rows whose ordinal is in drop (sorted), in the given columns.
-func (s *Store) filter(ctx context.Context, path string, columns []string, drop []int64, keep func(arrow.RecordBatch) error) error {
-	r, err := s.Files.Scan(ctx, path, columns)
+func (s *Store) filter(ctx context.Context, path string, columns []string, drop []int64, keep func(arrow.RecordBatch) error) (err error) {
+	r, err := s.Files.Scan(ctx, path, columns...)
 	if err != nil {
 		return fmt.Errorf("read rows: %w", err)
 	}
-	defer r.Release()
+	defer func() { err = errors.Join(err, r.Close()) }()
 	for r.Next() {
 		batch := r.RecordBatch()
 		ordinals := batch.Column(int(batch.NumCols()) - 1).(*array.Int64).Int64Values()

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -43,10 +44,10 @@ func (st *staging) run(ctx context.Context) (events.Staged, error) {
 
 // rows writes the clean blocks as data files, and counts what is written per event day by itself:
 // the counts must be those that validate has said.
-func (st *staging) rows(ctx context.Context, sys system, staged *events.Staged) error {
+func (st *staging) rows(ctx context.Context, sys system, staged *events.Staged) (err error) {
 	schema := block.Schema(st.d)
 	out := st.Files.Parquet(ctx, dataDir(st.d.Name, table.Rows, st.w), RowsSchema(st.d))
-	defer out.Abort()
+	defer func() { err = errors.Join(err, out.Abort()) }()
 	tally := newTally(st.d, schema)
 	for b, err := range st.Blocks.Read(ctx, st.valid.Rows) {
 		if err != nil {
@@ -65,7 +66,6 @@ func (st *staging) rows(ctx context.Context, sys system, staged *events.Staged) 
 			return fmt.Errorf("write rows: %w", err)
 		}
 	}
-	var err error
 	if staged.Rows, err = out.Finish(); err != nil {
 		return fmt.Errorf("write rows: %w", err)
 	}
@@ -77,14 +77,14 @@ func (st *staging) rows(ctx context.Context, sys system, staged *events.Staged) 
 	return err
 }
 
-func (st *staging) keys(ctx context.Context, t *tally) ([]events.File, error) {
+func (st *staging) keys(ctx context.Context, t *tally) (_ []events.File, err error) {
 	var files []events.File
 	for _, k := range t.keys {
 		f, err := st.Files.File(ctx, keyDir(st.d.Name, st.w), strconv.Itoa(st.valid.Slice)+"-", ".keys")
 		if err != nil {
 			return nil, fmt.Errorf("write keys: %w", err)
 		}
-		defer f.Abort()
+		defer func() { err = errors.Join(err, f.Abort()) }()
 		if _, err := f.Write(k.sorted()); err != nil {
 			return nil, fmt.Errorf("write keys: %w", err)
 		}
@@ -98,9 +98,9 @@ func (st *staging) keys(ctx context.Context, t *tally) ([]events.File, error) {
 	return files, nil
 }
 
-func (st *staging) quarantine(ctx context.Context, sys system) ([]events.File, error) {
+func (st *staging) quarantine(ctx context.Context, sys system) (_ []events.File, err error) {
 	out := st.Files.Parquet(ctx, dataDir(st.d.Name, table.Quarantine, st.w), QuarantineSchema())
-	defer out.Abort()
+	defer func() { err = errors.Join(err, out.Abort()) }()
 	for _, claim := range st.valid.Quarantine {
 		if claim.Blocks == 0 {
 			continue
@@ -130,13 +130,13 @@ func (st *staging) quarantine(ctx context.Context, sys system) ([]events.File, e
 }
 
 // archive keeps the raw bytes of the slice: the zstd frames of its blocks one after the other, which zstd -d can read.
-func (st *staging) archive(ctx context.Context) (events.File, error) {
+func (st *staging) archive(ctx context.Context) (_ events.File, err error) {
 	dir := fmt.Sprintf("%s/raw/%s/%d", st.d.Name, st.w.Key(), st.valid.Generation)
 	f, err := st.Files.File(ctx, dir, fmt.Sprintf("%06d-", st.valid.Slice), ".zst")
 	if err != nil {
 		return events.File{}, fmt.Errorf("archive raw blocks: %w", err)
 	}
-	defer f.Abort()
+	defer func() { err = errors.Join(err, f.Abort()) }()
 	for b, err := range st.Blocks.Read(ctx, st.collected.Raw) {
 		if err != nil {
 			return events.File{}, lost(st.collected, fmt.Errorf("archive raw blocks: %w", err))

@@ -10,7 +10,6 @@ import (
 	"io"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/block"
@@ -32,7 +31,7 @@ type Files interface {
 	// File starts a file named <prefix><digest><ext> in a folder.
 	File(ctx context.Context, dir, prefix, ext string) (table.FileWriter, error)
 	// Scan reads columns (nil for all) of a Parquet file, batch by batch, in the order of its rows.
-	Scan(ctx context.Context, path string, columns []string) (array.RecordReader, error)
+	Scan(ctx context.Context, path string, columns ...string) (table.Reader, error)
 }
 
 // Opener reads back a file that File has written.

@@ -14,12 +14,21 @@ type Writer interface {
 	// Finish syncs and names the files; no rows give no file.
 	Finish() ([]events.File, error)
 	// Abort removes what was written. After Finish it does nothing.
-	Abort()
+	Abort() error
 }
 
 // FileWriter writes one file that is named by its digest.
 type FileWriter interface {
 	io.Writer
 	Finish() (events.File, error)
-	Abort()
+	// Abort removes what was written. After Finish it does nothing.
+	Abort() error
+}
+
+// Reader reads rows batch by batch. A batch is valid until the next call of Next.
+type Reader interface {
+	Next() bool
+	RecordBatch() arrow.RecordBatch
+	Err() error
+	Close() error
 }

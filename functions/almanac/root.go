@@ -1,0 +1,83 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+)
+
+// options are the flags of every command.
+type options struct {
+	data     string
+	datasets string
+	json     bool
+	out, err io.Writer
+}
+
+// codedError ends the process with a code of its own.
+type codedError struct {
+	code int
+	err  error
+}
+
+func (e *codedError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *codedError) Unwrap() error { return e.err }
+
+// Exit codes.
+const (
+	codeUsage     = 2
+	codeAttention = 3
+)
+
+const rootHelp = `Almanac turns the data of each day into a training set each month, and can prove what is in it.
+
+Exit codes: 0 done, 1 failed, 2 wrong use, 3 done but something waits for a person.`
+
+func newRoot(out, errs io.Writer) *cobra.Command {
+	o := &options{out: out, err: errs}
+	root := &cobra.Command{
+		Use: "almanac", Short: "Batch data for machine learning: collect, check, aggregate, deliver", Long: rootHelp,
+		Version: version, SilenceUsage: true, SilenceErrors: true,
+		Example: "  almanac run --no-serve\n  almanac status\n  almanac releases verify training-2001-01.1",
+	}
+	root.SetOut(out)
+	root.SetErr(errs)
+	root.PersistentFlags().StringVar(&o.data, "data", ".almanac", "folder that holds the state")
+	root.PersistentFlags().StringVar(&o.datasets, "datasets", "spark-jobs", "folder that holds the datasets' folders")
+	root.PersistentFlags().BoolVar(&o.json, "json", false, "print JSON")
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return &codedError{codeUsage, fmt.Errorf("%w; see %s --help", err, c.CommandPath())}
+	})
+	root.AddCommand(newRun(o), newStatus(o), newPlan(o), newReleases(o), newQuarantine(o), newDeadLetters(o), newDoctor(o))
+	return root
+}
+
+// usage turns the errors of argument checks into wrong use.
+func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if err := check(c, args); err != nil {
+			return &codedError{codeUsage, fmt.Errorf("%w; see %s --help", err, c.CommandPath())}
+		}
+		return nil
+	}
+}
+
+// printJSON writes a value, indented.
+func (o *options) printJSON(v any) error {
+	enc := json.NewEncoder(o.out)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+func (o *options) printf(format string, args ...any) {
+	fmt.Fprintf(o.out, format, args...)
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/almanac-data/almanac/functions/internal/block"
+	"github.com/almanac-data/almanac/functions/internal/calendar"
+	"github.com/almanac-data/almanac/functions/internal/dataset"
+	"github.com/almanac-data/almanac/functions/internal/kafka"
+	"github.com/almanac-data/almanac/functions/internal/lake"
+	"github.com/almanac-data/almanac/functions/internal/onebox"
+
+	"github.com/almanac-data/almanac/events"
+)
+
+// state is an open data folder: its broker, or the connection to that of the process that holds it, its facts and its warehouse.
+type state struct {
+	folder  *onebox.Folder // nil if another process holds the folder
+	broker  *onebox.Broker // likewise
+	cluster *kafka.Cluster
+	journal *kafka.Journal
+	lake    *lake.Lake
+	catalog *dataset.Catalog
+	now     func() time.Time // of the schedules
+	close   []func() error
+}
+
+// endpoints is what a run writes into the data folder for other commands.
+type endpoints struct {
+	PID   int    `json:"pid"`
+	Kafka string `json:"kafka"`
+	HTTP  string `json:"http"`
+	Clock string `json:"clock,omitempty"` // RFC 3339, if the clock does not run
+}
+
+const endpointsFile = "endpoints.json"
+
+// withState opens the data folder for a command that looks but does not run: through the process that holds it, if there is one.
+func (o *options) withState(ctx context.Context, do func(context.Context, *state) error) (err error) {
+	catalog, err := dataset.Open(o.datasets)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(o.data, "almanac.json")); errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("open %s: there is no data folder yet; start with: almanac run --data %s", o.data, o.data)
+	}
+	s, err := openState(ctx, o.data, catalog, slog.New(slog.DiscardHandler))
+	if errors.Is(err, onebox.ErrHeld) {
+		s, err = attach(ctx, o.data, catalog, err)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	return do(ctx, s)
+}
+
+// openState takes the data folder and starts the broker on it.
+func openState(ctx context.Context, data string, catalog *dataset.Catalog, log *slog.Logger) (_ *state, err error) {
+	s := &state{catalog: catalog, now: wall}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	if s.folder, err = onebox.OpenFolder(data); err != nil {
+		return nil, err
+	}
+	s.close = append(s.close, s.folder.Close)
+	if s.broker, err = onebox.StartBroker(onebox.BrokerConfig{Dir: s.folder.Broker(), Log: log}); err != nil {
+		return nil, err
+	}
+	s.close = append(s.close, s.broker.Close)
+	return s, s.connect(ctx, data, s.broker.Addr())
+}
+
+// attach connects to the broker of the process that holds the data folder.
+func attach(ctx context.Context, data string, catalog *dataset.Catalog, held error) (_ *state, err error) {
+	raw, err := os.ReadFile(filepath.Join(data, endpointsFile))
+	if err != nil {
+		return nil, held
+	}
+	var at endpoints
+	if err := json.Unmarshal(raw, &at); err != nil {
+		return nil, fmt.Errorf("read %s: %w", endpointsFile, err)
+	}
+	s := &state{catalog: catalog, now: wall}
+	if t, err := time.Parse(time.RFC3339, at.Clock); err == nil {
+		s.now = func() time.Time { return t }
+	}
+	if err := s.connect(ctx, data, at.Kafka); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *state) connect(ctx context.Context, data, address string) (err error) {
+	s.cluster, err = kafka.Open(ctx, kafka.Config{Brokers: []string{address}, ClientID: "almanac", Now: wall})
+	if err != nil {
+		return err
+	}
+	s.close = append(s.close, func() error { s.cluster.Close(); return nil })
+	var blocks []string
+	all, _ := s.catalog.Datasets()
+	for _, d := range all {
+		blocks = append(blocks, block.Topics(d.Name)...)
+	}
+	if err := s.cluster.EnsureTopics(ctx, events.FactTopics(), events.DueTopics(), blocks); err != nil {
+		return err
+	}
+	if s.journal, err = s.cluster.Journal(ctx, "almanac"); err != nil {
+		return err
+	}
+	s.close = append(s.close, func() error { s.journal.Close(); return nil })
+	s.lake, err = lake.Open(ctx, filepath.Join(data, "warehouse"))
+	return err
+}
+
+// Close lets go of everything, the last opened first.
+func (s *state) Close() error {
+	var errs []error
+	for i := len(s.close) - 1; i >= 0; i-- {
+		errs = append(errs, s.close[i]())
+	}
+	return errors.Join(errs...)
+}
+
+// survey looks at the named datasets, or at all.
+func (s *state) survey(ctx context.Context, names []string) ([]surveyed, error) {
+	view, err := s.journal.View(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all, _ := s.catalog.Datasets()
+	if len(names) > 0 {
+		d, err := s.catalog.Dataset(names[0])
+		if err != nil {
+			return nil, &codedError{codeUsage, err}
+		}
+		all = []*dataset.Dataset{d}
+	}
+	surveys := make([]surveyed, 0, len(all))
+	for _, d := range all {
+		surveys = append(surveys, newSurveyed(d, calendar.Survey(d, view, s.now(), wall(), pace(time.Time{}))))
+	}
+	return surveys, nil
+}

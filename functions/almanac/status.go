@@ -1,0 +1,295 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sort"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/calendar"
+	"github.com/almanac-data/almanac/functions/internal/dataset"
+)
+
+func newStatus(o *options) *cobra.Command {
+	var windows bool
+	cmd := &cobra.Command{
+		Use: "status [dataset]", Short: "Show the windows of each step, and why one is not due", Args: usage(cobra.MaximumNArgs(1)),
+		Example: "  almanac status\n  almanac status flights --windows\n  almanac status --json",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.withState(cmd.Context(), func(ctx context.Context, s *state) error {
+				surveys, err := s.survey(ctx, args)
+				if err != nil {
+					return err
+				}
+				if o.json {
+					err = o.printJSON(surveys)
+				} else {
+					o.printStatus(surveys, windows)
+				}
+				if err == nil && attention(surveys) {
+					return &codedError{code: codeAttention}
+				}
+				return err
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&windows, "windows", false, "show every window with its balance sheet")
+	return cmd
+}
+
+// surveyed is what status and plan know of one dataset.
+type surveyed struct {
+	Dataset string         `json:"dataset"`
+	Title   string         `json:"title"`
+	Version string         `json:"contract_version"`
+	Windows []windowStatus `json:"windows"`
+	states  []calendar.State
+}
+
+// windowStatus is one window of one step, as --json prints it.
+type windowStatus struct {
+	Step       string         `json:"step"`
+	Name       string         `json:"name,omitempty"`
+	Window     string         `json:"window"`
+	Phase      calendar.Phase `json:"phase"`
+	Why        string         `json:"why,omitempty"`
+	Generation int            `json:"generation,omitempty"`
+	Visible    int            `json:"visible_generation,omitempty"`
+	Version    string         `json:"version,omitempty"`
+	Rows       int64          `json:"rows,omitempty"`
+	Sheet      events.Sheet   `json:"sheet,omitempty"`
+	Announce   []string       `json:"announce,omitempty"`
+}
+
+func newSurveyed(d *dataset.Dataset, states []calendar.State) surveyed {
+	s := surveyed{Dataset: d.Name, Title: d.Title, Version: d.Version, Windows: []windowStatus{}, states: states}
+	for _, st := range states {
+		w := windowStatus{
+			Step: st.Step, Name: st.Piece.Name, Window: st.Piece.Window, Phase: st.Phase, Why: st.Why,
+			Generation: st.Piece.Generation, Visible: st.Visible, Version: st.Version, Rows: st.Rows, Sheet: st.Sheet,
+		}
+		for _, e := range st.Say {
+			w.Announce = append(w.Announce, e.ID())
+		}
+		s.Windows = append(s.Windows, w)
+	}
+	return s
+}
+
+// attention says whether something waits for a person or for the world outside.
+func attention(all []surveyed) bool {
+	for _, s := range all {
+		for _, st := range s.states {
+			if st.Phase == calendar.Stopped || st.Phase == calendar.Waiting {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (o *options) printStatus(all []surveyed, windows bool) {
+	for i, s := range all {
+		if i > 0 {
+			o.printf("\n")
+		}
+		o.printf("%s: %s (contract %s)\n", s.Dataset, s.Title, s.Version)
+		o.printSteps(s.states)
+		if windows {
+			o.printWindows(s.states)
+			continue
+		}
+		o.printOpen(s.states)
+	}
+}
+
+// printSteps prints a line for each step: how many windows are in which phase, and the sums.
+func (o *options) printSteps(states []calendar.State) {
+	tw := tabwriter.NewWriter(o.out, 0, 4, 2, ' ', 0)
+	for _, group := range grouped(states) {
+		first := group[0]
+		name := first.Step
+		if first.Piece.Name != "" {
+			name += " " + first.Piece.Name
+		}
+		fmt.Fprintf(tw, "  %s\t%s\t%s\n", name, phases(group), sums(group))
+	}
+	tw.Flush()
+}
+
+// grouped splits the states by step and name, in order.
+func grouped(states []calendar.State) [][]calendar.State {
+	var groups [][]calendar.State
+	for _, st := range states {
+		if n := len(groups); n > 0 && groups[n-1][0].Step == st.Step && groups[n-1][0].Piece.Name == st.Piece.Name {
+			groups[n-1] = append(groups[n-1], st)
+		} else {
+			groups = append(groups, []calendar.State{st})
+		}
+	}
+	return groups
+}
+
+func phases(states []calendar.State) string {
+	count := map[calendar.Phase]int{}
+	for _, st := range states {
+		count[st.Phase]++
+	}
+	parts := make([]string, 0, len(count))
+	for phase, n := range count {
+		parts = append(parts, fmt.Sprintf("%d %s", n, phase))
+	}
+	sort.Strings(parts)
+	return strings.Join(parts, ", ")
+}
+
+func sums(states []calendar.State) string {
+	var total events.Counts
+	var rows int64
+	latest := ""
+	for _, st := range states {
+		total = total.Add(st.Sheet.Total())
+		rows += st.Rows
+		if st.Version != "" {
+			latest = st.Version
+		}
+	}
+	switch {
+	case states[0].Step == events.StepCollect:
+		return sheetLine(total)
+	case latest != "":
+		return thousands(rows) + " rows, latest " + latest
+	}
+	return thousands(rows) + " rows"
+}
+
+func sheetLine(c events.Counts) string {
+	return fmt.Sprintf("read %s = stored %s + refused %s + duplicate %s + filtered %s",
+		thousands(c.Read), thousands(c.Stored), thousands(c.Quarantined), thousands(c.Duplicate), thousands(c.Filtered))
+}
+
+// printOpen prints the windows that are not done, at most 20 of a step, and why.
+func (o *options) printOpen(states []calendar.State) {
+	for _, group := range grouped(states) {
+		open := 0
+		for _, st := range group {
+			if st.Phase == calendar.Stored || st.Phase == calendar.Aggregated || st.Phase == calendar.Released {
+				continue
+			}
+			if open++; open <= 20 {
+				o.printf("    %s %s: %s%s\n", stepName(st), st.Piece.Window, st.Phase, because(st.Why))
+			}
+		}
+		if open > 20 {
+			o.printf("    and %d more; see --windows\n", open-20)
+		}
+	}
+}
+
+func stepName(st calendar.State) string {
+	if st.Piece.Name == "" {
+		return st.Step
+	}
+	return st.Piece.Name
+}
+
+func because(why string) string {
+	if why == "" {
+		return ""
+	}
+	return ": " + why
+}
+
+func (o *options) printWindows(states []calendar.State) {
+	tw := tabwriter.NewWriter(o.out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(tw, "  STEP\tWINDOW\tPHASE\tGENERATION\tREAD\tSTORED\tREFUSED\tDUPLICATE\tFILTERED\tWHY")
+	for _, st := range states {
+		if st.Step != events.StepCollect {
+			fmt.Fprintf(tw, "  %s\t%s\t%s\t%s\t\t%s\t\t\t\t%s\n", stepName(st), st.Piece.Window, st.Phase, st.Version, thousands(st.Rows), st.Why)
+			continue
+		}
+		t := st.Sheet.Total()
+		fmt.Fprintf(tw, "  collect\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", st.Piece.Window, st.Phase, st.Piece.Generation,
+			thousands(t.Read), thousands(t.Stored), thousands(t.Quarantined), thousands(t.Duplicate), thousands(t.Filtered), st.Why)
+	}
+	tw.Flush()
+}
+
+// thousands groups the digits of a number by commas.
+func thousands(n int64) string {
+	s := strconv.FormatInt(n, 10)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+func newPlan(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "plan [dataset]", Short: "Show what a run would do, without doing it", Args: usage(cobra.MaximumNArgs(1)),
+		Example: "  almanac plan\n  almanac plan flights --json",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.withState(cmd.Context(), func(ctx context.Context, s *state) error {
+				surveys, err := s.survey(ctx, args)
+				if err != nil {
+					return err
+				}
+				return o.printPlan(surveys)
+			})
+		},
+	}
+}
+
+func (o *options) printPlan(all []surveyed) error {
+	if o.json {
+		for i := range all {
+			kept := []windowStatus{}
+			for _, w := range all[i].Windows {
+				if !calendar.Phase(w.Phase).Final() {
+					kept = append(kept, w)
+				}
+			}
+			all[i].Windows = kept
+		}
+		return o.printJSON(all)
+	}
+	nothing := true
+	for _, s := range all {
+		for _, group := range grouped(s.states) {
+			var todo []string
+			for _, st := range group {
+				if !st.Phase.Final() {
+					todo = append(todo, st.Piece.Window)
+				}
+			}
+			if len(todo) == 0 {
+				continue
+			}
+			nothing = false
+			o.printf("%s %s: %s\n", s.Dataset, stepName(group[0]), span(todo))
+		}
+	}
+	if nothing {
+		o.printf("nothing is to do\n")
+	}
+	return nil
+}
+
+func span(windows []string) string {
+	switch len(windows) {
+	case 1:
+		return windows[0]
+	case 2:
+		return windows[0] + " and " + windows[1]
+	}
+	return fmt.Sprintf("%d windows, %s to %s", len(windows), windows[0], windows[len(windows)-1])
+}
+
+// wall is the time of day; only main and run ask for it.
+func wall() time.Time { return time.Now().UTC() }

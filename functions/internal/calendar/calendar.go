@@ -1,0 +1,143 @@
+// Package calendar compares schedules with facts and announces what is due, and what got stuck.
+//
+// Nothing else in Almanac knows the time. Survey is a plain function of a dataset, the facts and the time; Calendar only asks for
+// those and says what the survey found. Two ticks in one second, or none for a day, give the same work.
+package calendar
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sort"
+	"time"
+
+	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/dataset"
+	"github.com/almanac-data/almanac/functions/internal/facts"
+	"github.com/almanac-data/almanac/functions/internal/table"
+)
+
+// Datasets lists the datasets to keep the calendar of.
+type Datasets interface {
+	Datasets() ([]*dataset.Dataset, error)
+}
+
+// Tables tells what the tables hold.
+type Tables interface {
+	Head(ctx context.Context, name table.Name) (table.Head, error)
+}
+
+// Calendar announces dues.
+type Calendar struct {
+	Journal  facts.Journal
+	Datasets Datasets
+	Tables   Tables
+	Now      func() time.Time // of the schedules; may be set to another day
+	Wall     func() time.Time // measures how long ago something was said
+	Pace     Pace
+}
+
+// Pace says how soon things are announced again, and how much at once.
+type Pace struct {
+	Grace    time.Duration // a fact without its successor is said again after this; longer than a slice takes
+	Retry    time.Duration // what waits for the world outside is tried again after this
+	Parallel int           // windows of a dataset that are ingested at once
+	// ProbeBefore makes the sources of stored windows be looked at again that were last looked at before it. Zero: never.
+	ProbeBefore time.Time
+}
+
+// Handle announces what is due. The event only wakes it: what it says is decided from the facts alone.
+func (c *Calendar) Handle(ctx context.Context, ev events.Event) error {
+	all, err := c.Datasets.Datasets()
+	if err != nil {
+		return err
+	}
+	if ev == nil {
+		if err := c.reconcile(ctx, all); err != nil {
+			return err
+		}
+	}
+	view, err := c.Journal.View(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, d := range all {
+		if ev != nil && ev.Of().Dataset != d.Name {
+			continue
+		}
+		say := Announcements(Survey(d, view, c.Now(), c.Wall(), c.Pace), c.Pace.Parallel)
+		if len(say) == 0 {
+			continue
+		}
+		if err := c.Journal.Say(ctx, say...); err != nil {
+			errs = append(errs, fmt.Errorf("announce work of %s: %w", d.Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// reconcile says stored again for what a table holds and no fact tells: the process died between commit and fact, or Kafka was lost.
+func (c *Calendar) reconcile(ctx context.Context, all []*dataset.Dataset) error {
+	view, err := c.Journal.View(ctx)
+	if err != nil {
+		return err
+	}
+	for _, d := range all {
+		head, err := c.Tables.Head(ctx, table.Name{Dataset: d.Name, Table: table.Rows})
+		if err != nil {
+			return fmt.Errorf("read the map of %s: %w", d.Name, err)
+		}
+		missing, err := untold(d.Name, head, facts.LatestStored(view, d.Name))
+		if err != nil {
+			return err
+		}
+		if err := c.Journal.Say(ctx, missing...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func untold(name string, head table.Head, told map[string]events.Stored) ([]events.Event, error) {
+	keys := make([]string, 0, len(head.Entries))
+	for key := range head.Entries {
+		keys = append(keys, key)
+	}
+	sort.Strings(keys)
+	var say []events.Event
+	for _, key := range keys {
+		var entry events.Entry
+		if err := json.Unmarshal(head.Entries[key], &entry); err != nil {
+			return nil, fmt.Errorf("read the map of %s: window %s: %w", name, key, err)
+		}
+		if entry.Generation > told[key].Generation {
+			say = append(say, events.Stored{
+				Piece: events.Piece{Dataset: name, Window: key, Generation: entry.Generation}, Entry: entry, Snapshot: head.Snapshot,
+			})
+		}
+	}
+	return say, nil
+}
+
+// Announcements lists what to say now: everything that got stuck, and new windows up to the number that may be ingested at once.
+func Announcements(states []State, parallel int) []events.Event {
+	working := 0
+	for _, s := range states {
+		if s.Step == events.StepCollect && s.Phase.working() {
+			working++
+		}
+	}
+	var say []events.Event
+	for _, s := range states {
+		if s.Step == events.StepCollect && s.Phase == Due {
+			if parallel > 0 && working >= parallel {
+				continue
+			}
+			working++
+		}
+		say = append(say, s.Say...)
+	}
+	return say
+}

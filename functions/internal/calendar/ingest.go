@@ -1,0 +1,139 @@
+package calendar
+
+import (
+	"time"
+
+	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/facts"
+	"github.com/almanac-data/almanac/functions/internal/window"
+)
+
+// Reasons why a generation is due.
+const (
+	reasonSchedule = "schedule"
+	reasonRestated = "restated"
+	reasonContract = "contract"
+	reasonProbe    = "probe"
+)
+
+// ingest is the state of one collection window.
+func (s *survey) ingest(w window.Window) State {
+	piece := events.Piece{Dataset: s.d.Name, Window: w.Key()}
+	stored, done := s.stored[w.Key()]
+	piece.Generation = stored.Generation
+	st := State{Piece: piece, Step: events.StepCollect, Phase: Stored, Visible: stored.Generation, Sheet: stored.Entry.Sheet}
+	reason := reasonSchedule
+	switch {
+	case done && s.restated(piece):
+		reason = reasonRestated
+	case done && stored.Entry.Definition != s.d.Definition:
+		reason = reasonContract
+	case done:
+		_, st.Said, _ = facts.When[events.Stored](s.view, piece)
+		st.Say = s.probe(piece)
+		return st
+	}
+	for piece.Generation++; s.restated(piece); piece.Generation++ {
+		reason = reasonRestated
+	}
+	st.Piece, st.Sheet = piece, nil
+	s.follow(&st, reason)
+	if stop, said, ok := facts.When[events.Stopped](s.view, piece); ok && (stop.Definition == "" || stop.Definition == s.d.Definition) {
+		st.Phase, st.Why, st.Say = Stopped, stop.Detail, s.probe(piece)
+		if stop.Waiting {
+			st.Phase, st.Say = Waiting, nil
+			if s.wall.Sub(said) >= s.pace.Retry {
+				st.Say = s.again(piece, reason)
+			}
+		}
+	}
+	return st
+}
+
+// restated says whether the source is known to differ from what that generation pinned.
+func (s *survey) restated(p events.Piece) bool {
+	_, ok := facts.Get[events.Restated](s.view, p)
+	return ok
+}
+
+// probe asks collect to look whether the source of a window has changed since.
+func (s *survey) probe(p events.Piece) []events.Event {
+	last, said, ok := facts.LatestDue(s.view, events.StepCollect, p)
+	if s.pace.ProbeBefore.IsZero() || ok && !said.Before(s.pace.ProbeBefore) {
+		return nil
+	}
+	return []events.Event{events.Due{Piece: p, Step: events.StepCollect, Attempt: last.Attempt + 1, Reason: reasonProbe}}
+}
+
+// again announces the collection of a generation once more, under a new id.
+func (s *survey) again(p events.Piece, reason string) []events.Event {
+	last, _, _ := facts.LatestDue(s.view, events.StepCollect, p)
+	return []events.Event{events.Due{Piece: p, Step: events.StepCollect, Attempt: last.Attempt + 1, Reason: reason}}
+}
+
+// follow walks along the facts of a generation to the first that is missing, or was made for something else than the one before it.
+func (s *survey) follow(st *State, reason string) {
+	_, said, ok := facts.LatestDue(s.view, events.StepCollect, st.Piece)
+	if !ok {
+		st.Phase, st.Say = Due, s.again(st.Piece, reason)
+		return
+	}
+	for n := 1; ; n++ {
+		st.Slice = n
+		collected, when, ok := facts.When[events.Collected](s.view, st.Piece.At(n))
+		if !ok {
+			st.Phase, st.Said = Collecting, said
+			if s.stuck(said) {
+				st.Say = s.again(st.Piece, reason)
+			}
+			return
+		}
+		said = later(said, when)
+		if s.slice(st, collected, when) {
+			return
+		}
+		if collected.Last {
+			break
+		}
+	}
+	// Every slice is staged, but the window is not stored: wake store by the last slice.
+	last, when, _ := facts.When[events.Validated](s.view, st.Piece.At(st.Slice))
+	staged, at, _ := facts.When[events.Staged](s.view, st.Piece.At(st.Slice))
+	st.Phase, st.Said = Storing, later(when, at)
+	if s.stuck(st.Said) && staged.Inputs == last.Digest() {
+		st.Say = []events.Event{last}
+	}
+}
+
+// slice finds the first step of a slice that is not done for its input, and says the input again when that takes too long.
+func (s *survey) slice(st *State, collected events.Collected, said time.Time) (unfinished bool) {
+	at := collected.Piece
+	processed, when, ok := facts.When[events.Processed](s.view, at)
+	if !ok || processed.Inputs != collected.Digest() || processed.Definition != s.d.Definition {
+		return s.wait(st, Processing, collected, said)
+	}
+	validated, later, ok := facts.When[events.Validated](s.view, at)
+	if !ok || validated.Inputs != processed.Digest() || validated.Definition != s.d.Definition {
+		return s.wait(st, Validating, processed, when)
+	}
+	staged, ok := facts.Get[events.Staged](s.view, at)
+	if !ok || staged.Inputs != validated.Digest() {
+		return s.wait(st, Storing, validated, later)
+	}
+	return false
+}
+
+func (s *survey) wait(st *State, phase Phase, input events.Event, said time.Time) bool {
+	st.Phase, st.Said = phase, said
+	if s.stuck(said) {
+		st.Say = []events.Event{input}
+	}
+	return true
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}

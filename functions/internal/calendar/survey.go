@@ -1,0 +1,105 @@
+package calendar
+
+import (
+	"time"
+
+	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/dataset"
+	"github.com/almanac-data/almanac/functions/internal/facts"
+	"github.com/almanac-data/almanac/functions/internal/window"
+)
+
+// Phase is how far a piece of work is.
+type Phase string
+
+// The phases of a window. Stored, Aggregated and Released are final until an input changes.
+const (
+	Due        Phase = "due"
+	Collecting Phase = "collecting"
+	Processing Phase = "processing"
+	Validating Phase = "validating"
+	Storing    Phase = "storing"
+	Stored     Phase = "stored"
+	Blocked    Phase = "blocked" // its inputs are not complete
+	Running    Phase = "running" // an aggregate or release that was announced
+	Aggregated Phase = "aggregated"
+	Released   Phase = "released"
+	Waiting    Phase = "waiting" // for the world outside; tried again
+	Stopped    Phase = "stopped" // for a person
+)
+
+func (p Phase) working() bool {
+	switch p {
+	case Collecting, Processing, Validating, Storing:
+		return true
+	case Due, Stored, Blocked, Running, Aggregated, Released, Waiting, Stopped:
+	}
+	return false
+}
+
+// Final says that nothing more is to be done by itself: the work is done, or a person must act.
+func (p Phase) Final() bool {
+	return p == Stored || p == Aggregated || p == Released || p == Stopped
+}
+
+// State is where one window of one step stands, and what the calendar would say about it now.
+type State struct {
+	Piece events.Piece
+	Step  string // collect, aggregate or deliver
+	Phase Phase
+	Why   string // for a person: why it is not further
+	Slice int    // the slice that the phase is about, of a window that is being ingested
+	Sheet events.Sheet
+	// Generation that is visible, 0 if none.
+	Visible int
+	Version string         // of a release
+	Rows    int64          // of an aggregate or release
+	Said    time.Time      // when the last fact of it was said
+	Say     []events.Event // announcements
+}
+
+// survey is what one look needs.
+type survey struct {
+	d         *dataset.Dataset
+	view      *facts.View
+	now, wall time.Time
+	pace      Pace
+	stored    map[string]events.Stored
+	// current holds the aggregate windows that are up to date: name, window key.
+	current map[string]map[string]events.Aggregated
+}
+
+// Survey says where every window of a dataset stands whose time is over by now, in the order collect, aggregate, deliver and of
+// time. wall is compared with the times at which events were said.
+func Survey(d *dataset.Dataset, view *facts.View, now, wall time.Time, pace Pace) []State {
+	s := &survey{d: d, view: view, now: now, wall: wall, pace: pace,
+		stored: facts.LatestStored(view, d.Name), current: map[string]map[string]events.Aggregated{}}
+	var states []State
+	for _, w := range d.Collect.Windows(now) {
+		states = append(states, s.ingest(w))
+	}
+	for _, q := range d.Aggregates {
+		s.current[q.Name] = map[string]events.Aggregated{}
+		for _, w := range s.windows(q) {
+			states = append(states, s.aggregate(q, w))
+		}
+	}
+	for _, q := range d.Releases {
+		for _, w := range s.windows(q) {
+			states = append(states, s.release(q, w))
+		}
+	}
+	return states
+}
+
+// windows lists the windows of a query that are over and lie wholly in the dataset's time.
+func (s *survey) windows(q dataset.Query) []window.Window {
+	until := s.now.Add(-q.Delay)
+	if end := s.d.Collect.End; !end.IsZero() && end.Before(until) {
+		until = end
+	}
+	return window.Between(q.Every, s.d.Collect.Start, until)
+}
+
+// stuck says whether something said at that time has waited longer than the grace for its successor.
+func (s *survey) stuck(said time.Time) bool { return s.wall.Sub(said) >= s.pace.Grace }
