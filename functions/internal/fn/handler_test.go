@@ -284,3 +284,13 @@ func TestStrangersDoNotMakeLabels(t *testing.T) {
 		t.Errorf("100 types of strangers make %v, want them as one", got)
 	}
 }
+
+func newRequest(contentType, version, ceType, id string, body []byte) (*http.Request, *httptest.ResponseRecorder) {
+	r := httptest.NewRequest("POST", "/", bytes.NewReader(body))
+	for k, v := range map[string]string{"Content-Type": contentType, "Ce-Specversion": version, "Ce-Type": ceType, "Ce-Id": id, "Ce-Source": "/s"} {
+		if v != "" {
+			r.Header.Set(k, v)
+		}
+	}
+	return r, httptest.NewRecorder()
+}
