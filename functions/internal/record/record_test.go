@@ -88,6 +88,7 @@ func TestCut(t *testing.T) {
 		"a quote that may be the first of two":  {"\"a\nb\"", 0, 3},
 		"a quoted newline":                      {"\"a\nb\"\nc", 6, 6},
 		"a wrong quote ends its record's line":  {"\"a\"b\nc", 5, 5},
+		"a wrong quote in a line that goes on":  {"a\nb,\"c\"d", 2, 2},
 		"a wrong quote that shows on line two":  {"\"a\nb\"c", 3, 3},
 		"a carriage return that may end a line": {"\"a\"\r", 0, 0},
 	} {

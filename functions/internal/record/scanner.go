@@ -180,16 +180,14 @@ func ends(rest []byte, delimiter byte) bool {
 // line is the extent of a record at pos whose quotes are wrong, which shows at offset at: its first line. The flaw
 // depends on that line alone, so that it does not change with what follows in the block.
 func (w *walker) line(pos, at int) extent {
-	nl := bytes.IndexByte(w.buf[pos:], '\n')
-	if nl < 0 {
-		nl = len(w.buf) - pos
-	}
-	e := extent{end: pos + nl, next: min(pos+nl+1, len(w.buf)), flaw: Unterminated}
-	switch {
-	case at < e.end:
-		e.flaw = BadQuote
-	case at == len(w.buf):
+	e := extent{end: len(w.buf), next: len(w.buf), flaw: Unterminated, open: at == len(w.buf)}
+	if nl := bytes.IndexByte(w.buf[pos:], '\n'); nl >= 0 {
+		e.end, e.next = pos+nl, pos+nl+1
+	} else {
 		e.open = true
+	}
+	if at < e.end {
+		e.flaw = BadQuote
 	}
 	return e
 }
