@@ -9,48 +9,57 @@ import (
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/facts"
+	"github.com/almanac-data/almanac/functions/internal/lineage"
 	"github.com/almanac-data/almanac/functions/internal/window"
 )
 
 // aggregate is the state of one window of an aggregate.
 func (s *survey) aggregate(q dataset.Query, w window.Window) State {
 	st := State{Piece: events.Piece{Dataset: s.d.Name, Name: q.Name, Window: w.Key()}, Step: events.StepAggregate}
-	inputs, missing := s.inputs(q, w)
+	verdict, err := lineage.Judge(s.d, q, w, s.known)
+	if err != nil {
+		st.Phase, st.Why = Stopped, err.Error()
+		return st
+	}
 	fact, said, ok := facts.When[events.Aggregated](s.view, st.Piece)
 	if ok {
 		st.Rows = fact.Rows
 	}
-	if ok && fact.Inputs == inputs {
+	if ok && fact.Inputs == verdict.Inputs {
 		st.Phase, st.Said = Aggregated, said
-		s.current[q.Name][w.Key()] = fact
 		return st
 	}
-	s.due(&st, q, w, inputs, missing, ok)
+	s.due(&st, q, w, verdict, ok)
 	return st
 }
 
 // release is the state of one release.
 func (s *survey) release(q dataset.Query, w window.Window) State {
 	st := State{Piece: events.Piece{Dataset: s.d.Name, Name: q.Name, Window: w.Key()}, Step: events.StepDeliver}
-	inputs, missing := s.inputs(q, w)
+	verdict, err := lineage.Judge(s.d, q, w, s.known)
+	if err != nil {
+		st.Phase, st.Why = Stopped, err.Error()
+		return st
+	}
 	fact, said, ok := facts.When[events.Released](s.view, st.Piece)
 	if ok {
 		st.Version, st.Rows, st.Visible = fact.Version, fact.Rows, fact.Revision
 	}
-	if ok && fact.Inputs == inputs {
+	if ok && fact.Inputs == verdict.Inputs {
 		st.Phase, st.Said = Released, said
 		return st
 	}
-	s.due(&st, q, w, inputs, missing, ok)
+	s.due(&st, q, w, verdict, ok)
 	return st
 }
 
 // due decides whether a query is announced: its inputs must be complete, and it must not be under way for just these inputs.
-func (s *survey) due(st *State, q dataset.Query, w window.Window, inputs string, missing []string, before bool) {
-	if len(missing) > 0 && !q.Provisional {
-		st.Phase, st.Why = Blocked, waitsFor(missing)
+func (s *survey) due(st *State, q dataset.Query, w window.Window, verdict lineage.Verdict, before bool) {
+	if !verdict.Complete() && !q.Provisional {
+		st.Phase, st.Why = Blocked, waitsFor(verdict.Absent)
 		return
 	}
+	inputs := verdict.Inputs
 	if stop, ok := facts.Get[events.Stopped](s.view, st.Piece); ok && stop.Inputs == inputs {
 		st.Phase, st.Why = Stopped, stop.Detail
 		return
@@ -71,11 +80,16 @@ func (s *survey) due(st *State, q dataset.Query, w window.Window, inputs string,
 	st.Phase, st.Say = Due, []events.Event{due}
 }
 
-func waitsFor(missing []string) string {
-	if len(missing) > 3 {
-		return fmt.Sprintf("waits for %s and %d more", strings.Join(missing[:3], ", "), len(missing)-3)
+func waitsFor(absent []lineage.Absence) string {
+	names := make([]string, 0, 3)
+	for _, a := range absent[:min(len(absent), 3)] {
+		names = append(names, a.String())
 	}
-	return "waits for " + strings.Join(missing, ", ")
+	text := strings.Join(names, ", ")
+	if more := len(absent) - len(names); more > 0 {
+		return fmt.Sprintf("%s, and %d more", text, more)
+	}
+	return text
 }
 
 // cause tells a person why a query is due again: the windows in its span that were collected more than once.

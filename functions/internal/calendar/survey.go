@@ -6,6 +6,7 @@ import (
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/facts"
+	"github.com/almanac-data/almanac/functions/internal/lineage"
 	"github.com/almanac-data/almanac/functions/internal/window"
 )
 
@@ -65,21 +66,20 @@ type survey struct {
 	now, wall time.Time
 	pace      Pace
 	stored    map[string]events.Stored
-	// current holds the aggregate windows that are up to date: name, window key.
-	current map[string]map[string]events.Aggregated
+	known     lineage.Known
 }
 
 // Survey says where every window of a dataset stands whose time is over by now, in the order collect, aggregate, deliver and of
 // time. wall is compared with the times at which events were said.
 func Survey(d *dataset.Dataset, view *facts.View, now, wall time.Time, pace Pace) []State {
 	s := &survey{d: d, view: view, now: now, wall: wall, pace: pace,
-		stored: facts.LatestStored(view, d.Name), current: map[string]map[string]events.Aggregated{}}
+		stored: facts.LatestStored(view, d.Name)}
 	var states []State
 	for _, w := range d.Collect.Windows(now) {
 		states = append(states, s.ingest(w))
 	}
+	s.known = known(view, d.Name, s.stored, states)
 	for _, q := range d.Aggregates {
-		s.current[q.Name] = map[string]events.Aggregated{}
 		for _, w := range s.windows(q) {
 			states = append(states, s.aggregate(q, w))
 		}
@@ -103,3 +103,24 @@ func (s *survey) windows(q dataset.Query) []window.Window {
 
 // stuck says whether something said at that time has waited longer than the grace for its successor.
 func (s *survey) stuck(said time.Time) bool { return s.wall.Sub(said) >= s.pace.Grace }
+
+// known is what queries may be planned on. A window that is being collected again counts as missing until that is decided, so that
+// what depends on it is computed once.
+func known(view *facts.View, dataset string, stored map[string]events.Stored, states []State) lineage.Known {
+	k := lineage.Known{Rows: map[string]events.Entry{}, Aggregates: map[string]map[string]lineage.AggregateEntry{}}
+	for key, f := range stored {
+		k.Rows[key] = f.Entry
+	}
+	for _, st := range states {
+		if st.Phase == Due || st.Phase.working() {
+			delete(k.Rows, st.Piece.Window)
+		}
+	}
+	for _, f := range facts.All[events.Aggregated](view, dataset) {
+		if k.Aggregates[f.Name] == nil {
+			k.Aggregates[f.Name] = map[string]lineage.AggregateEntry{}
+		}
+		k.Aggregates[f.Name][f.Window] = lineage.AggregateEntry{Inputs: f.Inputs, Digest: f.Digest, Rows: f.Rows, Provisional: f.Provisional}
+	}
+	return k
+}
