@@ -161,7 +161,7 @@ func (l *loader) columnType(c *Column, f document.Fields) {
 	c.Type = Type(logical.OneOf(string(String), string(Date), string(Timestamp), string(Integer), string(Number), string(Boolean)))
 	given := f.Get("physicalType")
 	text := given.Text()
-	if text == "" || slices.Contains(physical[c.Type], strings.ToUpper(text)) {
+	if text == "" || logical.Raw() != string(c.Type) || slices.Contains(physical[c.Type], strings.ToUpper(text)) {
 		return
 	}
 	parts := decimalType.FindStringSubmatch(text)

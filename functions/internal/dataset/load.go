@@ -106,6 +106,9 @@ func (l *loader) read(name string) ([]byte, bool) {
 		l.Add(l.file(name), 1, "the file is missing", "add it, docs/datasets.md says what it holds")
 		return nil, false
 	case err != nil:
+		if cause := (*fs.PathError)(nil); errors.As(err, &cause) {
+			err = cause.Err
+		}
 		l.Add(l.file(name), 1, "the file cannot be read: "+err.Error(), "make it readable")
 		return nil, false
 	}

@@ -1,13 +1,288 @@
 package dataset
 
-import "testing"
+import (
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/almanac-data/almanac/functions/internal/window"
+)
+
+func TestLoadReadsEverything(t *testing.T) {
+	dir := folder(t, goodContract, goodPipeline, goodSQL)
+	got, err := Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	half := "0.50"
+	want := &Dataset{
+		Name: "trips", Title: "Trips", Version: "1.2.0", Owner: "Data team", Retention: "10 y", Dir: dir,
+		Columns: []Column{
+			{Name: "at", Type: Timestamp, Required: true, Source: "at", Formats: []string{"2006-01-02 15:04"}, Line: 15},
+			{Name: "id", Type: String, Required: true, Source: "id", Line: 21},
+			{Name: "delay", Type: Integer, Source: "DELAY_MIN", Line: 27},
+			{Name: "fare", Type: Decimal, Precision: 9, Scale: 2, Source: "fare", Default: &half, Line: 32},
+			{Name: "kind", Type: String, Source: "kind", Line: 35},
+			{Name: "rider", Type: String, Source: "rider", Classification: "personal", Line: 41},
+			{Name: "ok", Type: Boolean, Source: "ok", Line: 44},
+		},
+		Key: []string{"id", "at"},
+		Rules: []Rule{
+			{Name: "at.required", Kind: "required", Column: "at", Dimension: "completeness", Severity: "error", Scope: "row", Line: 17},
+			{Name: "at.range", Kind: "range", Column: "at", Dimension: "conformity", Severity: "error", Scope: "row", Min: number(946684800e6), Line: 20},
+			{Name: "id.required", Kind: "required", Column: "id", Dimension: "completeness", Severity: "error", Scope: "row", Line: 23},
+			{Name: "id.length", Kind: "length", Column: "id", Dimension: "conformity", Severity: "error", Scope: "row", Min: number(1), Max: number(8), Line: 26},
+			{Name: "id.regex", Kind: "regex", Column: "id", Dimension: "conformity", Severity: "error", Scope: "row", Pattern: "[A-Z]+", Line: 26},
+			{Name: "delay.range", Kind: "range", Column: "delay", Dimension: "conformity", Severity: "error", Scope: "row", Min: number(-60), Max: number(600), Line: 29},
+			{Name: "delay.null_share", Kind: "null_share", Column: "delay", Dimension: "completeness", Severity: "warning", Scope: "window", Max: number(math.Nextafter(0.05, 0)), Line: 31},
+			{Name: "kind.set", Kind: "set", Column: "kind", Dimension: "conformity", Severity: "error", Scope: "row", Set: []string{"A", "B"}, Line: 38},
+			{Name: "row_count", Kind: "row_count", Dimension: "coverage", Severity: "error", Scope: "window", Min: number(11), Line: 47},
+			{Name: "key.unique", Kind: "unique", Dimension: "uniqueness", Severity: "error", Scope: "window", Columns: []string{"id", "at"}, Line: 14},
+			{Name: "is-fresh", Kind: "freshness", Dimension: "timeliness", Severity: "error", Scope: "window", Within: 48 * time.Hour, Line: 10},
+		},
+		Collect: Collect{
+			Every: window.Day, Delay: 6 * time.Hour, Start: day(2001, 1, 1), End: day(2001, 7, 1), Lateness: 24 * time.Hour, EventTime: "at",
+			Path: "sample/{yyyy}/{yyyy-mm-dd}.csv", Line: 3,
+			Format: Format{Kind: "csv", Delimiter: ';', Quote: '\'', Header: true, Null: []string{"", "NA"}, Compression: "auto"},
+		},
+		Process: Process{
+			Trim: true, Location: berlin, Drop: []string{"carrier"},
+			Filters: []Filter{{Column: "kind", Op: "in", Values: []string{"X", "Y"}}, {Column: "delay", Op: "not_null"}},
+		},
+		Reject: Reject{Share: 0.02, Rows: 100},
+		Aggregates: []Query{
+			{Name: "weekly", Every: window.Week, Delay: time.Hour, SQL: goodSQL, File: "weekly.sql", Inputs: []Input{{"rows", 168 * time.Hour}}, Line: 29},
+			{Name: "monthly", Every: window.Month, SQL: goodSQL, File: "weekly.sql", Inputs: []Input{{"weekly", 0}}, Line: 34},
+		},
+		Releases: []Query{{
+			Name: "training", Every: window.Month, Delay: 24 * time.Hour, SQL: goodSQL, File: "weekly.sql", Inputs: []Input{{"rows", 0}, {"weekly", 336 * time.Hour}},
+			Provisional: true, OrderBy: []string{"at"}, Split: "split", Line: 39,
+		}},
+		Definition: got.Definition,
+	}
+	same := cmp.Comparer(func(a, b *time.Location) bool { return a.String() == b.String() })
+	if diff := cmp.Diff(want, got, same); diff != "" {
+		t.Errorf("Load differs (-want +got):\n%s", diff)
+	}
+}
+
+func number(v float64) *float64 { return &v }
+
+func day(y int, m time.Month, d int) time.Time { return time.Date(y, m, d, 0, 0, 0, 0, time.UTC) }
+
+func TestRulesSayWhatTheContractAsks(t *testing.T) {
+	for name, test := range map[string]struct {
+		old, with string
+		want      Rule // but the line and the severity
+	}{
+		"no nulls is asked of each row": {
+			"{metric: nullValues, mustBeLessThan: 5, unit: percent, severity: warning}", "{id: known, metric: nullValues, mustBe: 0}",
+			Rule{Name: "known", Kind: "required", Column: "delay", Dimension: "completeness", Scope: "row"},
+		},
+		"no nulls can be asked of a window": {
+			"{metric: nullValues, mustBeLessThan: 5, unit: percent, severity: warning}",
+			"{id: known, metric: nullValues, mustBe: 0, customProperties: [{property: scope, value: window}]}",
+			Rule{Name: "known", Kind: "null_share", Column: "delay", Dimension: "completeness", Scope: "window", Min: number(0), Max: number(0)},
+		},
+		"missing values that the pipeline reads as null": {
+			"{metric: nullValues, mustBeLessThan: 5, unit: percent, severity: warning}",
+			"{metric: missingValues, arguments: {missingValues: [null, '', NA]}, mustBeLessOrEqualTo: 10, unit: percent}",
+			Rule{Name: "delay.null_share", Kind: "null_share", Column: "delay", Dimension: "completeness", Scope: "window", Max: number(0.1)},
+		},
+		"the word of version 3.0": {
+			"{metric: rowCount, mustBeGreaterThan: 10}", "{rule: rowCount, mustBeBetween: [1, 5], name: some rows}",
+			Rule{Name: "some rows", Kind: "row_count", Dimension: "coverage", Scope: "window", Min: number(1), Max: number(5)},
+		},
+		"a pattern": {
+			"arguments: {validValues: [A, B]}", "arguments: {pattern: '^[AB]$'}",
+			Rule{Name: "kind.regex", Kind: "regex", Column: "kind", Dimension: "conformity", Scope: "row", Pattern: "^[AB]$"},
+		},
+		"an enum": {
+			"        quality:\n          - metric: invalidValues\n            arguments: {validValues: [A, B]}\n            mustBe: 0\n",
+			"        enum: [{value: A}, {value: B, label: bus}]\n",
+			Rule{Name: "kind.set", Kind: "set", Column: "kind", Dimension: "conformity", Scope: "row", Set: []string{"A", "B"}},
+		},
+		"a key in the contract's own words": {
+			"{metric: rowCount, mustBeGreaterThan: 10}", "{id: once, metric: duplicateValues, mustBe: 0, arguments: {properties: [at, id]}}",
+			Rule{Name: "once", Kind: "unique", Dimension: "uniqueness", Scope: "window", Columns: []string{"at", "id"}},
+		},
+		"one unique column": {
+			"classification: personal", "unique: true",
+			Rule{Name: "rider.unique", Kind: "unique", Column: "rider", Dimension: "uniqueness", Scope: "window", Columns: []string{"rider"}},
+		},
+		"freshness with a dimension of its own": {
+			"{metric: rowCount, mustBeGreaterThan: 10}", "{type: custom, engine: almanac, dimension: coverage, implementation: {rule: freshness, within: 1d12h}}",
+			Rule{Name: "freshness", Kind: "freshness", Dimension: "coverage", Scope: "window", Within: 36 * time.Hour},
+		},
+		"a length": {
+			"classification: personal", "quality: [{type: custom, engine: almanac, implementation: {rule: length, maximum: 3}}]",
+			Rule{Name: "rider.length", Kind: "length", Column: "rider", Dimension: "conformity", Scope: "row", Max: number(3)},
+		},
+		"an exclusive bound of a decimal": {
+			"physicalType: DECIMAL(9,2)", "physicalType: DECIMAL(9,2)\n        logicalTypeOptions: {exclusiveMinimum: 0}",
+			Rule{Name: "fare.range", Kind: "range", Column: "fare", Dimension: "conformity", Scope: "row", Min: number(0.01)},
+		},
+		"an exclusive bound of a number": {
+			"        physicalType: DECIMAL(9,2)", "        logicalTypeOptions: {exclusiveMaximum: 1, maximum: 2, format: f64}",
+			Rule{Name: "fare.range", Kind: "range", Column: "fare", Dimension: "conformity", Scope: "row", Max: number(math.Nextafter(1, 0))},
+		},
+		"a format of integers": {
+			"maximum: 600", "format: u8",
+			Rule{Name: "delay.format", Kind: "range", Column: "delay", Dimension: "conformity", Scope: "row", Min: number(0), Max: number(255)},
+		},
+		"a fraction bounds the integers beyond it": {
+			"exclusiveMinimum: -61, maximum: 600", "exclusiveMinimum: 1.5, exclusiveMaximum: 2.5",
+			Rule{Name: "delay.range", Kind: "range", Column: "delay", Dimension: "conformity", Scope: "row", Min: number(2), Max: number(2)},
+		},
+		"a range of days": {
+			"logicalType: boolean", "logicalType: date\n        logicalTypeOptions: {minimum: 1970-01-02, exclusiveMaximum: 1970-01-05}",
+			Rule{Name: "ok.range", Kind: "range", Column: "ok", Dimension: "conformity", Scope: "row", Min: number(1), Max: number(3)},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, err := Load(folder(t, edit(t, goodContract, test.old, test.with), goodPipeline, goodSQL))
+			if err != nil {
+				t.Fatal(err)
+			}
+			names := map[string]bool{}
+			found := false
+			for _, r := range d.Rules {
+				if names[r.Name] {
+					t.Errorf("two rules are named %s", r.Name)
+				}
+				names[r.Name] = true
+				if r.Name == test.want.Name {
+					found = true
+					r.Line, r.Severity = 0, ""
+					if diff := cmp.Diff(test.want, r); diff != "" {
+						t.Errorf("rule differs (-want +got):\n%s", diff)
+					}
+				}
+			}
+			if !found {
+				t.Errorf("there is no rule %s among %v", test.want.Name, names)
+			}
+			if test.want.Name == "once" && names["key.unique"] {
+				t.Error("the key is asked for twice")
+			}
+		})
+	}
+}
+
+func TestOwnerIsTheTeamOrItsOwner(t *testing.T) {
+	for team, want := range map[string]string{
+		"team: {members: [{username: a, role: reader}, {username: b, role: Owner}]}": "b",
+		"team: [{username: a, name: Ada, role: owner}]":                              "Ada",
+		"team: [{username: a, role: reader}]":                                        "",
+	} {
+		d, err := Load(folder(t, edit(t, goodContract, "team: {name: Data team}", team), goodPipeline, goodSQL))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Owner != want {
+			t.Errorf("%s: owner %q, want %q", team, d.Owner, want)
+		}
+	}
+}
+
+func TestLoadAllTellsTheMistakesOfAllFolders(t *testing.T) {
+	root := t.TempDir()
+	for name, contract := range map[string]string{"b": "kind: x", "Upper": "", "releases": "", "a": goodContract, "notes": ""} {
+		dir := filepath.Join(root, name)
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		file := contractFile
+		if name == "notes" {
+			file = "notes.txt"
+		}
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(contract), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := LoadAll(root)
+	if err == nil {
+		t.Fatal("LoadAll says nothing")
+	}
+	for _, want := range []string{
+		`Upper/contract.yaml:1: the folder's name "Upper" cannot name a dataset`, `releases/contract.yaml:1: the folder's name "releases"`,
+		"a/pipeline.yaml:1: the file is missing; add it", "b/contract.yaml:1: kind: \"x\" is not supported",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("LoadAll says %v, want also %q", err, want)
+		}
+	}
+	if strings.Contains(err.Error(), "notes") {
+		t.Errorf("LoadAll reads a folder without a dataset: %v", err)
+	}
+	if _, err := LoadAll(filepath.Join(root, "none")); err == nil {
+		t.Error("LoadAll of a folder that is not there says nothing")
+	}
+}
 
 func TestLoadReadsBirths(t *testing.T) {
 	d, err := Load("../../../spark-jobs/births")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(d.Columns) != 3 || len(d.Rules) != 10 || len(d.Definition) != 64 {
-		t.Errorf("Load(births) = %+v", *d)
+	windows := d.Collect.Windows(day(2000, 1, 1))
+	if len(windows) != 157 || windows[0].Key() != "1986-W01" || windows[156].Key() != "1988-W52" {
+		t.Errorf("births has %d windows %v", len(windows), windows)
+	}
+	for _, w := range windows {
+		if _, err := os.Stat(d.SourcePath(w)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestSourcePathExpandsTheTemplate(t *testing.T) {
+	for template, want := range map[string]string{
+		"a/{yyyy}/{mm}/{dd}.csv":      "/data[1]/a/2001/02/03.csv",
+		"{yyyy-mm}/{yyyy-mm-dd}*.csv": "/data[1]/2001-02/2001-02-03*.csv",
+		"{yyyy-Www}.csv":              "/data[1]/2001-W05.csv",
+		"/abs/{yyyy-mm-dd}.csv":       "/abs/2001-02-03.csv",
+	} {
+		d := &Dataset{Dir: "/data[1]", Collect: Collect{Path: template}}
+		got := d.SourcePath(window.At(window.Day, day(2001, 2, 3)))
+		if strings.ReplaceAll(got, `\`, "") != want {
+			t.Errorf("SourcePath(%s) = %s, want %s", template, got, want)
+		}
+		if plain := strings.ReplaceAll(want, "*", "x"); !match(t, got, plain) {
+			t.Errorf("the pattern %s does not match %s", got, plain)
+		}
+	}
+}
+
+func match(t *testing.T, pattern, path string) bool {
+	t.Helper()
+	ok, err := filepath.Match(pattern, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ok
+}
+
+func TestDurationsHaveDaysAndWeeks(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		"6h": 6 * time.Hour, "0d": 0, "1d": 24 * time.Hour, "2w": 336 * time.Hour, "1w1d12h30m": 204*time.Hour + 30*time.Minute, "0": 0,
+	} {
+		if got, err := parseDuration(text); err != nil || got != want {
+			t.Errorf("parseDuration(%s) = %v, %v, want %v", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "d", "1", "-1h", "1d-1h", "1h1d", "99999w", "9999999h", "1.5d", " 1d"} {
+		if got, err := parseDuration(text); err == nil {
+			t.Errorf("parseDuration(%q) = %v, want an error", text, got)
+		}
 	}
 }

@@ -119,8 +119,8 @@ func bound(n document.Node, c *Column, low, exclusive bool) (float64, bool) {
 		v = float64(t.UnixMicro())
 	case Integer:
 		v, ok = n.Number()
-		if ok && math.Abs(v) > 1<<53 {
-			n.Failf("keep it within ±2^53", "is not exact")
+		if ok && math.Abs(v) >= 1<<53 {
+			n.Failf("keep it within ±2^53", "is too large to be exact")
 		}
 		if low && v != math.Trunc(v) { // 1.5 and above is 2 and above
 			v, exclusive = math.Ceil(v), false
@@ -159,7 +159,7 @@ func moment(n document.Node, layout string) (time.Time, bool) {
 	text := n.Text()
 	t, err := time.Parse(layout, text)
 	if err != nil && text != "" {
-		n.Failf("write it like "+time.Unix(981173106, 0).UTC().Format(layout), "is not a moment")
+		n.Failf("write it like "+time.Unix(981173106, 0).UTC().Format(layout), "is not a time of this form")
 	}
 	return t, err == nil
 }

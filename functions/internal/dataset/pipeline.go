@@ -46,7 +46,9 @@ func (l *loader) collect(n document.Node) {
 		f.Get("end").Failf("write a day after the start", "is not after the start")
 	}
 	at := f.Need("event_time", "name the column that says when a row happened")
-	if column := l.column(at, at.Text()); at.Text() != "" && column != nil {
+	if at.Text() == "" {
+		// said above
+	} else if column := l.column(at, at.Text()); column != nil {
 		c.EventTime = column.Name
 		if column.Type != Date && column.Type != Timestamp {
 			at.Failf("name a date or a timestamp", "is a column of type %s", column.Type)
@@ -215,6 +217,7 @@ func (l *loader) filter(n document.Node) {
 		Column: at.Text(), Op: op.OneOf("==", "!=", "<", "<=", ">", ">=", "in", "null", "not_null"), Values: f.Get("values").Texts(),
 	}
 	switch count := len(filter.Values); {
+	case op.Raw() != filter.Op: // said above
 	case strings.HasSuffix(filter.Op, "null"):
 		if count > 0 {
 			f.Get("values").Fail(filter.Op+" compares with nothing", "remove it")
@@ -222,7 +225,10 @@ func (l *loader) filter(n document.Node) {
 	case filter.Op == "in" && count == 0, filter.Op != "in" && count != 1:
 		n.Fail(fmt.Sprintf("%s is given %d values", filter.Op, count), "write values: [one], or several for in")
 	}
-	if c := l.column(at, filter.Column); filter.Column != "" && c != nil {
+	if filter.Column == "" {
+		return
+	}
+	if c := l.column(at, filter.Column); c != nil {
 		for i, item := range f.Get("values").List() {
 			if i < len(filter.Values) {
 				l.value(item, *c, filter.Values[i])

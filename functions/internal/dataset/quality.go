@@ -48,14 +48,17 @@ type item struct {
 func (l *loader) quality(n document.Node, c *Column) {
 	for _, one := range n.List() {
 		known := append([]string{
-			"id", "name", "type", "metric", "rule", "arguments", "unit", "dimension", "severity", "customProperties", "engine", "implementation",
+			"id", "name", "type", "metric", "rule", "arguments", "unit", "dimension", "severity", "customProperties", "engine", "implementation", "query",
 		}, append(operators, describesQuality...)...)
 		q := &item{Fields: one.Fields(known...), at: one, column: c}
 		q.head()
-		switch q.Get("type").OneOf("library", "custom") {
+		switch what := q.Get("type"); what.Raw() {
+		case "sql", "text":
+			what.Failf("say it with type: library or custom, or take it out of the contract", "is not a rule that Almanac can decide")
 		case "custom":
 			l.custom(q)
 		default:
+			what.OneOf("library", "custom")
 			l.library(q)
 		}
 	}
@@ -75,9 +78,11 @@ func (q *item) head() {
 	}
 	for _, property := range q.Get("customProperties").List() {
 		f := property.Fields("id", "property", "value", "description")
-		f.Get("property").OneOf("scope")
-		q.scope = f.Need("value", "write row or window")
-		q.scope.OneOf("row", "window")
+		scope := f.Need("value", "write row or window")
+		scope.OneOf("row", "window")
+		if f.Need("property", "write scope").OneOf("scope") == f.Get("property").Raw() && (scope.Raw() == "row" || scope.Raw() == "window") {
+			q.scope = scope
+		}
 	}
 }
 
@@ -90,9 +95,9 @@ func (l *loader) done(q *item) {
 }
 
 func (l *loader) library(q *item) {
-	for _, name := range []string{"engine", "implementation"} {
+	for _, name := range []string{"engine", "implementation", "query"} {
 		if q.Get(name).Given() {
-			q.Get(name).Fail("belongs to type: custom", "remove it")
+			q.Get(name).Fail("does not belong to type: library", "remove it")
 		}
 	}
 	metric := q.Get("metric")
@@ -197,8 +202,10 @@ func (l *loader) duplicates(q *item) {
 			q.rule.Columns = append(q.rule.Columns, c.Name)
 		}
 	}
-	if len(q.rule.Columns) == 0 {
+	if len(properties.List()) == 0 {
 		q.at.Fail("it names no column", "write arguments: {properties: [...]}")
+	}
+	if len(q.rule.Columns) == 0 {
 		return
 	}
 	if q.rule.Name == "" {
@@ -276,9 +283,9 @@ func count(n document.Node, share bool, step int) *float64 {
 
 // custom reads the rules that the standard's library has no word for, with engine: almanac.
 func (l *loader) custom(q *item) {
-	for _, name := range append([]string{"metric", "rule", "arguments", "unit"}, operators...) {
+	for _, name := range append([]string{"metric", "rule", "arguments", "unit", "query"}, operators...) {
 		if q.Get(name).Given() {
-			q.Get(name).Fail("belongs to type: library", "write it within implementation, or remove it")
+			q.Get(name).Fail("does not belong to type: custom", "write it within implementation, or remove it")
 		}
 	}
 	q.Need("engine", "write engine: almanac").OneOf("almanac")

@@ -5,6 +5,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/almanac-data/almanac/functions/internal/dataset/document"
@@ -99,6 +100,9 @@ func (l *loader) cycles(items []document.Node) {
 		}
 	}
 	for i, q := range l.d.Aggregates {
+		if slices.ContainsFunc(l.d.Aggregates[:i], func(other Query) bool { return other.Name == q.Name }) {
+			continue // said above
+		}
 		if way := cycle(inputs, q.Name, []string{q.Name}, map[string]bool{}); way != nil && q.Name != "rows" {
 			items[i].Fail(fmt.Sprintf("it waits for itself (%s)", strings.Join(way, " <- ")), "remove one of these inputs")
 		}

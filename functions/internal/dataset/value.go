@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -18,6 +19,9 @@ var (
 // value checks that a text of the pipeline can be a value of the column.
 func (l *loader) value(n document.Node, c Column, text string) {
 	if err := parseValue(c, text); err != nil {
+		if number := (*strconv.NumError)(nil); errors.As(err, &number) {
+			err = number.Err
+		}
 		n.Fail(fmt.Sprintf("%q cannot be a value of %s: %v", text, c.Name, err), "write a value of type "+string(c.Type))
 	}
 }

@@ -10,7 +10,7 @@ known AS (
     days.date,
     monthly.mean_births,
     monthly.stddev_births,
-    monthly.change,
+    monthly.mean_change,
     row_number() OVER (PARTITION BY days.date ORDER BY monthly._window DESC) AS place
   FROM days
   JOIN monthly ON monthly.known_at <= days._event_time
@@ -22,7 +22,7 @@ SELECT
   week_ago.births AS births_week_ago,
   known.mean_births AS month_mean_births,
   known.stddev_births AS month_stddev_births,
-  known.change AS month_change,
+  known.mean_change AS month_mean_change,
   days.births,
   CASE WHEN extract(month FROM days.date) <= 9 THEN 'train' ELSE 'test' END AS split
 FROM days

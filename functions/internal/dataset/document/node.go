@@ -74,7 +74,7 @@ func (n Node) Fields(known ...string) Fields {
 	for _, name := range f.names {
 		if !slices.Contains(known, name) {
 			sorted := slices.Sorted(slices.Values(known))
-			f.nodes[name].Fail("is not a known key", "use one of "+strings.Join(sorted, ", "))
+			f.nodes[name].Fail("is not supported", "use one of "+strings.Join(sorted, ", "))
 		}
 	}
 	return f
@@ -159,6 +159,9 @@ func (n Node) Text() string {
 func (n Node) OneOf(values ...string) string {
 	if !n.Given() {
 		return values[0]
+	}
+	if n.Raw() == "null" && slices.Contains(values, "null") {
+		return "null" // the word, which YAML takes for nothing
 	}
 	text := n.Text()
 	if text != "" && slices.Contains(values, text) {
