@@ -229,6 +229,16 @@ func TestLoadAllTellsTheMistakesOfAllFolders(t *testing.T) {
 	}
 }
 
+func TestLoadAllReadsTheDatasetsOfTheRepository(t *testing.T) {
+	all, err := LoadAll("../../../spark-jobs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 2 || all[0].Name != "births" {
+		t.Errorf("LoadAll gives %d datasets", len(all))
+	}
+}
+
 func TestLoadReadsBirths(t *testing.T) {
 	d, err := Load("../../../spark-jobs/births")
 	if err != nil {
