@@ -54,7 +54,9 @@ func (q Query) Bound() (string, error) {
 	return out.String(), nil
 }
 
-func literal(t time.Time) string { return "TIMESTAMP '" + t.UTC().Format("2006-01-02 15:04:05.999999") + "'" }
+func literal(t time.Time) string {
+	return "TIMESTAMP '" + t.UTC().Format("2006-01-02 15:04:05.999999") + "'"
+}
 
 const (
 	other = iota
