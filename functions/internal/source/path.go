@@ -13,7 +13,11 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/window"
 )
 
-const meta = `*?[\`
+const (
+	meta = `*?[\`
+	// maxFiles bounds the pin of a window, which travels in facts.
+	maxFiles = 1000
+)
 
 // find lists the paths of a window's files, sorted.
 func find(d *dataset.Dataset, w window.Window) ([]string, error) {
@@ -30,6 +34,10 @@ func find(d *dataset.Dataset, w window.Window) ([]string, error) {
 	}
 	if len(paths) == 0 {
 		return nil, noMatch(pattern, d, w)
+	}
+	if len(paths) > maxFiles {
+		return nil, fmt.Errorf("find files of window %s of %s: %w: %d files match %s, more than %d: let several be one, or collect more often",
+			w, d.Name, events.ErrInvalid, len(paths), pattern, maxFiles)
 	}
 	slices.Sort(paths)
 	return paths, nil

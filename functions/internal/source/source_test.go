@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -48,20 +49,21 @@ func TestPin(t *testing.T) {
 		err   error
 		says  []string
 	}{
-		"one file by day":               {path: "in/{yyyy-mm}/{yyyy-mm-dd}.csv", files: map[string]string{"in/2001-01/2001-01-05.csv": "a"}, want: []string{"in/2001-01/2001-01-05.csv"}},
-		"all placeholders":              {path: "{yyyy}{mm}{dd}{yyyy-Www}", files: map[string]string{"200101052001-W01": "a"}, want: []string{"200101052001-W01"}},
-		"an absolute path stays":        {path: elsewhere + "/{yyyy-mm-dd}.csv", want: []string{elsewhere + "/2001-01-05.csv"}},
-		"a pattern gives sorted files":  {path: "in/*/{yyyy-mm-dd}-?.csv", files: map[string]string{"in/b/2001-01-05-1.csv": "1", "in/a/2001-01-05-2.csv": "2", "in/a/2001-01-06-1.csv": "3"}, want: []string{"in/a/2001-01-05-2.csv", "in/b/2001-01-05-1.csv"}},
-		"a pattern leaves hidden files": {path: "in/*", files: map[string]string{"in/a": "1", "in/.b.part": "2"}, want: []string{"in/a"}},
-		"a hidden pattern finds them":   {path: "in/.*", files: map[string]string{"in/a": "1", "in/.b": "2"}, want: []string{"in/.b"}},
-		"two empty files pass":          {path: "in/*", files: map[string]string{"in/a": "", "in/b": ""}, want: []string{"in/a", "in/b"}},
-		"a missing file":                {path: "in/{yyyy-mm-dd}.csv", err: fs.ErrNotExist, says: []string{"fl[i]ghts/in/2001-01-05.csv", "window 2001-01-05 of flights", "put the file there"}},
-		"no match in a folder":          {path: "in/*.csv", files: map[string]string{"in/a.txt": ""}, err: fs.ErrNotExist, says: []string{"fl[i]ghts/in/*.csv", "no file matches", "put the files there"}},
-		"no folder for a pattern":       {path: "in/*.csv", err: fs.ErrNotExist, says: []string{"fl[i]ghts/in ", "put the file there"}},
-		"a directory":                   {path: "in", files: map[string]string{"in/a": ""}, err: events.ErrInvalid, says: []string{"fl[i]ghts/in", "is a directory"}},
-		"a broken pattern":              {path: "in/[a", err: events.ErrInvalid, says: []string{"in/[a"}},
-		"an unknown placeholder":        {path: "in/{month}", err: events.ErrInvalid, says: []string{"{month}"}},
-		"the same file twice":           {path: "in/*", files: map[string]string{"in/a.csv": "same", "in/b.csv": "same"}, err: events.ErrInvalid, says: []string{"in/a.csv", "in/b.csv", "twice"}},
+		"one file by day":                {path: "in/{yyyy-mm}/{yyyy-mm-dd}.csv", files: map[string]string{"in/2001-01/2001-01-05.csv": "a"}, want: []string{"in/2001-01/2001-01-05.csv"}},
+		"all placeholders":               {path: "{yyyy}{mm}{dd}{yyyy-Www}", files: map[string]string{"200101052001-W01": "a"}, want: []string{"200101052001-W01"}},
+		"an absolute path stays":         {path: elsewhere + "/{yyyy-mm-dd}.csv", want: []string{elsewhere + "/2001-01-05.csv"}},
+		"a pattern gives sorted files":   {path: "in/*/{yyyy-mm-dd}-?.csv", files: map[string]string{"in/b/2001-01-05-1.csv": "1", "in/a/2001-01-05-2.csv": "2", "in/a/2001-01-06-1.csv": "3"}, want: []string{"in/a/2001-01-05-2.csv", "in/b/2001-01-05-1.csv"}},
+		"a pattern leaves hidden files":  {path: "in/*", files: map[string]string{"in/a": "1", "in/.b.part": "2"}, want: []string{"in/a"}},
+		"a hidden pattern finds them":    {path: "in/.*", files: map[string]string{"in/a": "1", "in/.b": "2"}, want: []string{"in/.b"}},
+		"two empty files pass":           {path: "in/*", files: map[string]string{"in/a": "", "in/b": ""}, want: []string{"in/a", "in/b"}},
+		"a missing file":                 {path: "in/{yyyy-mm-dd}.csv", err: fs.ErrNotExist, says: []string{"fl[i]ghts/in/2001-01-05.csv", "window 2001-01-05 of flights", "put the file there"}},
+		"no match in a folder":           {path: "in/*.csv", files: map[string]string{"in/a.txt": ""}, err: fs.ErrNotExist, says: []string{"fl[i]ghts/in/*.csv", "no file matches", "put the files there"}},
+		"no folder for a pattern":        {path: "in/*.csv", err: fs.ErrNotExist, says: []string{"fl[i]ghts/in ", "put the file there"}},
+		"a directory":                    {path: "in", files: map[string]string{"in/a": ""}, err: events.ErrInvalid, says: []string{"fl[i]ghts/in", "is a directory"}},
+		"a broken pattern":               {path: "in/[a", err: events.ErrInvalid, says: []string{"in/[a"}},
+		"an unknown placeholder":         {path: "in/{month}", err: events.ErrInvalid, says: []string{"{month}"}},
+		"more files than a pin may hold": {path: "in/*", files: manyFiles(maxFiles + 1), err: events.ErrInvalid, says: []string{"1001 files", "in/*"}},
+		"the same file twice":            {path: "in/*", files: map[string]string{"in/a.csv": "same", "in/b.csv": "same"}, err: events.ErrInvalid, says: []string{"in/a.csv", "in/b.csv", "twice"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -87,6 +89,14 @@ func TestPin(t *testing.T) {
 			}
 		})
 	}
+}
+
+func manyFiles(n int) map[string]string {
+	files := map[string]string{}
+	for i := range n {
+		files[fmt.Sprintf("in/%d", i)] = ""
+	}
+	return files
 }
 
 func TestPinDoesNotDependOnThePlaceOfTheFolder(t *testing.T) {
