@@ -10,14 +10,12 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/almanac-data/almanac/functions/internal/block"
 	"github.com/almanac-data/almanac/functions/internal/calendar"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/kafka"
 	"github.com/almanac-data/almanac/functions/internal/lake"
 	"github.com/almanac-data/almanac/functions/internal/onebox"
-
-	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/platform"
 )
 
 // state is an open data folder: its broker, or the connection to that of the process that holds it, its facts and its warehouse.
@@ -107,12 +105,7 @@ func (s *state) connect(ctx context.Context, data, address string) (err error) {
 		return err
 	}
 	s.close = append(s.close, func() error { s.cluster.Close(); return nil })
-	var blocks []string
-	all, _ := s.catalog.Datasets()
-	for _, d := range all {
-		blocks = append(blocks, block.Topics(d.Name)...)
-	}
-	if err := s.cluster.EnsureTopics(ctx, events.FactTopics(), events.DueTopics(), blocks); err != nil {
+	if err := platform.EnsureTopics(ctx, s.cluster, s.catalog); err != nil {
 		return err
 	}
 	if s.journal, err = s.cluster.Journal(ctx, "almanac"); err != nil {

@@ -45,6 +45,16 @@ type Pace struct {
 	Parallel int           // windows of a dataset that are ingested at once
 	// ProbeBefore makes the sources of stored windows be looked at again that were last looked at before it. Zero: never.
 	ProbeBefore time.Time
+	// Recheck makes them be looked at again when the last look is older. Zero: never.
+	Recheck time.Duration
+}
+
+// looked is the time such that a source last looked at before it is looked at again; zero for none.
+func (p Pace) looked(wall time.Time) time.Time {
+	if p.Recheck <= 0 {
+		return p.ProbeBefore
+	}
+	return later(p.ProbeBefore, wall.Add(-p.Recheck))
 }
 
 // Handle announces what is due. The event only wakes it: what it says is decided from the facts alone.

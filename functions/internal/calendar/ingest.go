@@ -59,7 +59,8 @@ func (s *survey) restated(p events.Piece) bool {
 // probe asks collect to look whether the source of a window has changed since.
 func (s *survey) probe(p events.Piece) []events.Event {
 	last, said, ok := facts.LatestDue(s.view, events.StepCollect, p)
-	if s.pace.ProbeBefore.IsZero() || ok && !said.Before(s.pace.ProbeBefore) {
+	before := s.pace.looked(s.wall)
+	if before.IsZero() || ok && !said.Before(before) {
 		return nil
 	}
 	return []events.Event{events.Due{Piece: p, Step: events.StepCollect, Attempt: last.Attempt + 1, Reason: reasonProbe}}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/calendar"
+	"github.com/almanac-data/almanac/functions/internal/fn"
+	"github.com/almanac-data/almanac/functions/internal/onebox"
+)
+
+// trigger says which topics wake a function, and how many events it takes at once.
+type trigger struct {
+	function string
+	topics   []string
+	inFlight int
+}
+
+// triggers is what the KafkaSources of a cluster are, in one process.
+func triggers() []trigger {
+	fact := func(names ...string) []string {
+		topics := make([]string, len(names))
+		for i, name := range names {
+			topics[i] = events.FactTopicPrefix + name
+		}
+		return topics
+	}
+	return []trigger{
+		{"calendar", fact("stored", "aggregated", "restated", "stopped", "released"), 1},
+		{"collect", []string{events.DueTopicPrefix + events.StepCollect}, 2},
+		{"process", fact("collected"), 2},
+		{"validate", fact("processed"), 2},
+		{"store", fact("validated"), 2},
+		{"aggregate", []string{events.DueTopicPrefix + events.StepAggregate}, 1},
+		{"deliver", []string{events.DueTopicPrefix + events.StepDeliver}, 1},
+	}
+}
+
+// host runs every function on one listener, and the sources that wake them.
+type host struct {
+	*state
+	proc     *fn.Process
+	log      *slog.Logger
+	handlers map[string]fn.Handler
+	api      http.Handler
+	base     string // URL of the listener
+	sources  sync.WaitGroup
+}
+
+// Timeouts of one process: a slice takes seconds here.
+const (
+	eventTimeout = 10 * time.Minute
+	grace        = 30 * time.Second
+	retryWaiting = time.Minute
+	parallel     = 8
+)
+
+// pace is how fast the calendar goes in one process.
+func pace(probeBefore time.Time) calendar.Pace {
+	return calendar.Pace{Grace: grace, Retry: retryWaiting, Parallel: parallel, ProbeBefore: probeBefore}
+}
+
+// serve listens until ctx is done. It returns at once; the channel gives the end of the server.
+func (h *host) serve(ctx context.Context, l net.Listener) <-chan error {
+	mux := http.NewServeMux()
+	for name, handle := range h.handlers {
+		mux.Handle("/functions/"+name, fn.NewHandler(name, handle, h.proc.Options(eventTimeout)))
+	}
+	mux.Handle("/functions/deadletter", onebox.DeadLetterSink(h.cluster.Bury, h.log))
+	mux.Handle("/", h.api)
+	h.base = "http://" + l.Addr().String()
+	ended := make(chan error, 1)
+	go func() { ended <- h.proc.Listen(ctx, l, mux) }()
+	return ended
+}
+
+// start starts the sources; they end with ctx.
+func (h *host) start(ctx context.Context) error {
+	client := onebox.NewClient()
+	for _, t := range triggers() {
+		feed, err := h.cluster.Feed(ctx, group(t.function), t.topics, h.log)
+		if err != nil {
+			return err
+		}
+		h.close = append(h.close, func() error { feed.Close(); return nil })
+		source := onebox.KafkaSource{
+			Namespace: "default", Name: t.function, Sink: h.base + "/functions/" + t.function, DeadLetter: h.base + "/functions/deadletter",
+			InFlight: t.inFlight, Commit: 200 * time.Millisecond, Client: client, Log: h.log,
+		}
+		h.sources.Go(func() {
+			if err := source.Run(ctx, feed); err != nil {
+				h.log.Warn("source ended", "source", t.function, "error", err)
+			}
+		})
+	}
+	ping := onebox.PingSource{
+		Namespace: "default", Name: "calendar", Schedule: "* * * * *", Sink: h.base + "/functions/calendar",
+		Clock: onebox.Running(wall), Client: client, Log: h.log,
+	}
+	h.sources.Go(func() {
+		if err := ping.Run(ctx); err != nil {
+			h.log.Warn("ping source ended", "error", err)
+		}
+	})
+	return nil
+}
+
+func group(function string) string { return "almanac-" + function }
+
+// lag is how many events wait for a function or are under way.
+func (h *host) lag(ctx context.Context) (int64, error) {
+	var sum int64
+	for _, t := range triggers() {
+		n, err := h.cluster.Lag(ctx, group(t.function), t.topics)
+		if err != nil {
+			return 0, fmt.Errorf("look at the sources: %w", err)
+		}
+		sum += n
+	}
+	return sum, nil
+}

@@ -1,0 +1,283 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/almanac-data/almanac/functions/internal/calendar"
+	"github.com/almanac-data/almanac/functions/internal/dataset"
+)
+
+const runHelp = `Run hosts every function in one process and does all that is due: it collects, processes, validates and stores
+each window, aggregates, delivers, and then serves the HTTP API until it is interrupted.
+
+It may be stopped at any moment, also by kill -9, and goes on where it was. Run on a finished state it does no work.`
+
+type runFlags struct {
+	noServe  bool
+	from, to string
+	listen   string
+	logs     bool
+}
+
+func newRun(o *options) *cobra.Command {
+	f := &runFlags{}
+	cmd := &cobra.Command{
+		Use: "run", Short: "Do all that is due, then serve the HTTP API", Long: runHelp, Args: usage(cobra.NoArgs),
+		Example: "  almanac run\n  almanac run --no-serve --to 2001-02-15\n  almanac run --listen 127.0.0.1:9000",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), f) },
+	}
+	cmd.Flags().BoolVar(&f.noServe, "no-serve", false, "end when nothing is left to do")
+	cmd.Flags().StringVar(&f.from, "from", "", "leave out collection windows that start before this day (2001-02-01)")
+	cmd.Flags().StringVar(&f.to, "to", "", "set the clock to the start of this day (2001-02-01); the default is now")
+	cmd.Flags().StringVar(&f.listen, "listen", "127.0.0.1:8080", "address of the HTTP API and of the functions")
+	cmd.Flags().BoolVar(&f.logs, "logs", false, "write the functions' logs to standard error")
+	return cmd
+}
+
+func (o *options) run(ctx context.Context, f *runFlags) (err error) {
+	catalog, clock, err := o.prepare(f)
+	if err != nil {
+		return err
+	}
+	l, err := listen(f)
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.DiscardHandler)
+	if f.logs {
+		log = slog.New(slog.NewJSONHandler(o.err, nil))
+	}
+	s, err := openState(ctx, o.data, catalog, log)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	s.now = clock.Now
+	h, err := newHost(ctx, s, log, f)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	return o.hostUntilDone(ctx, h, l, f)
+}
+
+// prepare reads the datasets and the time, and complains before anything is opened.
+func (o *options) prepare(f *runFlags) (*dataset.Catalog, *runClock, error) {
+	catalog, err := dataset.Open(o.datasets)
+	if err != nil {
+		return nil, nil, err
+	}
+	clock := &runClock{}
+	if clock.fixed, err = day("--to", f.to); err != nil {
+		return nil, nil, err
+	}
+	from, err := day("--from", f.from)
+	if err != nil {
+		return nil, nil, err
+	}
+	all, _ := catalog.Datasets()
+	for _, d := range all {
+		if from.After(d.Collect.Start) {
+			d.Collect.Start = from
+		}
+	}
+	return catalog, clock, nil
+}
+
+// runClock is the time of the schedules: the wall's, or one that stands still.
+type runClock struct{ fixed time.Time }
+
+func (c *runClock) Now() time.Time {
+	if c.fixed.IsZero() {
+		return wall()
+	}
+	return c.fixed
+}
+
+func day(flag, value string) (time.Time, error) {
+	if value == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.DateOnly, value)
+	if err != nil {
+		return t, &codedError{codeUsage, fmt.Errorf("%s %q is not a day such as 2001-02-01", flag, value)}
+	}
+	return t, nil
+}
+
+func listen(f *runFlags) (net.Listener, error) {
+	address := f.listen
+	if f.noServe {
+		address = "127.0.0.1:0"
+	}
+	l, err := net.Listen("tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("listen on %s: another program uses this port; end it, or choose another with --listen 127.0.0.1:0 (0 takes any free one)", address)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", address, err)
+	}
+	if ip := l.Addr().(*net.TCPAddr).IP; !ip.IsLoopback() {
+		return nil, errors.Join(&codedError{codeUsage, fmt.Errorf("listen on %s: only loopback addresses are allowed, since nobody is asked who he is", address)}, l.Close())
+	}
+	return l, nil
+}
+
+func (o *options) hostUntilDone(ctx context.Context, h *host, l net.Listener, f *runFlags) error {
+	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopServing()
+	ended := h.serve(serving, l)
+	working, stopWorking := context.WithCancel(ctx)
+	defer stopWorking()
+	if err := h.announce(working, o.data, f); err != nil {
+		return err
+	}
+	if err := h.start(working); err != nil {
+		return err
+	}
+	after, err := o.replay(working, h)
+	if err == nil && !f.noServe {
+		o.invite(h, after)
+		select {
+		case <-ctx.Done():
+		case err = <-ended:
+			ended <- nil
+		}
+	}
+	stopWorking()
+	h.sources.Wait()
+	stopServing()
+	if e := <-ended; e != nil {
+		err = errors.Join(err, e)
+	}
+	switch {
+	case err != nil && ctx.Err() == nil:
+		return err
+	case ctx.Err() != nil && f.noServe:
+		return &codedError{1, errors.New("interrupted; the same command goes on where this one was")}
+	case attention(after):
+		return &codedError{code: codeAttention}
+	}
+	return nil
+}
+
+// announce writes where this process can be reached, for the other commands.
+func (h *host) announce(_ context.Context, data string, f *runFlags) error {
+	at := endpoints{PID: os.Getpid(), Kafka: h.broker.Addr(), HTTP: h.base}
+	if f.to != "" {
+		at.Clock = h.now().Format(time.RFC3339)
+	}
+	raw, err := json.Marshal(at)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(data, endpointsFile), raw, 0o600)
+}
+
+const lookEach = 200 * time.Millisecond
+
+// replay shows the work until nothing is left that goes on by itself.
+func (o *options) replay(ctx context.Context, h *host) ([]surveyed, error) {
+	p := o.newProgress()
+	if err := h.handlers["calendar"](ctx, nil); err != nil {
+		return nil, err
+	}
+	tick := time.NewTicker(lookEach)
+	defer tick.Stop()
+	began, worked := wall(), false
+	for {
+		lag, err := h.lag(ctx)
+		if err != nil {
+			return nil, err
+		}
+		all, err := h.survey(ctx, nil)
+		if err != nil {
+			return nil, err
+		}
+		if busy(all) {
+			worked = true
+		}
+		if worked && !o.json {
+			p.show(all, wall())
+		}
+		if lag == 0 && !busy(all) {
+			return all, o.summary(all, worked, wall().Sub(began))
+		}
+		select {
+		case <-ctx.Done():
+			return all, ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// busy says whether anything goes on, or is about to.
+func busy(all []surveyed) bool {
+	for _, s := range all {
+		for _, st := range s.states {
+			switch st.Phase {
+			case calendar.Stored, calendar.Aggregated, calendar.Released, calendar.Blocked, calendar.Waiting, calendar.Stopped:
+			default:
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (o *options) newProgress() *progress {
+	file, ok := o.out.(*os.File)
+	if !ok || !term.IsTerminal(int(file.Fd())) {
+		return newProgress(o.out, false, 0, wall())
+	}
+	width, _, err := term.GetSize(int(file.Fd()))
+	if err != nil {
+		width = 80
+	}
+	return newProgress(o.out, true, width, wall())
+}
+
+func (o *options) summary(all []surveyed, worked bool, took time.Duration) error {
+	if o.json {
+		return o.printJSON(all)
+	}
+	if !worked {
+		o.printf("nothing to do: everything is up to date\n")
+	} else {
+		o.printf("done in %.1fs\n", took.Seconds())
+	}
+	o.printStatus(all, false)
+	return nil
+}
+
+// invite says in three lines what to try.
+func (o *options) invite(h *host, all []surveyed) {
+	if o.json {
+		return
+	}
+	name, version := "", ""
+	for _, s := range all {
+		for _, st := range s.states {
+			if st.Version != "" && name == "" || s.Dataset == name && st.Version != "" {
+				name, version = s.Dataset, st.Version
+			}
+		}
+	}
+	io.WriteString(o.out, "\n")
+	o.printf("Serving on %s (Ctrl-C ends). Try, in another terminal:\n", h.base)
+	o.printf("  curl %s/v1/datasets/%s/releases\n", h.base, name)
+	o.printf("  curl '%s/v1/datasets/%s/releases/%s/rows?format=csv&limit=5'\n", h.base, name, version)
+	o.printf("  bin/almanac releases verify %s\n", version)
+}

@@ -1,0 +1,24 @@
+// Command collect reads slices of source windows into raw blocks.
+package main
+
+import (
+	"context"
+
+	"github.com/almanac-data/almanac/functions/internal/collect"
+	"github.com/almanac-data/almanac/functions/internal/fn"
+	"github.com/almanac-data/almanac/functions/internal/platform"
+	"github.com/almanac-data/almanac/functions/internal/source"
+)
+
+func main() { fn.Main("collect", run) }
+
+func run(ctx context.Context, p *fn.Process) error {
+	on, err := platform.Open(ctx, p)
+	if err != nil {
+		return err
+	}
+	defer on.Close()
+	return p.Serve(ctx, (&collect.Collect{
+		Journal: on.Journal, Blocks: on.Blocks, Sources: &source.Files{}, Datasets: on.Datasets, Archive: on.Warehouse, Now: p.Now,
+	}).Handle)
+}

@@ -1,0 +1,35 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// Lag is how many records of the topics a group has not committed yet.
+func (c *Cluster) Lag(ctx context.Context, group string, topics []string) (int64, error) {
+	committed, err := c.admin.FetchOffsetsForTopics(ctx, group, topics...)
+	if err == nil {
+		err = committed.Error()
+	}
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+		return 0, fmt.Errorf("lag of %s: %w", group, err)
+	}
+	var lag int64
+	for _, topic := range topics {
+		ranges, err := c.Ranges(ctx, topic)
+		if err != nil {
+			return 0, fmt.Errorf("lag of %s: %w", group, err)
+		}
+		for p, r := range ranges {
+			at := r.Start
+			if o, ok := committed.Lookup(topic, int32(p)); ok && o.At >= r.Start {
+				at = o.At
+			}
+			lag += max(r.End-at, 0)
+		}
+	}
+	return lag, nil
+}

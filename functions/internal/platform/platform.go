@@ -1,0 +1,92 @@
+// Package platform opens what functions stand on: the datasets, the facts and blocks in Kafka, and the warehouse.
+// It is wiring that the mains share; no core imports it.
+package platform
+
+import (
+	"context"
+
+	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/block"
+	"github.com/almanac-data/almanac/functions/internal/dataset"
+	"github.com/almanac-data/almanac/functions/internal/facts"
+	"github.com/almanac-data/almanac/functions/internal/fn"
+	"github.com/almanac-data/almanac/functions/internal/fn/meter"
+	"github.com/almanac-data/almanac/functions/internal/kafka"
+	"github.com/almanac-data/almanac/functions/internal/lake"
+)
+
+// Platform is what a function stands on. Close ends it.
+type Platform struct {
+	Datasets  *dataset.Catalog
+	Cluster   *kafka.Cluster
+	Journal   facts.Journal // what is said through it is counted in the metrics of the process
+	Blocks    block.Store
+	Warehouse *lake.Lake
+	journal   *kafka.Journal
+}
+
+// config is what Open needs beyond what functions share.
+type config struct {
+	fn.Common
+	CreateTopics bool `env:"ALMANAC_CREATE_TOPICS,default=false"` // those that are missing
+}
+
+// Open reads the configuration of the process and opens everything. Facts that are said have the source /almanac/<name of the process>.
+func Open(ctx context.Context, p *fn.Process) (_ *Platform, err error) {
+	var cfg config
+	if err := fn.Load(ctx, p.Env, &cfg); err != nil {
+		return nil, err
+	}
+	pf := &Platform{}
+	defer func() {
+		if err != nil {
+			pf.Close()
+		}
+	}()
+	if pf.Datasets, err = dataset.Open(cfg.Datasets); err != nil {
+		return nil, err
+	}
+	if pf.Warehouse, err = lake.Open(ctx, cfg.Warehouse); err != nil {
+		return nil, err
+	}
+	if pf.Cluster, err = kafka.Open(ctx, kafka.Config{Brokers: cfg.Kafka, ClientID: p.Name, Now: p.Now}); err != nil {
+		return nil, err
+	}
+	if cfg.CreateTopics {
+		if err = EnsureTopics(ctx, pf.Cluster, pf.Datasets); err != nil {
+			return nil, err
+		}
+	}
+	if pf.journal, err = pf.Cluster.Journal(ctx, p.Name); err != nil {
+		return nil, err
+	}
+	pf.Journal, pf.Blocks = meter.Observe(pf.journal, p.Meter), pf.Cluster.Blocks()
+	p.Ready("kafka", func(ctx context.Context) error {
+		_, err := pf.journal.View(ctx)
+		return err
+	})
+	return pf, nil
+}
+
+// EnsureTopics makes the topics of facts, dues and the datasets' blocks that are missing, and checks those that are there.
+func EnsureTopics(ctx context.Context, cluster *kafka.Cluster, datasets *dataset.Catalog) error {
+	all, err := datasets.Datasets()
+	if err != nil {
+		return err
+	}
+	var blocks []string
+	for _, d := range all {
+		blocks = append(blocks, block.Topics(d.Name)...)
+	}
+	return cluster.EnsureTopics(ctx, events.FactTopics(), events.DueTopics(), blocks)
+}
+
+// Close lets go of what is open.
+func (pf *Platform) Close() {
+	if pf.journal != nil {
+		pf.journal.Close()
+	}
+	if pf.Cluster != nil {
+		pf.Cluster.Close()
+	}
+}
