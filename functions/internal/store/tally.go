@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -58,10 +59,12 @@ func uniqueKeys(d *dataset.Dataset) [][]string {
 	return keys
 }
 
+// uniqueRules lists the rules that stop a window or warn. One over the primary key is not among them: rows that repeat the key are
+// dropped and counted as duplicates, so that it always holds.
 func uniqueRules(d *dataset.Dataset) []dataset.Rule {
 	var rules []dataset.Rule
 	for _, r := range d.Rules {
-		if r.Kind == "unique" {
+		if r.Kind == "unique" && !slices.Equal(r.Columns, d.Key) {
 			rules = append(rules, r)
 		}
 	}
