@@ -4,15 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/parquet"
-	"github.com/apache/arrow-go/v18/parquet/compress"
-	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 
 	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/lake/parquet"
 )
 
 // ParquetWriter writes rows into Parquet files <dir>/<digest>.parquet, and starts another file when one has reached the target size.
@@ -22,9 +18,8 @@ type ParquetWriter struct {
 	lake   *Lake
 	dir    string
 	schema *arrow.Schema
-	named  *arrow.Schema // the same with field ids
 	file   *File
-	out    *pqarrow.FileWriter
+	out    *parquet.Writer
 	done   []events.File
 }
 
@@ -38,17 +33,10 @@ func (w *ParquetWriter) open() error {
 	if err != nil {
 		return err
 	}
-	fields := w.schema.Fields()
-	for i := range fields {
-		fields[i].Metadata = arrow.NewMetadata([]string{"PARQUET:field_id"}, []string{strconv.Itoa(ids[i])})
-	}
 	if w.file, err = w.lake.Create(w.ctx, w.dir, "", ".parquet"); err != nil {
 		return err
 	}
-	w.named = arrow.NewSchema(fields, nil)
-	w.out, err = pqarrow.NewFileWriter(w.named, w.file,
-		parquet.NewWriterProperties(parquet.WithCompression(compress.Codecs.Zstd), parquet.WithCreatedBy("almanac"), parquet.WithMaxRowGroupLength(1<<20)),
-		pqarrow.NewArrowWriterProperties(pqarrow.WithCoerceTimestamps(arrow.Microsecond)))
+	w.out, err = parquet.NewWriter(w.file, w.schema, ids)
 	return err
 }
 
@@ -57,27 +45,38 @@ func (w *ParquetWriter) Write(batch arrow.RecordBatch) error {
 	if err := w.ctx.Err(); err != nil {
 		return err
 	}
-	if !batch.Schema().Equal(w.schema) {
+	if batch.Schema() != w.schema && !batch.Schema().Equal(w.schema) {
 		return fmt.Errorf("write rows: schema is %s, want %s", batch.Schema(), w.schema)
 	}
-	if batch.NumRows() == 0 {
-		return nil
-	}
-	if w.file == nil {
-		if err := w.open(); err != nil {
+	for from, n := int64(0), batch.NumRows(); from < n; {
+		to, err := w.write(batch, from)
+		if err != nil {
 			return fmt.Errorf("write rows: %w", err)
 		}
-	}
-	named := array.NewRecordBatch(w.named, batch.Columns(), batch.NumRows())
-	defer named.Release()
-	if err := w.out.WriteBuffered(named); err != nil {
-		return fmt.Errorf("write rows: %w", err)
-	}
-	w.file.AddRows(batch.NumRows())
-	if w.out.TotalCompressedBytes() >= w.lake.config.target {
-		return w.next()
+		from = to
 	}
 	return nil
+}
+
+// write adds rows up to the next boundary of pages, and ends the file there if it is large enough: so it ends where it does
+// whatever the batches are.
+func (w *ParquetWriter) write(batch arrow.RecordBatch, from int64) (to int64, err error) {
+	if w.file == nil {
+		if err := w.open(); err != nil {
+			return 0, err
+		}
+	}
+	room := int64(w.out.Room())
+	to = min(batch.NumRows(), from+room)
+	part := batch.NewSlice(from, to)
+	defer part.Release()
+	if err := w.out.Write(part); err != nil {
+		return 0, err
+	}
+	if to-from == room && w.out.Size() >= w.lake.config.target {
+		return to, w.next()
+	}
+	return to, nil
 }
 
 // next finishes the present file.
@@ -85,6 +84,7 @@ func (w *ParquetWriter) next() error {
 	if err := w.out.Close(); err != nil {
 		return fmt.Errorf("finish rows: %w", err)
 	}
+	w.file.AddRows(w.out.Rows())
 	f, err := w.file.Finish()
 	if err != nil {
 		return err

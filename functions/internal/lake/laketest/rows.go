@@ -68,7 +68,7 @@ func cuts(t *testing.T, open Open) {
 }
 
 func split(t *testing.T, _ Open) {
-	l, err := lake.Open(t.Context(), t.TempDir(), lake.TargetFileSize(20_000))
+	l, err := lake.Open(t.Context(), t.TempDir(), lake.TargetFileSize(2000))
 	if err != nil {
 		t.Fatal(err)
 	}
