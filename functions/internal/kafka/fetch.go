@@ -12,7 +12,7 @@ import (
 )
 
 // fetchBytes bounds the answer to one fetch; the broker sends a batch that is greater whole.
-const fetchBytes = 4 << 20
+const fetchBytes = 1 << 20
 
 // position is a place in a partition that is read from.
 type position struct {

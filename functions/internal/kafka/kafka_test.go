@@ -392,6 +392,7 @@ func TestAReaderMayStopEarly(t *testing.T) {
 		break
 	}
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	var err error
 	for _, err = range c.Blocks().Read(ctx, claim) {
 		cancel()

@@ -1,0 +1,148 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Record is one record of a topic, as a source passes it on.
+type Record struct {
+	Place
+	Offset  int64
+	Key     []byte
+	Value   []byte
+	Headers []Header
+	Time    time.Time
+}
+
+// Place names a partition.
+type Place struct {
+	Topic     string
+	Partition int32
+}
+
+// Header is one header of a record. A nil Value is a null.
+type Header struct {
+	Key   string
+	Value []byte
+}
+
+// Feed hands out the records of topics of hints, from where a group has committed to; of facts and dues that is, not of blocks.
+// It reads whole partitions by itself, without membership in the group, so a restart waits for nobody. Close ends it.
+type Feed struct {
+	c     *Cluster
+	cl    *kgo.Client
+	group string
+	log   *slog.Logger
+}
+
+// feedBatch bounds the records of one answer of Next, as max.poll.records does.
+const feedBatch = 50
+
+// Feed starts to read for a group. At first use it starts with the first record that is there, by its offset; the same where what
+// was committed is not in the log any more, which is logged: nothing but time depends on a hint.
+func (c *Cluster) Feed(ctx context.Context, group string, topics []string, log *slog.Logger) (*Feed, error) {
+	committed, err := c.admin.FetchOffsetsForTopics(ctx, group, topics...)
+	if err == nil {
+		err = committed.Error()
+	}
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+		return nil, fmt.Errorf("feed %s: fetch offsets: %w", group, err)
+	}
+	from := map[string]map[int32]kgo.Offset{}
+	for _, topic := range topics {
+		ranges, err := c.Ranges(ctx, topic)
+		if err != nil {
+			return nil, fmt.Errorf("feed %s: %w", group, err)
+		}
+		from[topic] = map[int32]kgo.Offset{}
+		for p, r := range ranges {
+			at := r.Start
+			if o, ok := committed.Lookup(topic, int32(p)); ok && o.At >= 0 {
+				if o.At >= r.Start && o.At <= r.End {
+					at = o.At
+				} else {
+					log.WarnContext(ctx, "committed offset is outside the log, starting over", "group", group, "topic", topic, "partition", p, "offset", o.At, "start", r.Start, "end", r.End)
+				}
+			}
+			from[topic][int32(p)] = kgo.NewOffset().At(at)
+		}
+	}
+	cl, err := c.client(kgo.ConsumePartitions(from), kgo.FetchMaxBytes(8<<20), kgo.FetchMaxWait(5*time.Second))
+	if err != nil {
+		return nil, fmt.Errorf("feed %s: %w", group, err)
+	}
+	return &Feed{c: c, cl: cl, group: group, log: log}, nil
+}
+
+// Next waits for records. An error may pass: call it again.
+func (f *Feed) Next(ctx context.Context) ([]Record, error) {
+	fetches := f.cl.PollRecords(ctx, feedBatch)
+	if err := ctx.Err(); err != nil && fetches.NumRecords() == 0 {
+		return nil, err
+	}
+	records := make([]Record, 0, fetches.NumRecords())
+	fetches.EachRecord(func(r *kgo.Record) {
+		hs := make([]Header, len(r.Headers))
+		for i, h := range r.Headers {
+			hs[i] = Header(h)
+		}
+		records = append(records, Record{Place{r.Topic, r.Partition}, r.Offset, r.Key, r.Value, hs, r.Timestamp})
+	})
+	var errs []error
+	fetches.EachError(func(topic string, partition int32, err error) {
+		if errors.Is(err, kerr.OffsetOutOfRange) {
+			err = f.restart(ctx, topic, partition)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("feed %s: %s/%d: %w", f.group, topic, partition, err))
+		}
+	})
+	if len(records) > 0 {
+		return records, nil // an error comes again
+	}
+	return nil, errors.Join(errs...)
+}
+
+// restart begins anew with a partition whose records were trimmed under the reader.
+func (f *Feed) restart(ctx context.Context, topic string, partition int32) error {
+	ranges, err := f.c.Ranges(ctx, topic)
+	if err != nil {
+		return err
+	}
+	if int(partition) >= len(ranges) {
+		return errNoTopic
+	}
+	f.log.WarnContext(ctx, "offset is outside the log, starting over", "group", f.group, "topic", topic, "partition", partition, "start", ranges[partition].Start)
+	f.cl.RemoveConsumePartitions(map[string][]int32{topic: {partition}})
+	f.cl.AddConsumePartitions(map[string]map[int32]kgo.Offset{topic: {partition: kgo.NewOffset().At(ranges[partition].Start)}})
+	return nil
+}
+
+// Commit notes for the group which offset of each place comes next.
+func (f *Feed) Commit(ctx context.Context, next map[Place]int64) error {
+	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
+	defer cancel()
+	var os kadm.Offsets
+	for p, at := range next {
+		os.AddOffset(p.Topic, p.Partition, at, -1)
+	}
+	resp, err := f.c.admin.CommitOffsets(ctx, f.group, os)
+	if err == nil {
+		err = resp.Error()
+	}
+	if err != nil {
+		return fmt.Errorf("feed %s: commit offsets: %w", f.group, err)
+	}
+	return nil
+}
+
+// Close ends the reading.
+func (f *Feed) Close() { f.cl.Close() }

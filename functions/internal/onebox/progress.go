@@ -1,0 +1,74 @@
+package onebox
+
+import (
+	"sync"
+
+	"github.com/almanac-data/almanac/functions/internal/kafka"
+)
+
+// progress keeps how far each partition is done without a gap.
+type progress struct {
+	mu     sync.Mutex
+	places map[kafka.Place]*lane
+}
+
+// lane is one partition: tickets in the order of the log, of which the first is not done.
+type lane struct {
+	tickets   []*ticket
+	next      int64 // offset after the last one that is done without a gap
+	committed int64
+}
+
+type ticket struct {
+	offset int64
+	done   bool
+	lane   *lane
+}
+
+// add takes the next record of a partition.
+func (p *progress) add(place kafka.Place, offset int64) *ticket {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := p.places[place]
+	if l == nil {
+		l = &lane{next: offset, committed: offset}
+		p.places[place] = l
+	}
+	t := &ticket{offset: offset, lane: l}
+	l.tickets = append(l.tickets, t)
+	return t
+}
+
+// done notes that a record needs no more work.
+func (p *progress) done(t *ticket) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t.done = true
+	l := t.lane
+	for len(l.tickets) > 0 && l.tickets[0].done {
+		l.next = l.tickets[0].offset + 1
+		l.tickets[0] = nil
+		l.tickets = l.tickets[1:]
+	}
+}
+
+// next lists what can be committed and is not.
+func (p *progress) next() map[kafka.Place]int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	next := map[kafka.Place]int64{}
+	for place, l := range p.places {
+		if l.next != l.committed {
+			next[place] = l.next
+		}
+	}
+	return next
+}
+
+func (p *progress) committed(next map[kafka.Place]int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for place, at := range next {
+		p.places[place].committed = at
+	}
+}
