@@ -1,0 +1,86 @@
+package parse
+
+import (
+	"unsafe"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+)
+
+// flags says which values of a vector are null.
+type flags struct {
+	rows []bool
+	any  bool
+	bits []byte // as Arrow has it: a 1 for each value that is not null
+}
+
+// room clears the flags of n rows from base on.
+func (f *flags) room(base, n int) {
+	f.rows = grow(f.rows, base, n)
+	clear(f.rows[base:])
+	f.any = f.any && base > 0
+}
+
+func (f *flags) set(row int)     { f.rows[row], f.any = true, true }
+func (f *flags) is(row int) bool { return f.rows[row] }
+
+func (f *flags) compact(base int, rows []int32) {
+	for to, from := range rows {
+		f.rows[base+to] = f.rows[base+int(from)]
+	}
+}
+
+// buffer returns the validity bitmap of the first n values, or nil if none is null, and how many are.
+func (f *flags) buffer(n int) (*memory.Buffer, int) {
+	if !f.any {
+		return nil, 0
+	}
+	count := 0
+	for _, null := range f.rows[:n] {
+		if null {
+			count++
+		}
+	}
+	if count == 0 {
+		return nil, 0
+	}
+	f.bits = pack(f.bits, f.rows[:n], false)
+	return memory.NewBufferBytes(f.bits), count
+}
+
+// pack writes a bit for each value that equals one, least significant first.
+func pack(bits []byte, values []bool, one bool) []byte {
+	bits = grow(bits, 0, (len(values)+7)/8)
+	clear(bits)
+	for i, v := range values {
+		if v == one {
+			bits[i/8] |= 1 << (i % 8)
+		}
+	}
+	return bits
+}
+
+func (f *fixed[T]) finish(n int) arrow.Array {
+	validity, nulls := f.missing.buffer(n)
+	var data []byte
+	if truths, ok := any(f.values[:n]).([]bool); ok {
+		data = pack(nil, truths, true)
+	} else {
+		var zero T
+		data = unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(f.values))), n*int(unsafe.Sizeof(zero)))
+	}
+	return made(f.kind, n, nulls, validity, memory.NewBufferBytes(data))
+}
+
+func (t *texts) finish(n int) arrow.Array {
+	validity, nulls := t.missing.buffer(n)
+	offsets := arrow.Int32Traits.CastToBytes(t.offsets[:n+1])
+	return made(arrow.BinaryTypes.String, n, nulls, validity, memory.NewBufferBytes(offsets), memory.NewBufferBytes(t.data[:t.offsets[n]]))
+}
+
+func made(kind arrow.DataType, n, nulls int, buffers ...*memory.Buffer) arrow.Array {
+	data := array.NewData(kind, n, buffers, nil, nulls, 0)
+	defer data.Release()
+	return array.MakeFromData(data)
+}

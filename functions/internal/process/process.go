@@ -1,0 +1,139 @@
+// Package process parses and cleans the raw blocks of one slice: bytes become typed rows, and records that cannot become
+// rows go to quarantine with the reason. It is the only step that sees personal values in clear.
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/block"
+	"github.com/almanac-data/almanac/functions/internal/dataset"
+	"github.com/almanac-data/almanac/functions/internal/facts"
+	"github.com/almanac-data/almanac/functions/internal/process/parse"
+	"github.com/almanac-data/almanac/functions/internal/window"
+)
+
+// Step is the name of the step in the facts it says.
+const Step = "process"
+
+// Datasets finds a dataset by name; the error wraps events.ErrInvalid if there is none.
+type Datasets interface {
+	Dataset(name string) (*dataset.Dataset, error)
+}
+
+// Process handles collected facts.
+type Process struct {
+	Journal  facts.Journal
+	Blocks   block.Store
+	Datasets Datasets
+	// Pseudonyms stand for personal values; nil where no dataset has any.
+	Pseudonyms parse.Pseudonyms
+}
+
+// Handle parses and cleans the slice that the event names, if that is not done. It may be called any number of times, in any
+// order, by any number of instances: the blocks it makes depend on the raw blocks and the dataset's definition alone.
+func (p *Process) Handle(ctx context.Context, ev events.Event) error {
+	if _, ok := ev.(*events.Collected); !ok {
+		return fmt.Errorf("%w: process handles collected, not %T", events.ErrInvalid, ev)
+	}
+	piece := ev.Of()
+	d, err := p.Datasets.Dataset(piece.Dataset)
+	if err != nil {
+		return err
+	}
+	w, err := window.Parse(piece.Window)
+	if err != nil {
+		return fmt.Errorf("%w: process %s: %w", events.ErrInvalid, piece.Key(), err)
+	}
+	view, err := p.Journal.View(ctx)
+	if err != nil {
+		return err
+	}
+	collected, ok := facts.Get[events.Collected](view, piece)
+	if !ok || superseded(view, piece) || done(view, collected, d) {
+		return nil
+	}
+	if err := p.slice(ctx, d, w, collected); err != nil {
+		return fmt.Errorf("process %s: %w", piece.Key(), err)
+	}
+	return nil
+}
+
+// superseded says whether the generation, or a later one, is stored.
+func superseded(view *facts.View, piece events.Piece) bool {
+	return facts.LatestStored(view, piece.Dataset)[piece.Window].Generation >= max(piece.Generation, 1)
+}
+
+// done says whether the slice is processed as it is collected now, or its window has stopped here.
+func done(view *facts.View, c events.Collected, d *dataset.Dataset) bool {
+	if f, ok := facts.Get[events.Processed](view, c.Piece); ok && f.Inputs == c.Digest() && f.Definition == d.Definition {
+		return true
+	}
+	stop, ok := facts.Get[events.Stopped](view, c.Whole())
+	return ok && stop.Step == Step && stop.Definition == d.Definition
+}
+
+// slice does the work, and says how it ended.
+func (p *Process) slice(ctx context.Context, d *dataset.Dataset, w window.Window, c events.Collected) error {
+	if c.Definition != d.Definition {
+		// The blocks may have been cut by another format: the calendar makes the slice due again.
+		return p.Journal.Retract(ctx, c)
+	}
+	fact, err := p.run(ctx, d, w, c)
+	var mismatch *parse.Mismatch
+	switch {
+	case errors.As(err, &mismatch):
+		return p.Journal.Say(ctx, events.Stopped{
+			Piece: c.Whole(), Step: Step, Definition: d.Definition, Inputs: c.Digest(), Reason: mismatch.Reason, Detail: err.Error(),
+		})
+	case errors.Is(err, block.ErrAbsent):
+		if lost := p.Journal.Retract(ctx, c); lost != nil {
+			return errors.Join(err, lost)
+		}
+		return err
+	case err != nil:
+		return err
+	}
+	return p.Journal.Say(ctx, fact)
+}
+
+// run writes the blocks of a slice and makes the fact that claims them.
+func (p *Process) run(ctx context.Context, d *dataset.Dataset, w window.Window, c events.Collected) (events.Processed, error) {
+	fact := events.Processed{Piece: c.Piece, Definition: d.Definition, Inputs: c.Digest()}
+	rows, err := p.Blocks.Open(ctx, block.ProcessedTopic(d.Name), c.Piece)
+	if err != nil {
+		return fact, err
+	}
+	defer rows.Close()
+	refused, err := p.Blocks.Open(ctx, block.QuarantineTopic(d.Name), c.Piece)
+	if err != nil {
+		return fact, err
+	}
+	defer refused.Close()
+	s := &slice{dataset: d, collected: c, rows: rows, quarantine: newQuarantine(d, refused)}
+	defer s.quarantine.close()
+	if s.parser, err = parse.New(d, w, p.Pseudonyms); err != nil {
+		return fact, err
+	}
+	for b, err := range p.Blocks.Read(ctx, c.Raw) {
+		if err == nil && s.broken == nil {
+			err = s.block(ctx, b)
+		}
+		if err != nil {
+			return fact, err
+		}
+	}
+	if err := s.end(ctx); err != nil {
+		return fact, err
+	}
+	if fact.Rows, err = rows.Claim(ctx); err != nil {
+		return fact, err
+	}
+	if fact.Quarantine, err = refused.Claim(ctx); err != nil {
+		return fact, err
+	}
+	fact.Sheet = s.parser.Sheet()
+	return fact, nil
+}
