@@ -101,7 +101,7 @@ func TestOpenRefuses(t *testing.T) {
 	}
 	var long bytes.Buffer
 	wide.Reset(&long)
-	if _, err := wide.Write([]byte(strings.Repeat(text, 200))); err != nil {
+	if _, err := wide.Write([]byte(strings.Repeat(text, 10))); err != nil {
 		t.Fatal(err)
 	}
 	if err := wide.Close(); err != nil {

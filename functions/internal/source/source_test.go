@@ -61,7 +61,6 @@ func TestPin(t *testing.T) {
 		"no folder for a pattern":        {path: "in/*.csv", err: fs.ErrNotExist, says: []string{"fl[i]ghts/in ", "put the file there"}},
 		"a directory":                    {path: "in", files: map[string]string{"in/a": ""}, err: events.ErrInvalid, says: []string{"fl[i]ghts/in", "is a directory"}},
 		"a broken pattern":               {path: "in/[a", err: events.ErrInvalid, says: []string{"in/[a"}},
-		"an unknown placeholder":         {path: "in/{month}", err: events.ErrInvalid, says: []string{"{month}"}},
 		"more files than a pin may hold": {path: "in/*", files: manyFiles(maxFiles + 1), err: events.ErrInvalid, says: []string{"1001 files", "in/*"}},
 		"the same file twice":            {path: "in/*", files: map[string]string{"in/a.csv": "same", "in/b.csv": "same"}, err: events.ErrInvalid, says: []string{"in/a.csv", "in/b.csv", "twice"}},
 	}
