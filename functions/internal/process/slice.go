@@ -24,9 +24,9 @@ type slice struct {
 	quarantine *quarantine
 
 	buf    []byte
-	header *string // that the parser has taken
-	long   *long   // the record that the last block did not end, if any
-	broken error   // what is wrong with a block's value, unless the claim turns out to be absent
+	headed bool  // the parser has the header of the file
+	long   *long // the record that the last block did not end, if any
+	broken error // what is wrong with a block's value, unless the claim turns out to be absent
 }
 
 // long is a record that is longer than a block.
@@ -105,8 +105,10 @@ func (s *slice) start(b block.Block, data []byte) (n int, err error) {
 	header := []byte(s.collected.Header)
 	if b.From.Offset == 0 {
 		header, n = record.Header(format, data)
+	} else if s.headed {
+		return 0, nil
 	}
-	if !format.Header || format.Kind == record.NDJSON || s.header != nil && *s.header == string(header) || header == nil {
+	if !format.Header || format.Kind == record.NDJSON || header == nil {
 		return n, nil
 	}
 	err = s.parser.Header(header)
@@ -116,8 +118,7 @@ func (s *slice) start(b block.Block, data []byte) (n int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("read %s: %w", s.uri(b.From.File), err)
 	}
-	taken := string(header)
-	s.header = &taken
+	s.headed = true
 	return n, nil
 }
 
