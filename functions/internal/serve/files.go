@@ -1,0 +1,75 @@
+package serve
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+	"time"
+)
+
+// forever is the caching of what never changes.
+const forever = "public, max-age=31536000, immutable"
+
+// pin says that the bytes to come are those of a digest and never change.
+func pin(h http.Header, digest []byte) {
+	h.Set("ETag", `"`+hex.EncodeToString(digest)+`"`)
+	h.Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(digest)+":") // RFC 9530
+	h.Set("Cache-Control", forever)
+}
+
+// manifest sends the bytes of manifest.json as they are.
+func (s *Server) manifest(w http.ResponseWriter, r *http.Request) error {
+	d, v, err := s.versionOf(r)
+	if err != nil {
+		return err
+	}
+	text, _, err := s.openManifest(r.Context(), d.Name, v)
+	if err != nil {
+		return err
+	}
+	digest := sha256.Sum256(text)
+	pin(w.Header(), digest[:])
+	w.Header().Set("Content-Type", "application/json")
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(text))
+	return nil
+}
+
+// file sends one data file that the manifest names, whole or in ranges.
+func (s *Server) file(w http.ResponseWriter, r *http.Request) error {
+	d, v, err := s.versionOf(r)
+	if err != nil {
+		return err
+	}
+	_, doc, err := s.openManifest(r.Context(), d.Name, v)
+	if err != nil {
+		return err
+	}
+	digest, ok := strings.CutSuffix(r.PathValue("file"), ".parquet")
+	i := slices.IndexFunc(doc.Content.Files, func(f manifestFile) bool { return ok && f.SHA256 == digest })
+	sum, notHex := hex.DecodeString(digest)
+	if i < 0 || notHex != nil {
+		return missing("file", "release %s has no file %s; its manifest lists those it has", v.text, r.PathValue("file"))
+	}
+	f, err := s.Files.Open(r.Context(), path.Join(folder(d.Name), v.text, doc.Content.Files[i].Path))
+	if err != nil {
+		return fmt.Errorf("open file of release %s: %w", v.text, err)
+	}
+	defer func() { _ = f.Close() }()
+	seeker, ok := f.(io.ReadSeeker)
+	if !ok {
+		return errors.New("open file of release " + v.text + ": cannot seek in it")
+	}
+	pin(w.Header(), sum)
+	w.Header().Set("Content-Type", "application/vnd.apache.parquet")
+	w.Header().Set("Content-Disposition", `attachment; filename="`+digest+`.parquet"`)
+	http.ServeContent(w, r, "", time.Time{}, seeker)
+	return nil
+}

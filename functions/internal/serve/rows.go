@@ -1,0 +1,233 @@
+package serve
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"github.com/almanac-data/almanac/functions/internal/serve/format"
+	"github.com/almanac-data/almanac/functions/internal/table"
+)
+
+// selection is what a request wants of the rows of a release.
+type selection struct {
+	format  format.Format
+	columns []string // in the order of the answer; none for all
+	limit   int64
+	paths   []string
+}
+
+// rows streams the rows of a release, file by file and batch by batch.
+func (s *Server) rows(w http.ResponseWriter, r *http.Request) error {
+	d, v, err := s.versionOf(r)
+	if err != nil {
+		return err
+	}
+	_, doc, err := s.openManifest(r.Context(), d.Name, v)
+	if err != nil {
+		return err
+	}
+	sel, err := selectRows(r, doc)
+	if err != nil {
+		return err
+	}
+	for i, p := range sel.paths {
+		sel.paths[i] = path.Join(folder(d.Name), v.text, p)
+	}
+	w.Header().Set("Vary", "Accept")
+	out := &rowsOut{w: w, head: r.Method == http.MethodHead, selection: sel}
+	for _, p := range sel.paths {
+		if err := s.scan(r, p, out); err != nil {
+			return out.failed(err)
+		}
+		if out.done() {
+			break
+		}
+	}
+	return out.end()
+}
+
+func selectRows(r *http.Request, doc manifestDoc) (selection, error) {
+	sel, query := selection{}, r.URL.Query()
+	var ok bool
+	if name := query.Get("format"); query.Has("format") {
+		if sel.format, ok = format.ByName(name); !ok {
+			return sel, bad("format", "there is no format %q; there are: %s", name, strings.Join(format.Names(), ", "))
+		}
+	} else if sel.format, ok = format.Accepted(strings.Join(r.Header.Values("Accept"), ", ")); !ok {
+		return sel, newProblem(http.StatusNotAcceptable, "Accept", "rows come as %s, %s or %s; or say ?format=",
+			format.All[0].Media, format.All[1].Media, format.All[2].Media)
+	}
+	var err error
+	if sel.limit, err = number(r, "limit", math.MaxInt64, 0, math.MaxInt64); err != nil {
+		return sel, err
+	}
+	if query.Has("columns") {
+		sel.columns = strings.Split(query.Get("columns"), ",")
+		for i, c := range sel.columns {
+			if c == "" || slices.Contains(sel.columns[:i], c) {
+				return sel, bad("columns", "columns must be names divided by commas, each once, not %q", query.Get("columns"))
+			}
+		}
+	}
+	return sel, sel.choose(doc, query.Has("split"), query.Get("split"))
+}
+
+// choose lists the files to read.
+func (sel *selection) choose(doc manifestDoc, only bool, split string) error {
+	var splits []string
+	for _, f := range doc.Content.Files {
+		if !only || f.Split == split {
+			sel.paths = append(sel.paths, f.Path)
+		}
+		splits = append(splits, f.Split)
+	}
+	if only && len(sel.paths) == 0 {
+		slices.Sort(splits)
+		return bad("split", "there is no split %q; there are: %s", split, strings.Join(slices.Compact(splits), ", "))
+	}
+	return nil
+}
+
+// scan passes the batches of one file on.
+func (s *Server) scan(r *http.Request, p string, out *rowsOut) (err error) {
+	reader, err := s.open(r, p, out.columns)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, reader.Close()) }()
+	for !out.done() && reader.Next() {
+		if err := out.write(reader.RecordBatch()); err != nil {
+			return err
+		}
+	}
+	return reader.Err()
+}
+
+// open finds out whether an error is a column that is not there.
+func (s *Server) open(r *http.Request, p string, columns []string) (table.Reader, error) {
+	reader, err := s.Files.Scan(r.Context(), p, columns...)
+	if err == nil || len(columns) == 0 {
+		return reader, err
+	}
+	all, err2 := s.Files.Scan(r.Context(), p)
+	if err2 != nil {
+		return nil, err
+	}
+	defer func() { _ = all.Close() }()
+	if !all.Next() {
+		return nil, err
+	}
+	schema := all.RecordBatch().Schema()
+	for _, c := range columns {
+		if !schema.HasField(c) {
+			return nil, bad("columns", "there is no column %q; there are: %s", c, strings.Join(fieldNames(schema), ", "))
+		}
+	}
+	return nil, err
+}
+
+func fieldNames(schema *arrow.Schema) []string {
+	var names []string
+	for _, f := range schema.Fields() {
+		names = append(names, f.Name)
+	}
+	return names
+}
+
+// rowsOut writes the answer; its head goes out with the first batch, so that what fails before gets a problem.
+type rowsOut struct {
+	selection
+	w      http.ResponseWriter
+	head   bool
+	out    format.Writer
+	schema *arrow.Schema
+	count  int64
+}
+
+func (o *rowsOut) done() bool { return o.schema != nil && (o.head || o.count >= o.limit) }
+
+// begin sends the head.
+func (o *rowsOut) begin(schema *arrow.Schema) error {
+	o.schema = schema
+	o.w.Header().Set("Content-Type", o.format.Media)
+	o.w.Header().Set("Cache-Control", forever)
+	o.w.WriteHeader(http.StatusOK)
+	if o.head {
+		return nil
+	}
+	var err error
+	o.out, err = o.format.New(o.w, schema)
+	return err
+}
+
+func (o *rowsOut) write(batch arrow.RecordBatch) error {
+	part, err := o.project(batch)
+	if err != nil {
+		return err
+	}
+	defer part.Release()
+	if o.schema == nil {
+		if err := o.begin(part.Schema()); err != nil || o.head {
+			return err
+		}
+	}
+	if !part.Schema().Equal(o.schema) {
+		return fmt.Errorf("files of one release differ in their columns: %s, %s", o.schema, part.Schema())
+	}
+	o.count += part.NumRows()
+	return o.out.Write(part)
+}
+
+// project cuts a batch to the columns and rows that are wanted. Metadata, which name the file's fields, are left out.
+func (o *rowsOut) project(batch arrow.RecordBatch) (arrow.RecordBatch, error) {
+	names := o.columns
+	if len(names) == 0 {
+		names = fieldNames(batch.Schema())
+	}
+	rows := min(batch.NumRows(), o.limit-o.count)
+	var fields []arrow.Field
+	var columns []arrow.Array
+	for _, name := range names {
+		at := batch.Schema().FieldIndices(name)
+		if len(at) != 1 {
+			return nil, fmt.Errorf("column %s is there %d times", name, len(at))
+		}
+		field := batch.Schema().Field(at[0])
+		fields = append(fields, arrow.Field{Name: field.Name, Type: field.Type, Nullable: field.Nullable})
+		columns = append(columns, array.NewSlice(batch.Column(at[0]), 0, rows))
+	}
+	part := array.NewRecordBatch(arrow.NewSchema(fields, nil), columns, rows)
+	for _, c := range columns {
+		c.Release()
+	}
+	return part, nil
+}
+
+// failed tells an error before the answer has begun from one after.
+func (o *rowsOut) failed(err error) error {
+	if o.schema != nil {
+		return cut(err)
+	}
+	return err
+}
+
+// end ends the stream. A release without rows has no file that could tell its columns.
+func (o *rowsOut) end() error {
+	if o.schema == nil {
+		if err := o.begin(arrow.NewSchema(nil, nil)); err != nil {
+			return cut(err)
+		}
+	}
+	if o.out == nil {
+		return nil
+	}
+	return cut(o.out.Close())
+}
