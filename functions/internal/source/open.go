@@ -35,7 +35,7 @@ func (f *Files) Open(ctx context.Context, d *dataset.Dataset, pinned events.Pinn
 		}
 		return nil, err
 	}
-	s := &stream{path: path, file: file, in: &input{ctx: ctx, r: file}, bounds: f.bounds()}
+	s := &stream{path: path, file: file, size: pinned.Bytes, in: &input{ctx: ctx, r: file}, bounds: f.bounds()}
 	if err := s.start(d.Collect.Format.Compression, offset); err != nil {
 		s.Close()
 		return nil, err
@@ -79,6 +79,7 @@ func (in *input) Read(p []byte) (int, error) {
 type stream struct {
 	path   string
 	file   *os.File
+	size   int64
 	in     *input
 	kind   string // none, gzip or zstd
 	out    io.Reader
@@ -87,9 +88,12 @@ type stream struct {
 	bounds Files
 }
 
+// buffer is the size of the buffer to read a file through.
+func buffer(size int64) int { return int(min(max(size, 4<<10), 256<<10)) }
+
 // start finds out the compression and goes to the offset.
 func (s *stream) start(kind string, offset int64) error {
-	buf := bufio.NewReaderSize(s.in, 256<<10)
+	buf := bufio.NewReaderSize(s.in, buffer(s.size))
 	if kind == "" || kind == "auto" {
 		head, err := buf.Peek(10)
 		if err != nil && !errors.Is(err, io.EOF) {

@@ -70,7 +70,7 @@ func (f *Files) Pin(ctx context.Context, d *dataset.Dataset, w window.Window) (e
 	for i := range pin.Files {
 		file := &pin.Files[i]
 		path := resolve(d, file.URI)
-		if file.Digest, err = digest(ctx, path, file.Version); err != nil {
+		if file.Digest, err = digest(ctx, path, *file); err != nil {
 			return events.Pin{}, explain(path, d, w, err)
 		}
 		if other, ok := seen[file.Digest]; ok && file.Bytes > 0 {
@@ -82,22 +82,22 @@ func (f *Files) Pin(ctx context.Context, d *dataset.Dataset, w window.Window) (e
 	return pin, nil
 }
 
-// digest is the SHA-256 of the bytes of a file, which must be of the given version before and after it was read.
-func digest(ctx context.Context, path, before string) (string, error) {
+// digest is the SHA-256 of the bytes of a file, which must still be of the pinned version after it was read.
+func digest(ctx context.Context, path string, pinned events.PinnedFile) (string, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return "", err
 	}
 	defer file.Close()
 	h := sha256.New()
-	if _, err := io.CopyBuffer(h, struct{ io.Reader }{&input{ctx: ctx, r: file}}, make([]byte, 256<<10)); err != nil {
+	if _, err := io.CopyBuffer(h, struct{ io.Reader }{&input{ctx: ctx, r: file}}, make([]byte, buffer(pinned.Bytes))); err != nil {
 		return "", fmt.Errorf("read %s: %w", path, err)
 	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return "", err
 	}
-	if version(info) != before {
+	if version(info) != pinned.Version {
 		return "", fmt.Errorf("pin %s: the file changes while it is read: write it under another name and rename it when it is whole", path)
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil

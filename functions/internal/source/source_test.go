@@ -160,7 +160,7 @@ func touch(t *testing.T, path string) {
 
 func TestDigestRefusesAFileThatChangesMeanwhile(t *testing.T) {
 	d := folder(t, "in.csv", map[string]string{"in.csv": "a"})
-	if _, err := digest(context.Background(), filepath.Join(d.Dir, "in.csv"), "another version"); err == nil || errors.Is(err, events.ErrInvalid) {
+	if _, err := digest(context.Background(), filepath.Join(d.Dir, "in.csv"), events.PinnedFile{Version: "another"}); err == nil || errors.Is(err, events.ErrInvalid) {
 		t.Errorf("digest error = %v, want one that a retry can help", err)
 	}
 }

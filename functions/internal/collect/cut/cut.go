@@ -9,6 +9,9 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/record"
 )
 
+// smallest is the size of the buffer for a short stream.
+const smallest = 64 << 10
+
 // Cutter cuts a stream that starts at a record start into blocks that end at record ends.
 //
 // A block has at most target bytes; if the first record is longer, at most twice as many; if it is longer still, it is cut into
@@ -102,14 +105,10 @@ func (c *Cutter) More() (bool, error) {
 
 // fill reads until n bytes are there, n at most one more than twice target, or the stream ends.
 func (c *Cutter) fill(n int) error {
-	if c.buf == nil {
-		c.buf = make([]byte, 4*c.target)
-	}
-	if c.end-c.start < n && len(c.buf)-c.start < n {
-		c.end = copy(c.buf, c.buf[c.start:c.end])
-		c.start = 0
-	}
 	for empty := 0; c.end-c.start < n && !c.eof; {
+		if c.end == len(c.buf) {
+			c.room()
+		}
 		read, err := c.source.Read(c.buf[c.end:])
 		c.end += read
 		switch {
@@ -126,4 +125,15 @@ func (c *Cutter) fill(n int) error {
 		}
 	}
 	return nil
+}
+
+// room makes room behind what is read: a buffer grows with the stream up to four times target, of which the one half is handed
+// out while the other fills.
+func (c *Cutter) room() {
+	buf := c.buf
+	if most := 4*c.target + 4; len(buf) < most && c.end-c.start > len(buf)/2 || len(buf) == 0 {
+		buf = make([]byte, min(max(2*len(buf), smallest), most))
+	}
+	c.end = copy(buf, c.buf[c.start:c.end])
+	c.start, c.buf = 0, buf
 }
