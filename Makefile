@@ -5,6 +5,7 @@ SHELL := /bin/bash
 
 BIN       := bin
 DATA      ?= .almanac
+ARGS      ?=
 FLIGHTS   ?= .cache/flights
 KILLS     ?= 200
 SEED      ?= 0
@@ -35,7 +36,7 @@ functions: tools ## build each function as a program of its own
 
 .PHONY: run
 run: build ## replay half a year of real flights into tables and releases, then serve them
-	@$(BIN)/almanac run --data $(DATA)
+	@$(BIN)/almanac run --data $(DATA) $(ARGS)
 
 .PHONY: test
 test: tools ## run the unit and in-process tests

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 
 	"github.com/spf13/cobra"
 )
@@ -56,7 +58,7 @@ func newRoot(out, errs io.Writer) *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &codedError{codeUsage, fmt.Errorf("%w; see %s --help", err, c.CommandPath())}
 	})
-	root.AddCommand(newRun(o), newStatus(o), newPlan(o), newReleases(o), newQuarantine(o), newDeadLetters(o), newDoctor(o))
+	root.AddCommand(newRun(o), newStatus(o), newPlan(o), newQuarantine(o), newDeadLetters(o), newDoctor(o))
 	return root
 }
 
@@ -80,4 +82,8 @@ func (o *options) printJSON(v any) error {
 
 func (o *options) printf(format string, args ...any) {
 	fmt.Fprintf(o.out, format, args...)
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	return slices.Sorted(maps.Keys(m))
 }

@@ -153,7 +153,7 @@ func (o *options) hostUntilDone(ctx context.Context, h *host, l net.Listener, f 
 		select {
 		case <-ctx.Done():
 		case err = <-ended:
-			ended <- nil
+			return errors.Join(err, errors.New("the server has ended"))
 		}
 	}
 	stopWorking()

@@ -27,6 +27,7 @@ type state struct {
 	lake    *lake.Lake
 	catalog *dataset.Catalog
 	now     func() time.Time // of the schedules
+	http    string           // URL of the process that holds the folder; empty if that is this one
 	close   []func() error
 }
 
@@ -89,7 +90,7 @@ func attach(ctx context.Context, data string, catalog *dataset.Catalog, held err
 	if err := json.Unmarshal(raw, &at); err != nil {
 		return nil, fmt.Errorf("read %s: %w", endpointsFile, err)
 	}
-	s := &state{catalog: catalog, now: wall}
+	s := &state{catalog: catalog, now: wall, http: at.HTTP}
 	if t, err := time.Parse(time.RFC3339, at.Clock); err == nil {
 		s.now = func() time.Time { return t }
 	}

@@ -28,3 +28,16 @@ func (l *Lake) Scan(ctx context.Context, path string, columns ...string) (table.
 func (l *Lake) Open(ctx context.Context, path string) (io.ReadCloser, error) {
 	return l.OpenFile(ctx, path)
 }
+
+// Names lists the names in a folder, sorted, without what is not published yet.
+func (l *Lake) Names(ctx context.Context, dir string) ([]string, error) {
+	entries, err := l.List(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = e.Name
+	}
+	return names, nil
+}

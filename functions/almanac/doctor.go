@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/almanac-data/almanac/functions/internal/dataset"
+	"github.com/almanac-data/almanac/functions/internal/duck"
+	"github.com/almanac-data/almanac/functions/internal/onebox"
+	"github.com/almanac-data/almanac/functions/internal/query"
+	"github.com/almanac-data/almanac/functions/internal/store"
+	"github.com/almanac-data/almanac/functions/internal/table"
+)
+
+// finding is one thing that doctor looked at.
+type finding struct {
+	Check  string `json:"check"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail"`
+}
+
+func newDoctor(o *options) *cobra.Command {
+	var address string
+	cmd := &cobra.Command{
+		Use: "doctor", Short: "Check configuration, data folder, free space, port, and the contract and SQL of each dataset", Args: usage(cobra.NoArgs),
+		Example: "  almanac doctor\n  almanac doctor --datasets ./my-datasets --json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			found := o.examine(cmd.Context(), address)
+			if o.json {
+				if err := o.printJSON(found); err != nil {
+					return err
+				}
+			}
+			sick := 0
+			for _, f := range found {
+				mark := "ok  "
+				if !f.OK {
+					mark = "FAIL"
+					sick++
+				}
+				if !o.json {
+					o.printf("%s  %s: %s\n", mark, f.Check, strings.ReplaceAll(f.Detail, "\n", "\n      "))
+				}
+			}
+			if sick > 0 {
+				return &codedError{1, fmt.Errorf("%d of %d checks failed", sick, len(found))}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&address, "listen", "127.0.0.1:8080", "address that run is to listen on")
+	return cmd
+}
+
+func (o *options) examine(ctx context.Context, address string) []finding {
+	found := []finding{o.examineFolder(), o.examineSpace(), o.examinePort(address)}
+	all, err := dataset.LoadAll(o.datasets)
+	if err != nil {
+		return append(found, finding{"datasets in " + o.datasets, false, err.Error()})
+	}
+	if len(all) == 0 {
+		return append(found, finding{"datasets in " + o.datasets, false, "there are none; a dataset is a folder with contract.yaml and pipeline.yaml, see docs/datasets.md"})
+	}
+	engine, err := duck.Open(duck.Options{Threads: 1})
+	if err != nil {
+		return append(found, finding{"SQL engine", false, err.Error()})
+	}
+	defer engine.Close()
+	for _, d := range all {
+		found = append(found, finding{d.Name + " contract", true, fmt.Sprintf("version %s, %d columns, %d rules", d.Version, len(d.Columns), len(d.Rules))}, examineSource(d))
+		found = append(found, examineSQL(ctx, engine, d)...)
+	}
+	return found
+}
+
+func (o *options) examineFolder() finding {
+	check := "data folder " + o.data
+	if _, err := os.Stat(o.data); errors.Is(err, os.ErrNotExist) {
+		return finding{check, true, "not there yet; run makes it"}
+	}
+	f, err := onebox.OpenFolder(o.data)
+	if errors.Is(err, onebox.ErrHeld) {
+		return finding{check, true, err.Error()}
+	}
+	if err != nil {
+		return finding{check, false, err.Error()}
+	}
+	if err := f.Close(); err != nil {
+		return finding{check, false, err.Error()}
+	}
+	return finding{check, true, "can be opened and written"}
+}
+
+const wantFree = 1 << 30
+
+// examineSpace looks at the disk of the data folder, or of the nearest folder above it that exists.
+func (o *options) examineSpace() finding {
+	dir, err := filepath.Abs(o.data)
+	if err != nil {
+		return finding{"free space", false, err.Error()}
+	}
+	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		if _, err := os.Stat(dir); err == nil {
+			break
+		}
+	}
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return finding{"free space", false, err.Error()}
+	}
+	free := st.Bavail * uint64(st.Bsize)
+	detail := fmt.Sprintf("%.1f GiB on the disk of %s", float64(free)/(1<<30), dir)
+	if free < wantFree {
+		return finding{"free space", false, detail + "; at least 1 GiB is wanted: make room, or choose another disk with --data"}
+	}
+	return finding{"free space", true, detail}
+}
+
+func (o *options) examinePort(address string) finding {
+	check := "port " + address
+	l, err := net.Listen("tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		if raw, err := os.ReadFile(filepath.Join(o.data, endpointsFile)); err == nil && strings.Contains(string(raw), address) {
+			return finding{check, true, "in use, by the run that holds this data folder or the one before it"}
+		}
+		return finding{check, false, "another program uses it; choose another with run --listen 127.0.0.1:0"}
+	}
+	if err != nil {
+		return finding{check, false, err.Error()}
+	}
+	if err := l.Close(); err != nil {
+		return finding{check, false, err.Error()}
+	}
+	return finding{check, true, "free"}
+}
+
+// examineSource looks for the files of the windows that are over: a glob that matches nothing at all is most likely a mistake.
+func examineSource(d *dataset.Dataset) finding {
+	check := d.Name + " source"
+	there, missing, first := 0, 0, ""
+	for _, w := range d.Collect.Windows(time.Now()) {
+		files, err := filepath.Glob(d.SourcePath(w))
+		switch {
+		case err != nil:
+			return finding{check, false, err.Error()}
+		case len(files) > 0:
+			there++
+		default:
+			if missing++; first == "" {
+				first = d.SourcePath(w)
+			}
+		}
+	}
+	if missing > 0 {
+		return finding{check, there > 0, fmt.Sprintf("files of %d windows are there, those of %d are not, the first %s", there, missing, first)}
+	}
+	return finding{check, true, fmt.Sprintf("files of all %d windows are there", there)}
+}
+
+// examineSQL binds the SQL of each query against the tables as they would be.
+func examineSQL(ctx context.Context, engine *duck.Engine, d *dataset.Dataset) []finding {
+	tables := map[string]*arrow.Schema{table.Rows: store.RowsSchema(d)}
+	var found []finding
+	for _, q := range slices.Concat(d.Aggregates, d.Releases) {
+		schema, err := engine.Check(ctx, bindable(q, tables))
+		check := d.Name + " " + q.File
+		if err != nil {
+			found = append(found, finding{check, false, err.Error()})
+			continue
+		}
+		if q.Split != "" && len(schema.FieldIndices(q.Split)) == 0 {
+			found = append(found, finding{check, false, fmt.Sprintf("it has no column %q, which split in pipeline.yaml names", q.Split)})
+			continue
+		}
+		fields := append(schema.Fields(), arrow.Field{Name: table.Window, Type: arrow.FixedWidthTypes.Timestamp_us})
+		tables[q.Name] = arrow.NewSchema(fields, nil)
+		found = append(found, finding{check, true, fmt.Sprintf("%d columns", schema.NumFields())})
+	}
+	return found
+}
+
+func bindable(q dataset.Query, tables map[string]*arrow.Schema) query.Query {
+	start := time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)
+	bound := query.Query{Text: q.SQL, Start: start, End: start.AddDate(0, 1, 0), OrderBy: q.OrderBy}
+	for _, in := range q.Inputs {
+		column := table.EventTime
+		if in.Table != table.Rows {
+			column = table.Window
+		}
+		bound.Views = append(bound.Views, query.View{
+			Name: in.Table, Schema: tables[in.Table], Column: column, From: start.Add(-in.Back), Until: bound.End,
+		})
+	}
+	return bound
+}
