@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,7 +19,6 @@ import (
 // Close stops it.
 type Broker struct {
 	cluster *kfake.Cluster
-	clean   string
 	stop    chan struct{}
 	wg      sync.WaitGroup
 }
@@ -42,8 +40,8 @@ var settings = map[string]string{
 	// kfake compacts by deleting a log and writing it again: kill -9 in between would lose every fact. Facts are
 	// some megabytes a year, so the log is left as it is; expiry is started by the Broker.
 	"log.cleaner.backoff.ms": strconv.FormatInt((100 * 365 * 24 * time.Hour).Milliseconds(), 10),
-	// What is trimmed is deleted by whole segments, and a log is read into memory by segments when the broker starts.
-	"log.segment.bytes": strconv.Itoa(16 << 20),
+	// What is trimmed is deleted by whole segments, and when the broker starts it holds a segment of each log in memory.
+	"log.segment.bytes": strconv.Itoa(8 << 20),
 	// Offsets of sources never expire.
 	"offsets.retention.minutes": strconv.Itoa(1<<31 - 1),
 }
@@ -54,12 +52,15 @@ func StartBroker(cfg BrokerConfig) (*Broker, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("start broker: %w", err)
 	}
-	b := &Broker{clean: filepath.Join(cfg.Dir, "stopped"), stop: make(chan struct{})}
-	if err := prepare(cfg.Dir, b.clean); err != nil {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	b := &Broker{stop: make(chan struct{})}
+	if err := prepare(cfg.Dir, cfg.Log); err != nil {
 		return nil, fmt.Errorf("start broker: %w", err)
 	}
 	opts := []kfake.Opt{
-		kfake.Ports(cfg.Port), kfake.ClusterID("almanac-" + "one-box"), kfake.DataDir(cfg.Dir), kfake.BrokerConfigs(settings),
+		kfake.Ports(cfg.Port), kfake.ClusterID("almanac-onebox"), kfake.DataDir(cfg.Dir), kfake.BrokerConfigs(settings),
 		kfake.WithLogger(logger{cfg.Log}),
 	}
 	if cfg.Sync {
@@ -70,7 +71,7 @@ func StartBroker(cfg BrokerConfig) (*Broker, error) {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("start broker: port %d is taken by another program: stop that or choose another port: %w", cfg.Port, err)
 	case err != nil:
-		return nil, fmt.Errorf("start broker: %s cannot be read: %w", cfg.Dir, err)
+		return nil, fmt.Errorf("start broker: %s cannot be read: %w; put it back from a backup, or remove it to begin anew: tables and releases are not touched, and what was under way is done again", cfg.Dir, err)
 	}
 	b.cluster = cluster
 	b.wg.Go(func() { b.expire(cfg.Expire) })
@@ -81,14 +82,10 @@ func StartBroker(cfg BrokerConfig) (*Broker, error) {
 func (b *Broker) Addr() string { return b.cluster.ListenAddrs()[0] }
 
 // Close stops the broker and writes its state.
-func (b *Broker) Close() error {
+func (b *Broker) Close() {
 	close(b.stop)
 	b.wg.Wait()
 	b.cluster.Close()
-	if err := os.WriteFile(b.clean, nil, 0o644); err != nil {
-		return fmt.Errorf("stop broker: %w", err)
-	}
-	return nil
 }
 
 func (b *Broker) expire(each time.Duration) {
@@ -107,33 +104,11 @@ func (b *Broker) expire(each time.Duration) {
 	}
 }
 
-// prepare makes sure that kfake starts on what it can read. A log whose broker did not stop by itself is read whole and checked
-// batch by batch, which kfake does where there is no snapshot of the partition.
-func prepare(dir, clean string) error {
-	_, err := os.Stat(filepath.Join(dir, "meta.json"))
-	partitions, _ := filepath.Glob(filepath.Join(dir, "partitions", "*"))
-	if errors.Is(err, os.ErrNotExist) && len(partitions) > 0 {
-		return fmt.Errorf("%s holds logs but no meta.json: put the file back from a backup, or remove the folder to begin anew; tables and releases are not touched, what was under way is done again", dir)
-	}
-	switch err := os.Remove(clean); {
-	case err == nil:
-		return nil
-	case !errors.Is(err, os.ErrNotExist):
-		return err
-	}
-	for _, p := range partitions {
-		if err := os.Remove(filepath.Join(p, "snapshot.json")); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
-}
-
 // logger passes what kfake warns of to slog.
 type logger struct{ log *slog.Logger }
 
 func (l logger) Logf(level kfake.LogLevel, format string, args ...any) {
-	if l.log == nil || level > kfake.LogLevelWarn {
+	if level > kfake.LogLevelWarn {
 		return
 	}
 	l.log.Log(context.Background(), slog.LevelWarn, "broker", slog.String("detail", strings.TrimSpace(fmt.Sprintf(format, args...))))

@@ -31,9 +31,9 @@ func (e event) complete() bool {
 // eventOf makes an event of a record as Knative's KafkaSource does: what is a CloudEvent, in binary or structured mode, stays as it
 // is; anything else becomes a dev.knative.kafka.event. Both get the place of the record as extensions.
 func eventOf(r kafka.Record, namespace, name string) event {
-	e := binary(r)
+	e := binaryMode(r)
 	if ct := e.attributes["datacontenttype"]; strings.HasPrefix(strings.ToLower(ct), "application/cloudevents+json") {
-		e = structured(r.Value)
+		e = structuredMode(r.Value)
 	}
 	if !e.complete() {
 		e = plain(r, namespace, name)
@@ -43,7 +43,7 @@ func eventOf(r kafka.Record, namespace, name string) event {
 	return e
 }
 
-func binary(r kafka.Record) event {
+func binaryMode(r kafka.Record) event {
 	e := event{map[string]string{}, r.Value}
 	for _, h := range r.Headers {
 		key := strings.ToLower(h.Key)
@@ -58,7 +58,7 @@ func binary(r kafka.Record) event {
 	return e
 }
 
-func structured(value []byte) event {
+func structuredMode(value []byte) event {
 	e := event{attributes: map[string]string{}}
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(value, &fields) != nil {

@@ -1,0 +1,140 @@
+package kafka
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/almanac-data/almanac/events"
+)
+
+var quiet = slog.New(slog.DiscardHandler)
+
+// next takes records until there are n.
+func next(t *testing.T, f *Feed, n int) (records []Record) {
+	t.Helper()
+	for len(records) < n {
+		more, err := f.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		records = append(records, more...)
+	}
+	return records
+}
+
+func feedOf(t *testing.T, c *Cluster, group string) *Feed {
+	t.Helper()
+	f, err := c.Feed(t.Context(), group, []string{events.Collected{}.Topic(), events.Due{Step: events.StepCollect}.Topic()}, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(f.Close)
+	return f
+}
+
+func TestAFeedGoesOnWhereItsGroupCommitted(t *testing.T) {
+	_, c := newFake(t)
+	j := journal(t, c)
+	for day := range 10 {
+		if err := j.Say(t.Context(), events.Collected{Piece: piece(day)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	place := Place{Topic: events.Collected{}.Topic()}
+	first := feedOf(t, c, "almanac-process")
+	got := next(t, first, 10)
+	if got[0].Offset != 0 || got[0].Place != place || string(got[0].Key) != piece(0).Key() {
+		t.Errorf("first record is %+v, want that of offset 0", got[0])
+	}
+	if err := first.Commit(t.Context(), map[Place]int64{place: 7}); err != nil {
+		t.Fatal(err)
+	}
+	first.Close()
+	if got := next(t, feedOf(t, c, "almanac-process"), 3); got[0].Offset != 7 {
+		t.Errorf("after a restart the first offset is %d, want 7", got[0].Offset)
+	}
+	if got := next(t, feedOf(t, c, "almanac-other"), 10); got[0].Offset != 0 {
+		t.Errorf("another group begins at %d, want 0", got[0].Offset)
+	}
+}
+
+func TestAFeedWhoseOffsetIsGoneStartsOver(t *testing.T) {
+	_, c := newFake(t)
+	j := journal(t, c)
+	for day := range 10 {
+		if err := j.Say(t.Context(), events.Collected{Piece: piece(day)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	place := Place{Topic: events.Collected{}.Topic()}
+	f := feedOf(t, c, "g")
+	for name, at := range map[string]int64{"beyond the end": 1000, "before the start": 1} {
+		if err := f.Commit(t.Context(), map[Place]int64{place: at}); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Trim(t.Context(), place.Topic, 0, 4); err != nil {
+			t.Fatal(err)
+		}
+		if got := next(t, feedOf(t, c, "g"), 6); got[0].Offset != 4 {
+			t.Errorf("%s: first offset is %d, want the log's start 4", name, got[0].Offset)
+		}
+	}
+}
+
+func TestTrimmingTwiceDoesNothing(t *testing.T) {
+	_, c := newFake(t)
+	claim := write(t, c, "almanac.raw.flights", piece(0), 10, 100)
+	for _, before := range []int64{5, 5, 3, 10} {
+		if err := c.Trim(t.Context(), claim.Topic, claim.Partition, before); err != nil {
+			t.Errorf("before %d: %v", before, err)
+		}
+	}
+	ranges, err := c.Ranges(t.Context(), claim.Topic)
+	if err != nil || ranges[claim.Partition] != (Range{10, 10}) {
+		t.Errorf("ranges are %v, %v", ranges, err)
+	}
+	if err := c.Trim(t.Context(), claim.Topic, claim.Partition, 99); err == nil {
+		t.Error("records that are not there yet are trimmed")
+	}
+}
+
+func TestDeadLettersAreListedAndFound(t *testing.T) {
+	_, c := newFake(t)
+	var want []DeadLetter
+	for _, id := range []string{"a", "b", "c"} {
+		d := DeadLetter{Attributes: map[string]string{"specversion": "1.0", "id": id, "type": "t", "source": "/s", "datacontenttype": "application/json", "knativeerrordest": "http://x"}, Data: []byte(id)}
+		if err := c.Bury(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+		d.Offset = int64(len(want))
+		want = append(want, d)
+	}
+	var got []DeadLetter
+	for d, err := range c.DeadLetters(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Time.IsZero() {
+			t.Error("a dead letter has no time")
+		}
+		d.Time = want[0].Time
+		got = append(got, d)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("dead letters (-want +got):\n%s", diff)
+	}
+	if d, err := c.DeadLetter(t.Context(), 0, 1); err != nil || d.Attributes["id"] != "b" {
+		t.Errorf("dead letter 1 is %+v, %v", d, err)
+	}
+	for _, offset := range []int64{3, 99, -1} {
+		if _, err := c.DeadLetter(t.Context(), 0, offset); err == nil {
+			t.Errorf("dead letter %d is found", offset)
+		}
+	}
+	if _, err := c.DeadLetter(t.Context(), 5, 0); err == nil || !strings.Contains(err.Error(), "partition 5") {
+		t.Errorf("partition 5: %v", err)
+	}
+}
