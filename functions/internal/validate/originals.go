@@ -22,8 +22,7 @@ type originals struct {
 	data    []byte // of the present block
 	scanner *record.Scanner
 	ordinal int64 // of the record that the scanner finds next
-	inside  bool  // the present block goes on with a record that began before
-	open    bool  // the present block is a fragment
+	inside  bool  // the present block is a fragment: the next one goes on with its record
 }
 
 func newOriginals(format dataset.Format, raw iter.Seq2[block.Block, error]) *originals {
@@ -47,22 +46,41 @@ func (o *originals) seek(index int) error {
 			return fmt.Errorf("%w: raw block %d: %w", events.ErrInvalid, b.Index, err)
 		}
 		o.index, o.offset = b.Index, b.From.Offset
-		o.inside, o.open = o.open, b.Fragment
-		o.scanner = record.Scan(o.format, o.data, b.From.Offset == 0)
+		o.start(b)
 	}
 	return nil
 }
 
-// skip counts the records that are left in the present block. A record in fragments counts where it begins.
+// start goes to the first record that begins in a block. A record in fragments counts where it begins, and cannot be asked for:
+// process refuses it.
+func (o *originals) start(b block.Block) {
+	o.scanner = record.Scan(o.format, o.data, b.From.Offset == 0)
+	switch {
+	case b.Fragment:
+		if !o.inside {
+			o.ordinal++
+		}
+		o.scanner.Skip(len(o.data))
+	case o.inside:
+		n := record.Rest(o.data)
+		if n == 0 {
+			n = len(o.data)
+		}
+		o.scanner.Skip(n)
+	}
+	o.inside = b.Fragment
+}
+
+// skip counts the records that are left in the present block.
 func (o *originals) skip() {
-	for o.index >= 0 && !o.inside && o.scanner.Next() {
+	for o.index >= 0 && o.scanner.Next() {
 		o.ordinal++
 	}
 }
 
 // record returns the bytes of the record with an ordinal, which must lie in the present block behind those already asked for.
 func (o *originals) record(ordinal int64) ([]byte, error) {
-	for !o.inside && o.ordinal <= ordinal && o.scanner.Next() {
+	for o.ordinal <= ordinal && o.scanner.Next() {
 		o.ordinal++
 		if o.ordinal > ordinal {
 			return o.data[o.scanner.Start:o.scanner.End], nil

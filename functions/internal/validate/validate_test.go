@@ -262,32 +262,32 @@ func TestBadRowsGoToQuarantineWithTheirOriginalBytes(t *testing.T) {
 	w := newWorld(t, "\xef\xbb\xbfdate,delay,origin\r\n",
 		records(at+",1,ABC\r\n", "!ragged\r\n", at+",1441,ABC\r\n", "\r\n"+at+",2,ABC\n"),
 		records(at+",1,ABC\n", "~"+at+",1,ABC\n"),
-		raw{[]string{"!" + long}, true}, raw{[]string{long}, true}, records(long+"\n"), // one record in three blocks
+		raw{[]string{"!" + long}, true}, raw{[]string{long}, true}, records(long+"\n", "!more\n"), // one record in three blocks
 		records("~"+at+",3,ABC\n", at+`,9999,"a`+"\n"+`b"`+"\n", ",101,ABC\n", ",-61,ABC\n"),
 		records(at+",5,", "\n"+at+",6,A"),
 	)
 	f := w.handle()
 	equal(t, "rows", w.values(f.Rows), []string{
-		"2001-01-05T10:00:00Z|1|ABC|0", "2001-01-05T10:00:00Z|2|ABC|3", "2001-01-05T10:00:00Z|1|ABC|4", "(null)|101|ABC|9",
+		"2001-01-05T10:00:00Z|1|ABC|0", "2001-01-05T10:00:00Z|2|ABC|3", "2001-01-05T10:00:00Z|1|ABC|4", "(null)|101|ABC|10",
 	})
 	header := len("\xef\xbb\xbfdate,delay,origin\r\n")
 	second := header + len(at+",1,ABC\r\nragged\r\n"+at+",1441,ABC\r\n\r\n"+at+",2,ABC\n")
-	fourth := second + len(at+",1,ABC\n"+at+",1,ABC\n") + 301
+	fourth := second + len(at+",1,ABC\n"+at+",1,ABC\n") + 301 + len("more\n")
 	fifth := fourth + len(at+",3,ABC\n"+at+`,9999,"a`+"\n"+`b"`+"\n,101,ABC\n,-61,ABC\n")
 	line := func(original, kind, name, column, detail, day string, ordinal, offset int) string {
 		return fmt.Sprintf("%s|%s|%s|%s|%s|%s|%d|b.csv|%d|1.2.0", original, kind, name, column, detail, day, ordinal, offset)
 	}
 	equal(t, "quarantine", w.values(f.Quarantine[1]), []string{
 		line(at+",1441,ABC", "range", "delay-range", "delay", "delay is 1441, must be -60 to 1440", "2001-01-05", 2, 0),
-		line(at+`,9999,"a`+"\n"+`b"`, "range", "delay-range", "delay", "delay is 9999, must be -60 to 1440", "2001-01-05", 8, fourth),
-		line(",-61,ABC", "range", "delay-range", "delay", "delay is -61, must be -60 to 1440", "(null)", 10, fourth),
-		line(at+",5,", "required", "origin-there", "origin", "origin is missing", "2001-01-05", 11, fifth),
-		line(at+",6,A", "regex", "origin-code", "origin", `origin is "A", must match [A-Z]{3}`, "2001-01-05", 12, fifth),
+		line(at+`,9999,"a`+"\n"+`b"`, "range", "delay-range", "delay", "delay is 9999, must be -60 to 1440", "2001-01-05", 9, fourth),
+		line(",-61,ABC", "range", "delay-range", "delay", "delay is -61, must be -60 to 1440", "(null)", 11, fourth),
+		line(at+",5,", "required", "origin-there", "origin", "origin is missing", "2001-01-05", 12, fifth),
+		line(at+",6,A", "regex", "origin-code", "origin", `origin is "A", must match [A-Z]{3}`, "2001-01-05", 13, fifth),
 	})
-	equal(t, "reasons", f.Reasons, map[string]int64{"ragged": 2, "delay-range": 3, "origin-there": 1, "origin-code": 1, "late": 1})
+	equal(t, "reasons", f.Reasons, map[string]int64{"ragged": 3, "delay-range": 3, "origin-there": 1, "origin-code": 1, "late": 1})
 	equal(t, "sheet", f.Sheet, events.Sheet{
 		"2001-01-05":      {Read: 9, Stored: 3, Quarantined: 4, Filtered: 2},
-		events.UnknownDay: {Read: 4, Stored: 1, Quarantined: 3},
+		events.UnknownDay: {Read: 5, Stored: 1, Quarantined: 4},
 	})
 }
 
