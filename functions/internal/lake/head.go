@@ -1,33 +1,22 @@
 package lake
 
 import (
-	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"sort"
 
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/catalog"
 	icetable "github.com/apache/iceberg-go/table"
-	"github.com/klauspost/compress/zstd"
 
 	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/lake/hadoop"
 	"github.com/almanac-data/almanac/functions/internal/table"
 	"github.com/almanac-data/almanac/functions/internal/window"
-)
-
-// Properties of the snapshots' summaries.
-const (
-	mapProperty        = "almanac.map" // base64 of zstd of the JSON object {window key: entry}
-	mapFormatProperty  = "almanac.map-format"
-	mapFormat          = "1"
-	windowProperty     = "almanac.window"
-	generationProperty = "almanac.generation"
-	commitProperty     = "almanac.commit" // random: finds a commit again whose answer got lost
 )
 
 func identifier(name table.Name) icetable.Identifier {
@@ -35,11 +24,11 @@ func identifier(name table.Name) icetable.Identifier {
 }
 
 // load returns the newest version of a table, or nil if there is no such table.
-func (l *Lake) load(ctx context.Context, name table.Name) (*icetable.Table, error) {
+func (l *Lake) load(ctx context.Context, name table.Name) (*hadoop.Table, error) {
 	if _, err := join(name.Dataset, name.Table); err != nil {
 		return nil, err
 	}
-	t, err := l.catalog.LoadTable(ctx, identifier(name))
+	t, err := l.catalog.Load(ctx, identifier(name))
 	if errors.Is(err, catalog.ErrNoSuchTable) {
 		return nil, nil
 	}
@@ -52,67 +41,56 @@ func (l *Lake) Head(ctx context.Context, name table.Name) (table.Head, error) {
 	t, err := l.load(ctx, name)
 	if err == nil {
 		var head table.Head
-		if head, err = headOf(t); err == nil {
+		if head, err = l.headOf(name, t); err == nil {
 			return head, nil
 		}
 	}
 	return table.Head{}, fmt.Errorf("head of %s: %w", name, err)
 }
 
-func headOf(t *icetable.Table) (table.Head, error) {
+// headOf reads the map of the newest snapshot. The caller may change what it gets.
+func (l *Lake) headOf(name table.Name, t *hadoop.Table) (table.Head, error) {
 	head := table.Head{Entries: map[string]json.RawMessage{}}
 	if t == nil || t.CurrentSnapshot() == nil {
 		return head, nil
 	}
 	s := t.CurrentSnapshot()
 	head.Snapshot = s.SnapshotID
-	if s.Summary == nil || s.Summary.Properties[mapProperty] == "" {
-		if s.Summary != nil && s.Summary.Properties["total-records"] == "0" {
+	l.mu.Lock()
+	known := l.heads[name]
+	l.mu.Unlock()
+	if known.Snapshot == head.Snapshot {
+		head.Entries = maps.Clone(known.Entries)
+		return head, nil
+	}
+	var summary iceberg.Properties
+	if s.Summary != nil {
+		summary = s.Summary.Properties
+	}
+	if summary[mapProperty] == "" {
+		if summary["total-records"] == "0" {
 			return head, nil
 		}
 		return head, fmt.Errorf("%w (snapshot %d): another program wrote it; roll the table back to a snapshot that has %s in its summary, "+
 			"or move the table's folder away and replay", table.ErrNoMap, s.SnapshotID, mapProperty)
 	}
-	if got := s.Summary.Properties[mapFormatProperty]; got != mapFormat {
+	if got := summary[mapFormatProperty]; got != mapFormat {
 		return head, fmt.Errorf("snapshot %d: %s is %q, this version reads %q: use a newer version of Almanac", s.SnapshotID, mapFormatProperty, got, mapFormat)
 	}
-	entries, err := decodeMap(s.Summary.Properties[mapProperty])
+	entries, err := decodeMap(t.Value(summary[mapProperty]))
 	if err != nil {
 		return head, fmt.Errorf("snapshot %d: %w", s.SnapshotID, err)
 	}
-	head.Entries = entries
+	l.remember(name, table.Head{Snapshot: head.Snapshot, Entries: entries})
+	head.Entries = maps.Clone(entries)
 	return head, nil
 }
 
-var (
-	mapEncoder, _ = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault))
-	mapDecoder, _ = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(256<<20))
-)
-
-func encodeMap(entries map[string]json.RawMessage) (string, error) {
-	var data bytes.Buffer
-	enc := json.NewEncoder(&data)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(entries); err != nil {
-		return "", fmt.Errorf("encode map: %w", err)
-	}
-	return base64.StdEncoding.EncodeToString(mapEncoder.EncodeAll(data.Bytes(), nil)), nil
-}
-
-func decodeMap(property string) (map[string]json.RawMessage, error) {
-	packed, err := base64.StdEncoding.DecodeString(property)
-	if err != nil {
-		return nil, fmt.Errorf("decode map: %w", err)
-	}
-	data, err := mapDecoder.DecodeAll(packed, nil)
-	if err != nil {
-		return nil, fmt.Errorf("decode map: %w", err)
-	}
-	entries := map[string]json.RawMessage{}
-	if err := json.Unmarshal(data, &entries); err != nil {
-		return nil, fmt.Errorf("decode map: %w", err)
-	}
-	return entries, nil
+// remember keeps a head, so that its map need not be read again.
+func (l *Lake) remember(name table.Name, head table.Head) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.heads[name] = head
 }
 
 // Tables lists the names of a dataset's tables, sorted.
@@ -153,7 +131,7 @@ func (l *Lake) Files(ctx context.Context, name table.Name, snapshot int64, windo
 }
 
 // dataFiles reads the manifests that can name files of the windows.
-func (l *Lake) dataFiles(ctx context.Context, t *icetable.Table, snapshot int64, windows []string) ([]iceberg.DataFile, error) {
+func (l *Lake) dataFiles(ctx context.Context, t *hadoop.Table, snapshot int64, windows []string) ([]iceberg.DataFile, error) {
 	wanted := map[string]bool{}
 	var first, last window.Window
 	for i, key := range windows {
@@ -172,7 +150,7 @@ func (l *Lake) dataFiles(ctx context.Context, t *icetable.Table, snapshot int64,
 	if t == nil {
 		return nil, fmt.Errorf("snapshot %d: no such table", snapshot)
 	}
-	if _, err := snapshotOf(t, snapshot); err != nil {
+	if _, err := snapshotOf(t.Table, snapshot); err != nil {
 		return nil, err
 	}
 	column := iceberg.Reference(table.Window)

@@ -25,6 +25,7 @@ type Lake struct {
 	retries atomic.Int64
 	mu      sync.Mutex
 	locks   map[table.Name]chan struct{}
+	heads   map[table.Name]table.Head // last seen
 }
 
 type config struct {
@@ -56,7 +57,7 @@ func Open(ctx context.Context, warehouse string, opts ...Option) (*Lake, error) 
 
 // OpenOn opens the warehouse on any file system.
 func OpenOn(fs fsys.FS, opts ...Option) *Lake {
-	l := &Lake{fs: fs, catalog: hadoop.New(fs), locks: map[table.Name]chan struct{}{}}
+	l := &Lake{fs: fs, catalog: hadoop.New(fs, mapProperty), locks: map[table.Name]chan struct{}{}, heads: map[table.Name]table.Head{}}
 	l.config = config{snapshots: 20, target: 256 << 20}
 	for _, o := range opts {
 		o(&l.config)

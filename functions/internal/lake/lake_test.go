@@ -7,7 +7,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/lake/laketest"
 )
 
-func open(t *testing.T, dir string) *lake.Lake {
+func open(t testing.TB, dir string) *lake.Lake {
 	t.Helper()
 	l, err := lake.Open(t.Context(), dir)
 	if err != nil {

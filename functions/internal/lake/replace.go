@@ -13,6 +13,7 @@ import (
 	"github.com/apache/iceberg-go/catalog"
 	icetable "github.com/apache/iceberg-go/table"
 
+	"github.com/almanac-data/almanac/functions/internal/lake/hadoop"
 	"github.com/almanac-data/almanac/functions/internal/table"
 )
 
@@ -22,7 +23,10 @@ import (
 // It is tried again until it is committed, Done ends it, the head is not the one demanded (table.ErrMoved), or ctx ends. After a crash at any moment
 // the table is as before or as after.
 func (l *Lake) Replace(ctx context.Context, r table.Replace) (snapshot int64, previous json.RawMessage, err error) {
-	if err := l.check(r); err != nil {
+	if r.Entry, err = compact(r.Entry); err == nil {
+		err = check(r)
+	}
+	if err != nil {
 		return 0, nil, fmt.Errorf("replace %s of %s: %w", r.Window, r.Table, err)
 	}
 	unlock, err := l.lock(ctx, r.Table)
@@ -48,15 +52,12 @@ func (l *Lake) Replace(ctx context.Context, r table.Replace) (snapshot int64, pr
 }
 
 // check refuses what can never be committed.
-func (l *Lake) check(r table.Replace) error {
+func check(r table.Replace) error {
 	if _, err := join(r.Table.Dataset, r.Table.Table); err != nil {
 		return err
 	}
 	if r.Schema == nil || !r.Schema.HasField(table.Window) {
 		return fmt.Errorf("schema has no column %s", table.Window)
-	}
-	if !json.Valid(r.Entry) {
-		return errors.New("entry is not JSON")
 	}
 	dir := DataDir(r.Table, r.Window)
 	for _, f := range r.Files {
@@ -86,7 +87,7 @@ func (l *Lake) replace(ctx context.Context, r table.Replace) (int64, json.RawMes
 	if err != nil {
 		return 0, nil, err
 	}
-	head, err := headOf(t)
+	head, err := l.headOf(r.Table, t)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -111,7 +112,7 @@ func (l *Lake) replace(ctx context.Context, r table.Replace) (int64, json.RawMes
 }
 
 // prepare makes the table, or adds columns to it.
-func (l *Lake) prepare(ctx context.Context, t *icetable.Table, r table.Replace) (*icetable.Table, error) {
+func (l *Lake) prepare(ctx context.Context, t *hadoop.Table, r table.Replace) (*hadoop.Table, error) {
 	if t == nil {
 		metadata, err := newTable(l.catalog.Location(r.Table.Dataset+"/"+r.Table.Table), r.Schema)
 		if err != nil {
@@ -137,8 +138,8 @@ func (l *Lake) prepare(ctx context.Context, t *icetable.Table, r table.Replace) 
 }
 
 // commit makes one snapshot of the loaded version.
-func (l *Lake) commit(ctx context.Context, t *icetable.Table, head table.Head, r table.Replace) (int64, error) {
-	added, err := l.describe(t, r)
+func (l *Lake) commit(ctx context.Context, t *hadoop.Table, head table.Head, r table.Replace) (int64, error) {
+	added, err := l.describe(t.Table, r)
 	if err != nil {
 		return 0, err
 	}
@@ -150,11 +151,15 @@ func (l *Lake) commit(ctx context.Context, t *icetable.Table, head table.Head, r
 	}
 	// Files that stay are neither added nor removed.
 	added, removed = difference(added, removed), difference(removed, added)
-	token := temporaryName()
-	summary, err := summarise(head, r, token)
+	head.Entries[r.Window.Key()] = r.Entry
+	packed, err := encodeMap(head.Entries)
 	if err != nil {
 		return 0, err
 	}
+	token := temporaryName()
+	summary := summarise(r, token)
+	summary[mapProperty] = l.catalog.Keep(packed)
+	defer l.catalog.Forget(summary[mapProperty])
 	tx := t.NewTransaction()
 	switch {
 	case len(removed) > 0:
@@ -172,8 +177,10 @@ func (l *Lake) commit(ctx context.Context, t *icetable.Table, head table.Head, r
 	}
 	after, err := tx.Commit(ctx)
 	if err == nil {
-		l.tidy(t, after)
-		return after.CurrentSnapshot().SnapshotID, nil
+		l.tidy(t.Table, after)
+		head.Snapshot = after.CurrentSnapshot().SnapshotID
+		l.remember(r.Table, head)
+		return head.Snapshot, nil
 	}
 	if snapshot := l.committed(r.Table, token); snapshot != 0 {
 		return snapshot, nil
@@ -214,22 +221,12 @@ func difference(a, b []iceberg.DataFile) []iceberg.DataFile {
 	})
 }
 
-// summarise makes the summary of the snapshot: the map with the new entry, and what a person wants to read.
-func summarise(head table.Head, r table.Replace, token string) (iceberg.Properties, error) {
-	entries := make(map[string]json.RawMessage, len(head.Entries)+1)
-	for key, entry := range head.Entries {
-		entries[key] = entry
-	}
-	entries[r.Window.Key()] = r.Entry
-	packed, err := encodeMap(entries)
-	if err != nil {
-		return nil, err
-	}
+// summarise makes the summary of the snapshot, but for the map: what a person wants to read.
+func summarise(r table.Replace, token string) iceberg.Properties {
 	summary := iceberg.Properties{}
 	for key, value := range r.Summary {
 		summary[key] = value
 	}
-	summary[mapProperty] = packed
 	summary[mapFormatProperty] = mapFormat
 	summary[windowProperty] = r.Window.Key()
 	summary[commitProperty] = token
@@ -239,5 +236,5 @@ func summarise(head table.Head, r table.Replace, token string) (iceberg.Properti
 	if json.Unmarshal(r.Entry, &entry) == nil && entry.Generation != "" {
 		summary[generationProperty] = entry.Generation.String()
 	}
-	return summary, nil
+	return summary
 }

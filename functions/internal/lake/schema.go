@@ -136,7 +136,7 @@ func (l *Lake) Schema(ctx context.Context, name table.Name, snapshot int64) (*ar
 	}
 	schema := t.Schema()
 	if snapshot != 0 {
-		s, err := snapshotOf(t, snapshot)
+		s, err := snapshotOf(t.Table, snapshot)
 		if err != nil {
 			return nil, fmt.Errorf("schema of %s: %w", name, err)
 		}

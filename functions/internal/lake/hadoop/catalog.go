@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"strconv"
 	"strings"
@@ -25,25 +26,30 @@ const hint = "version-hint.text"
 
 // Catalog loads and commits the tables of a warehouse. It is safe for concurrent use.
 type Catalog struct {
-	files files
+	files    files
+	property string // of which values are long
 
 	mu     sync.Mutex
 	loaded map[string]version // newest known version of each table
+	fresh  values             // of commits under way
 }
 
 // version is one version of a table's metadata.
 type version struct {
 	number   int
 	metadata table.Metadata
+	values   values
 }
 
 var _ table.CatalogIO = (*Catalog)(nil)
 
-// New returns the catalog of the warehouse that lies on the file system.
-func New(fs fsys.FS) *Catalog {
+// New returns the catalog of the warehouse that lies on the file system. Snapshots have long values of the property in their summaries.
+func New(fs fsys.FS, property string) *Catalog {
 	return &Catalog{
-		files:  files{fs: fs, root: strings.TrimSuffix(location(fs.URI("")), "/")},
-		loaded: map[string]version{},
+		files:    files{fs: fs, root: strings.TrimSuffix(location(fs.URI("")), "/")},
+		property: property,
+		loaded:   map[string]version{},
+		fresh:    values{},
 	}
 }
 
@@ -59,8 +65,8 @@ func versionFile(dir string, number int) string {
 	return path.Join(dir, "metadata", "v"+strconv.Itoa(number)+".metadata.json")
 }
 
-// LoadTable reads the newest version of a table. The error wraps catalog.ErrNoSuchTable if there is none.
-func (c *Catalog) LoadTable(ctx context.Context, ident table.Identifier) (*table.Table, error) {
+// Load reads the newest version of a table. The error wraps catalog.ErrNoSuchTable if there is none.
+func (c *Catalog) Load(ctx context.Context, ident table.Identifier) (*Table, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -71,9 +77,18 @@ func (c *Catalog) LoadTable(ctx context.Context, ident table.Identifier) (*table
 	return c.table(ident, v), nil
 }
 
-func (c *Catalog) table(ident table.Identifier, v version) *table.Table {
+// LoadTable is Load for iceberg-go.
+func (c *Catalog) LoadTable(ctx context.Context, ident table.Identifier) (*table.Table, error) {
+	t, err := c.Load(ctx, ident)
+	if err != nil {
+		return nil, err
+	}
+	return t.Table, nil
+}
+
+func (c *Catalog) table(ident table.Identifier, v version) *Table {
 	filesystem := func(context.Context) (iceio.IO, error) { return c.files, nil }
-	return table.New(ident, v.metadata, c.Location(versionFile(dir(ident), v.number)), filesystem, c)
+	return &Table{table.New(ident, v.metadata, c.Location(versionFile(dir(ident), v.number)), filesystem, c), v.values}
 }
 
 // load reads the newest version. It can be deleted between finding and reading it, by writers that are many
@@ -100,11 +115,12 @@ func (c *Catalog) load(dir string) (version, error) {
 		if err != nil {
 			return version{}, err
 		}
+		data, long := collapse(data, c.property)
 		metadata, err := table.ParseMetadataBytes(data)
 		if err != nil {
 			return version{}, fmt.Errorf("%s: %w", versionFile(dir, number), err)
 		}
-		return c.remember(dir, version{number, metadata}), nil
+		return c.remember(dir, version{number, metadata, long}), nil
 	}
 }
 
@@ -137,7 +153,7 @@ func (c *Catalog) newest(dir string) (int, error) {
 }
 
 // CreateTable publishes version 1 of a table. The error wraps catalog.ErrTableAlreadyExists if another came first.
-func (c *Catalog) CreateTable(ctx context.Context, ident table.Identifier, metadata table.Metadata) (*table.Table, error) {
+func (c *Catalog) CreateTable(ctx context.Context, ident table.Identifier, metadata table.Metadata) (*Table, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -146,7 +162,7 @@ func (c *Catalog) CreateTable(ctx context.Context, ident table.Identifier, metad
 		err = fs.ErrExist
 	}
 	if err == nil {
-		err = c.publish(dir(ident), 1, metadata)
+		_, err = c.publish(dir(ident), version{number: 1, metadata: metadata})
 	}
 	if errors.Is(err, fs.ErrExist) {
 		err = catalog.ErrTableAlreadyExists
@@ -154,7 +170,7 @@ func (c *Catalog) CreateTable(ctx context.Context, ident table.Identifier, metad
 	if err != nil {
 		return nil, fmt.Errorf("create table %s: %w", strings.Join(ident, "."), err)
 	}
-	return c.table(ident, c.remember(dir(ident), version{1, metadata})), nil
+	return c.table(ident, c.remember(dir(ident), version{1, metadata, nil})), nil
 }
 
 // CommitTable publishes the next version of a table. The error wraps table.ErrCommitFailed when another commit came first and nothing was published;
@@ -176,58 +192,67 @@ func (c *Catalog) CommitTable(ctx context.Context, ident table.Identifier, reqs 
 	if err != nil {
 		return nil, "", fmt.Errorf("update metadata: %w", err)
 	}
-	number := base.number + 1
-	if err := c.publish(dir(ident), number, metadata); err != nil {
-		if errors.Is(err, fs.ErrExist) {
-			err = fmt.Errorf("%w: version %d exists", table.ErrCommitFailed, number)
-		}
+	next, err := c.publish(dir(ident), version{base.number + 1, metadata, base.values})
+	if errors.Is(err, fs.ErrExist) {
+		err = fmt.Errorf("%w: version %d exists", table.ErrCommitFailed, next.number)
+	}
+	if err == nil {
+		err = c.confirm(dir(ident), next)
+	}
+	if err != nil {
 		return nil, "", err
 	}
-	if err := c.confirm(dir(ident), number, metadata); err != nil {
-		return nil, "", err
-	}
-	c.remember(dir(ident), version{number, metadata})
-	return metadata, c.Location(versionFile(dir(ident), number)), nil
+	c.remember(dir(ident), next)
+	return metadata, c.Location(versionFile(dir(ident), next.number)), nil
 }
 
-// publish writes one version under a temporary name and renames it, if the name is free.
-func (c *Catalog) publish(dir string, number int, metadata table.Metadata) error {
-	data, err := json.Marshal(metadata)
+// publish writes one version under a temporary name and renames it, if the name is free. It returns the version with the long values
+// that it really holds.
+func (c *Catalog) publish(dir string, v version) (version, error) {
+	data, err := json.Marshal(v.metadata)
 	if err != nil {
-		return fmt.Errorf("write metadata: %w", err)
+		return v, fmt.Errorf("write metadata: %w", err)
 	}
+	known := maps.Clone(v.values)
+	if known == nil {
+		known = values{}
+	}
+	c.mu.Lock()
+	maps.Copy(known, c.fresh)
+	c.mu.Unlock()
+	data, v.values = expand(data, known)
 	temp := path.Join(dir, "metadata", ".tmp-"+random())
 	if err := c.write(temp, data); err != nil {
-		return errors.Join(fmt.Errorf("write metadata: %w", err), c.files.fs.Remove(temp))
+		return v, errors.Join(fmt.Errorf("write metadata: %w", err), c.files.fs.Remove(temp))
 	}
-	if err := c.files.fs.RenameNew(temp, versionFile(dir, number)); err != nil {
+	if err := c.files.fs.RenameNew(temp, versionFile(dir, v.number)); err != nil {
 		// After an error that is not a clear no the file may be gone to its new name.
 		_ = c.files.fs.Remove(temp)
-		return fmt.Errorf("publish version %d: %w", number, err)
+		return v, fmt.Errorf("publish version %d: %w", v.number, err)
 	}
-	return nil
+	return v, nil
 }
 
 // confirm looks whether the published version can be the head. A writer that slept while others made so many commits that the
 // version it wants was already deleted again publishes into the gap: nobody will ever see that. Else it moves the hint.
-func (c *Catalog) confirm(dir string, number int, metadata table.Metadata) error {
+func (c *Catalog) confirm(dir string, v version) error {
 	newest, err := c.newest(dir)
 	if err != nil {
-		return fmt.Errorf("confirm version %d: %w", number, err)
+		return fmt.Errorf("confirm version %d: %w", v.number, err)
 	}
-	if newest <= number {
-		c.writeHint(dir, number)
+	if newest <= v.number {
+		c.writeHint(dir, v.number)
 		return nil
 	}
 	head, err := c.load(dir)
 	if err != nil {
-		return fmt.Errorf("confirm version %d: %w", number, err)
+		return fmt.Errorf("confirm version %d: %w", v.number, err)
 	}
-	snapshot := metadata.CurrentSnapshot()
+	snapshot := v.metadata.CurrentSnapshot()
 	if snapshot != nil && head.metadata.SnapshotByID(snapshot.SnapshotID) != nil {
 		return nil
 	}
-	return fmt.Errorf("%w: version %d lies behind version %d", table.ErrCommitFailed, number, newest)
+	return fmt.Errorf("%w: version %d lies behind version %d", table.ErrCommitFailed, v.number, newest)
 }
 
 // writeHint is best effort: a hint that lags costs a few look-ups.

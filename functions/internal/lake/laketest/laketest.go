@@ -20,7 +20,7 @@ import (
 )
 
 // Open opens the warehouse of a folder; several may be open at once, as if by several processes.
-type Open func(t *testing.T, dir string) *lake.Lake
+type Open func(t testing.TB, dir string) *lake.Lake
 
 // Run runs the whole suite.
 func Run(t *testing.T, open Open) {
@@ -87,13 +87,13 @@ func Batch(w window.Window, seed, n int) arrow.RecordBatch {
 }
 
 // Write writes n rows of a window as data files of the table.
-func Write(t *testing.T, l *lake.Lake, w window.Window, seed, n int) []events.File {
+func Write(t testing.TB, l *lake.Lake, w window.Window, seed, n int) []events.File {
 	t.Helper()
 	return WriteBatches(t, l, lake.DataDir(Rows, w), Batch(w, seed, n))
 }
 
 // WriteBatches writes the batches as data files of the folder.
-func WriteBatches(t *testing.T, l *lake.Lake, dir string, batches ...arrow.RecordBatch) []events.File {
+func WriteBatches(t testing.TB, l *lake.Lake, dir string, batches ...arrow.RecordBatch) []events.File {
 	t.Helper()
 	p := l.NewParquet(t.Context(), dir, batches[0].Schema())
 	for _, b := range batches {
@@ -119,7 +119,7 @@ func Replacing(w window.Window, entry json.RawMessage, files ...events.File) tab
 }
 
 // MustReplace commits a replacement.
-func MustReplace(t *testing.T, l *lake.Lake, r table.Replace) int64 {
+func MustReplace(t testing.TB, l *lake.Lake, r table.Replace) int64 {
 	t.Helper()
 	snapshot, _, err := l.Replace(t.Context(), r)
 	if err != nil {
@@ -129,7 +129,7 @@ func MustReplace(t *testing.T, l *lake.Lake, r table.Replace) int64 {
 }
 
 // MustHead reads the head of the table.
-func MustHead(t *testing.T, l *lake.Lake) table.Head {
+func MustHead(t testing.TB, l *lake.Lake) table.Head {
 	t.Helper()
 	head, err := l.Head(t.Context(), Rows)
 	if err != nil {
@@ -138,14 +138,14 @@ func MustHead(t *testing.T, l *lake.Lake) table.Head {
 	return head
 }
 
-func wantErr(t *testing.T, err, want error, what string) {
+func wantErr(t testing.TB, err, want error, what string) {
 	t.Helper()
 	if !errors.Is(err, want) {
 		t.Errorf("%s = %v, want %v", what, err, want)
 	}
 }
 
-func filesOf(t *testing.T, l *lake.Lake, snapshot int64, windows ...string) []events.File {
+func filesOf(t testing.TB, l *lake.Lake, snapshot int64, windows ...string) []events.File {
 	t.Helper()
 	files, err := l.Files(context.WithoutCancel(t.Context()), Rows, snapshot, windows)
 	if err != nil {
