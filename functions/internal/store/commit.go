@@ -129,6 +129,9 @@ func (s *Store) replace(ctx context.Context, d *dataset.Dataset, w window.Window
 			return entry, 0, err
 		}
 		before := head.Entries[w.Key()]
+		if tab == table.Quarantine && before == nil && len(files) == 0 {
+			return entry, head.Snapshot, nil // nothing was ever refused in this window
+		}
 		present, done, err := already(before, entry)
 		if err != nil || done {
 			return present, head.Snapshot, err
