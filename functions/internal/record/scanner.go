@@ -43,8 +43,24 @@ func scan(f dataset.Format, block []byte, from int) *Scanner {
 	return s
 }
 
-// Skip leaves out the first n bytes of the block; it is called before Next.
-func (s *Scanner) Skip(n int) { s.w.aim(n) }
+// Skip goes to offset at of the block, where a record starts.
+func (s *Scanner) Skip(at int) {
+	s.w.pos = at
+	if s.w.quote < at {
+		s.w.aim(at)
+	}
+}
+
+// Lines returns the bytes from the scanner's place on that hold no quote, up to the end of a line: there each line that is
+// not blank is a record. A caller that splits them itself goes on with Skip(end).
+func (s *Scanner) Lines() (start, end int) {
+	w := &s.w
+	start, end = w.pos, w.plain(w.pos)
+	if w.quote == len(w.buf) {
+		end = len(w.buf)
+	}
+	return start, end
+}
 
 // Next goes to the next record and says whether there is one.
 func (s *Scanner) Next() bool {

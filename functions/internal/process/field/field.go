@@ -51,6 +51,20 @@ func Int(v []byte) (int64, Fault) {
 	return n, Fine
 }
 
+// Digits reads the first n bytes of x, the first in its lowest byte, as a number of n decimal digits, and returns false if
+// they are anything else or n is not 1 to 8. Four neighbours are added up at a time (Lemire, Parsing series of integers
+// with SIMD).
+func Digits(x uint64, n uint) (int64, bool) {
+	const zeros = 0x3030303030303030
+	x = (x<<((64-8*n)&63) | zeros>>(8*n)) ^ zeros // leading zeros; each byte becomes 0 to 9
+	if (x|(x+0x0606060606060606))&0xf0f0f0f0f0f0f0f0 != 0 || n-1 > 7 {
+		return 0, false
+	}
+	x = x*10 + x>>8
+	const pairs = 0x000000ff000000ff
+	return int64(((x&pairs)*(100+1000000<<32) + (x>>16&pairs)*(1+10000<<32)) >> 32), true
+}
+
 func longInt(v []byte) (int64, Fault) {
 	n, err := strconv.ParseInt(text(v), 10, 64)
 	return n, fault(err)

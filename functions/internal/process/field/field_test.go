@@ -134,3 +134,15 @@ func FuzzNumbersAgreeWithStrconv(f *testing.F) {
 		}
 	})
 }
+
+func TestDigits(t *testing.T) {
+	for in, want := range map[string]int64{"0": 0, "7": 7, "42": 42, "1116": 1116, "12345": 12345, "00000001": 1, "98765432": 98765432, "123456789": -1, "": -1, "1x": -1, "-1": -1, "/": -1, ":": -1, "\xb1": -1} {
+		x := uint64(0)
+		for i, c := range []byte((in + ",-9\xffabcd")[:8]) {
+			x |= uint64(c) << (8 * i)
+		}
+		if got, ok := Digits(x, uint(len(in))); ok != (want >= 0) || ok && got != want {
+			t.Errorf("Digits(%q) = %d, %v, want %d", in, got, ok, want)
+		}
+	}
+}

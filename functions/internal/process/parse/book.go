@@ -23,7 +23,7 @@ type book struct {
 // look takes the event times of the chunk.
 func (b *book) look(p *Parser) {
 	switch v := b.event.vector.(type) {
-	case *fixed[int64]:
+	case *stamps:
 		b.times = v.values[p.rows : p.rows+p.n]
 	case *fixed[int32]:
 		b.dates = grow(b.dates, 0, p.n)

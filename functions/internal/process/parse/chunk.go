@@ -43,6 +43,7 @@ type chunk struct {
 	fields  []ref  // stride for each record
 	records []span // where they lie in text, without line ends
 	state   []uint8
+	whole   bool     // every record has passed so far
 	rejects []Reject // no more than one per record
 	kept    []int32
 }
@@ -67,7 +68,7 @@ func (k *chunk) refuse(i int, c *column, reason, detail string) {
 	if k.state[i] == refused {
 		return
 	}
-	k.state[i] = refused
+	k.state[i], k.whole = refused, false
 	r := Reject{row: i, Reason: reason, Detail: detail}
 	if c != nil {
 		r.Column = c.Name

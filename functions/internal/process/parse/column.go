@@ -6,10 +6,8 @@ import (
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/decimal128"
 
 	"github.com/almanac-data/almanac/events"
-	"github.com/almanac-data/almanac/functions/internal/block"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/process/field"
 )
@@ -36,6 +34,8 @@ type vector interface {
 	finish(n int) arrow.Array
 	// lacks says whether a value is null, or empty where it must not be.
 	lacks(row int, empty bool) bool
+	// lacking says whether lacks may be true of a row without empty texts.
+	lacking() bool
 	// size is the number of bytes of the first n values.
 	size(n int) int
 }
@@ -55,7 +55,7 @@ func compile(d *dataset.Dataset, c dataset.Column, keys Pseudonyms) (*column, er
 	clock := field.NewClock(c.Formats, d.Process.Location)
 	switch c.Type {
 	case dataset.Integer:
-		col.vector = newFixed(col, field.Int)
+		col.vector = &integers{newFixed(col, field.Int)}
 	case dataset.Number:
 		col.vector = newFixed(col, field.Float)
 	case dataset.Decimal:
@@ -65,7 +65,7 @@ func compile(d *dataset.Dataset, c dataset.Column, keys Pseudonyms) (*column, er
 	case dataset.Date:
 		col.vector = newFixed(col, clock.Date)
 	case dataset.Timestamp:
-		col.vector = newFixed(col, clock.Timestamp)
+		col.vector = &stamps{newFixed(col, clock.Timestamp), clock}
 	case dataset.String:
 		col.key = slices.Contains(d.Key, c.Name)
 		col.vector = newTexts(col)
@@ -139,86 +139,3 @@ var forms = map[dataset.Type]string{
 	dataset.String: "a text", dataset.Integer: "an integer of 64 bits", dataset.Number: "a number", dataset.Decimal: "a decimal number",
 	dataset.Boolean: "true or false", dataset.Date: "a date", dataset.Timestamp: "a timestamp",
 }
-
-// scalar is the Go form of a value of fixed size.
-type scalar interface {
-	int64 | float64 | int32 | bool | decimal128.Num
-}
-
-// fixed holds values of fixed size.
-type fixed[T scalar] struct {
-	kind    arrow.DataType
-	read    func(v []byte) (T, field.Fault)
-	careful bool // a text that stands for null can be read as a value
-	values  []T
-	missing flags
-}
-
-func newFixed[T scalar](c *column, read func([]byte) (T, field.Fault)) *fixed[T] {
-	f := &fixed[T]{kind: block.ArrowType(c.Column), read: read}
-	for _, n := range c.nulls {
-		if _, fault := read(n); fault == field.Fine {
-			f.careful = true
-		}
-	}
-	return f
-}
-
-// room returns n values from row base on, to be written.
-func (f *fixed[T]) room(base, n int) []T {
-	f.values = slices.Grow(f.values[:base], n)[:base+n]
-	f.missing.room(base, n)
-	return f.values[base:]
-}
-
-func (f *fixed[T]) load(k *chunk, c *column, base int) {
-	out := f.room(base, k.n)
-	if c.at < 0 || f.careful {
-		for i := range out {
-			out[i] = f.slow(k, c, base, i)
-		}
-		return
-	}
-	fields := k.fields[c.at:]
-	for i := range out {
-		at := fields[i*k.stride]
-		v, fault := f.read(k.text[at.start&offset : at.end])
-		if fault != field.Fine {
-			v = f.slow(k, c, base, i)
-		}
-		out[i] = v
-	}
-}
-
-// slow reads a field that is not plainly a value.
-func (f *fixed[T]) slow(k *chunk, c *column, base, i int) (zero T) {
-	text, kind := []byte(nil), null
-	if c.at >= 0 {
-		text, kind = c.value(k, k.fields[i*k.stride+c.at])
-	} else if c.Default != nil {
-		text, kind = []byte(*c.Default), quoted
-	}
-	if kind == null {
-		f.missing.set(base + i)
-		return zero
-	}
-	v, fault := f.read(text)
-	if fault != field.Fine {
-		f.missing.set(base + i)
-		c.fault(k, i, fault, text)
-		return zero
-	}
-	return v
-}
-
-func (f *fixed[T]) compact(base int, rows []int32) {
-	values := f.values[base:]
-	for to, from := range rows {
-		values[to] = values[from]
-	}
-	f.missing.compact(base, rows)
-}
-
-func (f *fixed[T]) lacks(row int, _ bool) bool { return f.missing.is(row) }
-
-func (f *fixed[T]) size(n int) int { return 8 * n }

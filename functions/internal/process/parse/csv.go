@@ -2,39 +2,104 @@ package parse
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"slices"
 
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/record"
 )
 
-// split finds the fields of the record that starts at offset at of text and ends with it, and holds no quote. It returns how
-// many there are, and writes those that out has room for.
-func split(text []byte, at int, delimiter byte, out []ref) int {
-	n, start := 0, at
-	for ; at < len(text); at++ {
-		if text[at] != delimiter {
-			continue
+// lines finds the fields of the records in text[at:end], which are whole lines without a quote, until the chunk is full.
+// It returns the offset at which the next record starts. Eight bytes are looked at in one go.
+func (p *Parser) lines(at, end int) int {
+	const ones, newlines = 0x0101010101010101, 0x0a0a0a0a0a0a0a0a
+	delimiters := uint64(p.format.Delimiter) * ones
+	l := line{chunk: &p.chunk, start: at, field: at, next: p.n * p.stride, limit: (p.n + 1) * p.stride}
+	for w := at; w < end; w += 8 {
+		var x uint64
+		if w+8 <= len(p.text) {
+			x = binary.LittleEndian.Uint64(p.text[w:])
+		} else {
+			x = tail(p.text[w:])
 		}
-		if n < len(out) {
-			out[n] = ref{uint32(start) | bare, uint32(at)}
+		found := zeros(x^delimiters) | zeros(x^newlines)
+		if w+8 > end {
+			found &= 1<<(8*(end-w)) - 1
 		}
-		n++
-		start = at + 1
+		for ; found != 0; found &= found - 1 {
+			pos := w + bits.TrailingZeros64(found)>>3
+			if l.next < l.limit {
+				p.fields[l.next] = ref{uint32(l.field) | bare, uint32(pos)}
+			}
+			l.next++
+			l.field = pos + 1
+			if p.text[pos] == '\n' && l.end(pos) {
+				return pos + 1
+			}
+		}
 	}
-	if n < len(out) {
-		out[n] = ref{uint32(start) | bare, uint32(at)}
+	if l.start < end { // the last line of the block has no newline
+		if l.next < l.limit {
+			p.fields[l.next] = ref{uint32(l.field) | bare, uint32(end)}
+		}
+		l.next++
+		l.end(end)
 	}
-	return n + 1
+	return end
 }
 
-// unquote is split for the record text[at:end] with quotes, which the scanner found sound. Fields with doubled quotes are
-// written anew behind text. It returns false if a quote stands in a field that does not begin with one.
+// zeros sets the upper bit of each byte of x that is zero.
+func zeros(x uint64) uint64 {
+	const low = 0x7f7f7f7f7f7f7f7f
+	return ^((x&low + low) | x | low)
+}
+
+// tail is the up to seven last bytes of a text, and zeros.
+func tail(rest []byte) uint64 {
+	var last [8]byte
+	copy(last[:], rest)
+	return binary.LittleEndian.Uint64(last[:])
+}
+
+// line is the place of lines.
+type line struct {
+	*chunk
+	start       int // of the line
+	field       int // start of the next field
+	next, limit int // index of the next field, and of the first that belongs to the next record
+}
+
+// end ends the line at offset pos, and says whether the chunk is full.
+func (l *line) end(pos int) bool {
+	stop := pos
+	if stop > l.start && l.text[stop-1] == '\r' {
+		stop--
+		if l.next <= l.limit {
+			l.fields[l.next-1].end--
+		}
+	}
+	if stop > l.start {
+		i := l.n
+		l.n++
+		l.records[i], l.state[i] = span{l.start, stop}, passed
+		if l.next != l.limit {
+			l.ragged(i, l.next-(l.limit-l.stride))
+		}
+		l.limit += l.stride
+	}
+	l.next, l.start = l.limit-l.stride, pos+1
+	return l.n == len(l.records)
+}
+
+// unquote finds the fields of the record text[at:end], which the scanner found sound. It returns how many there are, and
+// writes those that out has room for; fields with doubled quotes are written anew behind text. It returns false if a quote
+// stands in a field that does not begin with one.
 func unquote(text []byte, at, end int, f dataset.Format, out []ref) ([]byte, int, bool) {
 	for n := 0; ; n++ {
 		start, kind := at, bare
-		if at < end && text[at] == f.Quote {
+		if at < end && text[at] == f.Quote && f.Quote != 0 {
 			kind = quoted
 			at++
 			doubled := false
@@ -62,7 +127,7 @@ func unquote(text []byte, at, end int, f dataset.Format, out []ref) ([]byte, int
 			}
 		} else {
 			for at < end && text[at] != f.Delimiter {
-				if text[at] == f.Quote {
+				if text[at] == f.Quote && f.Quote != 0 {
 					return text, n, false
 				}
 				at++

@@ -72,8 +72,10 @@ func (p *Parser) anyOf(c *column, values []string) (func(i int) bool, error) {
 // order compares the values of a column with one value.
 func (c *column) order(value string) (func(row int) int, error) {
 	switch v := c.vector.(type) {
-	case *fixed[int64]:
-		return against(c, v, value, cmp.Compare[int64])
+	case *integers:
+		return against(c, v.fixed, value, cmp.Compare[int64])
+	case *stamps:
+		return against(c, v.fixed, value, cmp.Compare[int64])
 	case *fixed[int32]:
 		return against(c, v, value, cmp.Compare[int32])
 	case *fixed[float64]:

@@ -50,7 +50,7 @@ type Parser struct {
 	format  dataset.Format
 	schema  *arrow.Schema
 	columns []*column
-	ordinal vector // of every row
+	ordinal fixed[int64] // of every row
 	filters []func(row int) bool
 	members members // of JSON objects
 	drop    map[string]bool
@@ -62,7 +62,7 @@ type Parser struct {
 // New compiles a dataset for one window. keys may be nil if no column is personal.
 func New(d *dataset.Dataset, w window.Window, keys Pseudonyms) (*Parser, error) {
 	p := &Parser{format: d.Collect.Format, schema: block.Schema(d), drop: map[string]bool{}}
-	p.ordinal = &fixed[int64]{kind: arrow.PrimitiveTypes.Int64}
+	p.ordinal.kind = arrow.PrimitiveTypes.Int64
 	for i, c := range d.Columns {
 		col, err := compile(d, c, keys)
 		if err != nil {
@@ -102,12 +102,13 @@ func (p *Parser) Block(data []byte, skip int, refuse func(Reject) error) (arrow.
 	s := record.Scan(p.format, data, false)
 	s.Skip(skip)
 	for more := true; more; {
-		p.n, p.text = 0, p.text[:p.block]
-		for p.n < len(p.records) {
-			if more = s.Next(); !more {
-				break
+		p.n, p.text, p.whole = 0, p.text[:p.block], true
+		for more && p.n < len(p.records) {
+			if start, end := s.Lines(); end > start && p.format.Kind != record.NDJSON && !p.dirty {
+				s.Skip(p.lines(start, end))
+			} else if more = s.Next(); more {
+				p.add(s)
 			}
-			p.add(s)
 		}
 		if err := p.flush(refuse); err != nil {
 			return nil, err
@@ -141,7 +142,6 @@ func (p *Parser) add(s *record.Scanner) {
 	p.records[i] = span{s.Start, s.End}
 	p.state[i] = passed
 	out := p.fields[i*p.stride : (i+1)*p.stride]
-	n := 0
 	switch {
 	case p.dirty && !p.clean(i):
 		clear(out)
@@ -153,20 +153,20 @@ func (p *Parser) add(s *record.Scanner) {
 		clear(out)
 		p.refuse(i, nil, flaws[s.Flaw].reason, flaws[s.Flaw].detail)
 		return
-	case !s.Quoted:
-		n = split(p.text[:s.End], s.Start, p.format.Delimiter, out)
-	default:
-		var ok bool
-		if p.text, n, ok = unquote(p.text, s.Start, s.End, p.format, out); !ok {
-			clear(out)
-			p.refuse(i, nil, "bad_quote", "a quote stands inside a field that does not begin with one; put the field in quotes and double the quote")
-			return
-		}
 	}
-	if n != p.stride {
+	var n int
+	var ok bool
+	if p.text, n, ok = unquote(p.text, s.Start, s.End, p.format, out); !ok {
 		clear(out)
-		p.refuse(i, nil, "ragged", fmt.Sprintf("the record has %d fields, not %d", n, p.stride))
+		p.refuse(i, nil, "bad_quote", "a quote stands inside a field that does not begin with one; put the field in quotes and double the quote")
+	} else if n != p.stride {
+		p.ragged(i, n)
 	}
+}
+
+func (k *chunk) ragged(i, n int) {
+	clear(k.fields[i*k.stride : (i+1)*k.stride])
+	k.refuse(i, nil, "ragged", fmt.Sprintf("the record has %d fields, not %d", n, k.stride))
 }
 
 var flaws = map[record.Flaw]struct{ reason, detail string }{
@@ -218,6 +218,7 @@ func (p *Parser) flush(refuse func(Reject) error) error {
 		for i, s := range p.state[:p.n] {
 			if s != filtered && match(i) {
 				p.state[i] = filtered
+				p.whole = false
 			}
 		}
 	}
@@ -245,7 +246,7 @@ func (p *Parser) flush(refuse func(Reject) error) error {
 // require refuses rows without a value that they need.
 func (p *Parser) require() {
 	for _, c := range p.columns {
-		if !c.Required && !c.key && c != p.book.event {
+		if !c.key && (!c.lacking() || !c.Required && c != p.book.event) {
 			continue
 		}
 		for i := range p.n {
@@ -276,18 +277,22 @@ func (p *Parser) reject(refuse func(Reject) error) error {
 
 // keep takes refused and filtered records out of the columns, numbers the rest, and counts it.
 func (p *Parser) keep() int {
+	if p.whole {
+		for i, out := 0, p.ordinal.room(p.rows, p.n); i < len(out); i++ {
+			out[i] = p.next + int64(i)
+		}
+		return p.n
+	}
 	p.kept = p.kept[:0]
 	for i, s := range p.state[:p.n] {
 		if s == passed {
 			p.kept = append(p.kept, int32(i))
 		}
 	}
-	if len(p.kept) < p.n {
-		for _, c := range p.columns {
-			c.compact(p.rows, p.kept)
-		}
+	for _, c := range p.columns {
+		c.compact(p.rows, p.kept)
 	}
-	out := p.ordinal.(*fixed[int64]).room(p.rows, len(p.kept))
+	out := p.ordinal.room(p.rows, len(p.kept))
 	for i, row := range p.kept {
 		out[i] = p.next + int64(row)
 	}

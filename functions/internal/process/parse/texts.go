@@ -113,6 +113,8 @@ func (t *texts) lacks(row int, empty bool) bool {
 	return t.missing.is(row) || empty && t.offsets[row] == t.offsets[row+1]
 }
 
+func (t *texts) lacking() bool { return t.missing.any }
+
 func (t *texts) size(n int) int { return 4*n + int(t.offsets[n]) }
 
 func grow[T any](s []T, base, n int) []T {
