@@ -105,6 +105,9 @@ func (e *endpoint) detach(r context.Context) (context.Context, context.CancelFun
 
 // work calls the handler within a span.
 func (e *endpoint) work(ctx context.Context, m message) error {
+	if m.retracted {
+		return nil // a fact was taken back: the calendar sees to it that it is made again
+	}
 	ctx, span := e.startSpan(ctx, m)
 	err := e.call(ctx, m.event)
 	if err != nil && ctx.Err() != nil && !errors.Is(err, events.ErrInvalid) {

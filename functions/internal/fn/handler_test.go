@@ -173,7 +173,7 @@ func TestHandlerGetsTheEvent(t *testing.T) {
 	for name, tt := range tests {
 		var got events.Event
 		h := NewHandler("collect", func(_ context.Context, ev events.Event) error { got = ev; return nil }, Options{})
-		r := httptest.NewRequest("POST", "/", strings.NewReader(tt.body))
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(tt.body))
 		for k, v := range binaryHeader(tt.ceType) {
 			r.Header.Set(k, v)
 		}
@@ -188,7 +188,7 @@ func TestFailureIsLoggedWithItsPiece(t *testing.T) {
 	var logged bytes.Buffer
 	h := NewHandler("collect", func(context.Context, events.Event) error { return errors.New("broker away") },
 		Options{Log: slog.New(slog.NewJSONHandler(&logged, nil))})
-	r := httptest.NewRequest("POST", "/", strings.NewReader(encode(t, due)))
+	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(encode(t, due)))
 	for k, v := range binaryHeader(events.TypeDue) {
 		r.Header.Set(k, v)
 	}
@@ -215,7 +215,7 @@ func TestWorkOutlivesItsCallerButNotItsTimeout(t *testing.T) {
 		return ctx.Err()
 	}, Options{Timeout: 200 * time.Millisecond})
 	caller, hangUp := context.WithCancel(t.Context())
-	r := httptest.NewRequest("POST", "/", strings.NewReader(encode(t, due))).WithContext(caller)
+	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(encode(t, due))).WithContext(caller)
 	for k, v := range binaryHeader(events.TypeDue) {
 		r.Header.Set(k, v)
 	}
@@ -253,7 +253,7 @@ func TestTraceGoesOn(t *testing.T) {
 			propagation.TraceContext{}.Inject(ctx, carrier)
 			return errors.New("broker away")
 		}, Options{Tracer: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))})
-		r := httptest.NewRequest("POST", "/", strings.NewReader(encode(t, due)))
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(encode(t, due)))
 		for k, v := range tt.header {
 			r.Header.Set(k, v)
 		}
@@ -274,7 +274,7 @@ func TestStrangersDoNotMakeLabels(t *testing.T) {
 	m := meter.New(reg, time.Now)
 	h := NewHandler("collect", func(context.Context, events.Event) error { return nil }, Options{Meter: m})
 	for i := range 100 {
-		r := httptest.NewRequest("POST", "/", strings.NewReader("{}"))
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader("{}"))
 		for k, v := range binaryHeader(fmt.Sprintf("com.example.%d", i)) {
 			r.Header.Set(k, v)
 		}
@@ -286,11 +286,24 @@ func TestStrangersDoNotMakeLabels(t *testing.T) {
 }
 
 func newRequest(contentType, version, ceType, id string, body []byte) (*http.Request, *httptest.ResponseRecorder) {
-	r := httptest.NewRequest("POST", "/", bytes.NewReader(body))
+	r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(body))
 	for k, v := range map[string]string{"Content-Type": contentType, "Ce-Specversion": version, "Ce-Type": ceType, "Ce-Id": id, "Ce-Source": "/s"} {
 		if v != "" {
 			r.Header.Set(k, v)
 		}
 	}
 	return r, httptest.NewRecorder()
+}
+
+func TestATombstoneIsNotHandled(t *testing.T) {
+	h := NewHandler("process", func(context.Context, events.Event) error { return errors.New("handled") }, Options{})
+	r := httptest.NewRequest(http.MethodPost, "/", http.NoBody)
+	for name, value := range map[string]string{"Ce-Specversion": "1.0", "Ce-Id": "1", "Ce-Source": "/almanac/x", "Ce-Type": events.TypeCollected} {
+		r.Header.Set(name, value)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	if w.Code != http.StatusOK {
+		t.Errorf("a tombstone was answered with %d %s, want 200", w.Code, w.Body)
+	}
 }

@@ -30,6 +30,8 @@ type message struct {
 	ce     *cloudevents.Event
 	event  events.Event
 	header http.Header
+	// retracted says that the record was a tombstone: an event of ours without data.
+	retracted bool
 }
 
 // refusal is a request that never reaches the handler.
@@ -100,6 +102,10 @@ func understand(ce *cloudevents.Event, header http.Header) (message, error) {
 		return m, refuse(http.StatusBadRequest, "not a valid CloudEvent: %s", strings.TrimSpace(err.Error()))
 	}
 	if ce.Type() == TypeTick {
+		return m, nil
+	}
+	if len(ce.Data()) == 0 && strings.HasPrefix(ce.Type(), "dev.almanac.") {
+		m.retracted = true
 		return m, nil
 	}
 	if !isJSON(ce.DataContentType()) {
