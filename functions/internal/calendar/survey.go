@@ -78,7 +78,7 @@ func Survey(d *dataset.Dataset, view *facts.View, now, wall time.Time, pace Pace
 	for _, w := range d.Collect.Windows(now) {
 		states = append(states, s.ingest(w))
 	}
-	s.known = known(view, d.Name, s.stored, states)
+	s.known = known(view, d.Name, s.stored, states).Memoized()
 	for _, q := range d.Aggregates {
 		for _, w := range s.windows(q) {
 			states = append(states, s.aggregate(q, w))

@@ -29,9 +29,9 @@ type Seen struct {
 
 // Absence is a window that a query needs and that is not there, or not up to date.
 type Absence struct {
-	Table  string
-	Window string
-	Reason string // missing, outdated or provisional
+	Table  string `json:"table"`
+	Window string `json:"window"`
+	Reason string `json:"reason"` // missing, outdated or provisional
 }
 
 func (a Absence) String() string { return fmt.Sprintf("%s %s is %s", a.Table, a.Window, a.Reason) }
@@ -58,6 +58,10 @@ func Judge(d *dataset.Dataset, q dataset.Query, w window.Window, k Known) (Verdi
 }
 
 func judge(d *dataset.Dataset, q dataset.Query, w window.Window, k Known, depth int) (Verdict, error) {
+	memo := q.Name + "/" + w.Key()
+	if v, ok := k.verdicts[memo]; ok {
+		return v, nil
+	}
 	var v Verdict
 	if depth == 0 {
 		return v, fmt.Errorf("%w: %s: aggregates are inputs of each other", events.ErrInvalid, d.Name)
@@ -93,6 +97,9 @@ func judge(d *dataset.Dataset, q dataset.Query, w window.Window, k Known, depth 
 		parts = append(parts, a.String()) // so that what was made of an incomplete window is made again once it is complete
 	}
 	v.Inputs = events.Digest(parts...)
+	if _, aggregate := Aggregate(d, q.Name); aggregate && k.verdicts != nil {
+		k.verdicts[memo] = v
+	}
 	return v, nil
 }
 

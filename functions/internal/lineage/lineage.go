@@ -29,6 +29,15 @@ type AggregateEntry struct {
 type Known struct {
 	Rows       map[string]events.Entry
 	Aggregates map[string]map[string]AggregateEntry // by the name of the aggregate
+
+	verdicts map[string]Verdict // of aggregates, by name and window
+}
+
+// Memoized remembers what was judged of aggregates, for one who judges many queries that share them. What is known must not be
+// changed from then on, and only one goroutine may use it.
+func (k Known) Memoized() Known {
+	k.verdicts = map[string]Verdict{}
+	return k
 }
 
 // Read decodes the maps of tables, by their names. A table that heads does not have holds nothing.
