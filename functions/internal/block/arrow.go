@@ -73,6 +73,7 @@ var Quarantine = arrow.NewSchema([]arrow.Field{
 // Encode writes one batch as an Arrow IPC stream. The bytes depend on the batch alone.
 func Encode(batch arrow.RecordBatch) ([]byte, error) {
 	var buf bytes.Buffer
+	buf.Grow(size(batch))
 	w := ipc.NewWriter(&buf, ipc.WithSchema(batch.Schema()))
 	if err := w.Write(batch); err != nil {
 		return nil, fmt.Errorf("encode block: %w", err)
@@ -81,6 +82,20 @@ func Encode(batch arrow.RecordBatch) ([]byte, error) {
 		return nil, fmt.Errorf("encode block: %w", err)
 	}
 	return buf.Bytes(), nil
+}
+
+// size is about how many bytes the block of a batch of flat columns has, rather more than fewer.
+func size(batch arrow.RecordBatch) int {
+	sum := 1024
+	for _, column := range batch.Columns() {
+		sum += 512
+		for _, b := range column.Data().Buffers() {
+			if b != nil {
+				sum += b.Len() + 64
+			}
+		}
+	}
+	return min(sum, 2*MaxRaw) // what a slice of a batch shares may be much more than its own
 }
 
 // Decode reads the batch of a block and holds it to the schema. The caller releases it.
