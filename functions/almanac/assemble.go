@@ -9,8 +9,10 @@ import (
 
 	"github.com/sethvargo/go-envconfig"
 
+	"github.com/almanac-data/almanac/functions/internal/aggregate"
 	"github.com/almanac-data/almanac/functions/internal/calendar"
 	"github.com/almanac-data/almanac/functions/internal/collect"
+	"github.com/almanac-data/almanac/functions/internal/deliver"
 	"github.com/almanac-data/almanac/functions/internal/duck"
 	"github.com/almanac-data/almanac/functions/internal/fn"
 	"github.com/almanac-data/almanac/functions/internal/fn/meter"
@@ -23,7 +25,7 @@ import (
 )
 
 // newHost puts every function together over an open data folder.
-func newHost(ctx context.Context, s *state, log *slog.Logger, f *runFlags) (*host, error) {
+func newHost(ctx context.Context, s *state, log *slog.Logger) (*host, error) {
 	env := envconfig.MultiLookuper(envconfig.MapLookuper(map[string]string{"ALMANAC_QUIET": "0s", "ALMANAC_GRACE": "10s"}), envconfig.OsLookuper())
 	proc, err := fn.New(ctx, "almanac", env, log, wall)
 	if err != nil {
@@ -40,7 +42,7 @@ func newHost(ctx context.Context, s *state, log *slog.Logger, f *runFlags) (*hos
 	}
 	s.close = append(s.close, func() error { engine.Close(); return nil })
 	h := &host{state: s, proc: proc, log: log}
-	h.handlers = h.functions(key, engine, f)
+	h.handlers = h.functions(key, engine)
 	h.api = serve.New(serve.Server{Journal: s.journal, Datasets: s.catalog, Files: s.lake, Log: log})
 	return h, nil
 }
@@ -57,15 +59,19 @@ func openEngine(s *state) (*duck.Engine, error) {
 	return duck.Open(duck.Options{MemoryLimit: "256MB", Threads: runtime.GOMAXPROCS(0), TempDir: temp, Dirs: []string{s.lake.URI(".")}})
 }
 
-func (h *host) functions(key *secret.Key, engine *duck.Engine, f *runFlags) map[string]fn.Handler {
+func (h *host) functions(key *secret.Key, engine *duck.Engine) map[string]fn.Handler {
 	blocks := h.cluster.Blocks()
 	said := meter.Observe(h.journal, h.proc.Meter)
 	cal := &calendar.Calendar{Journal: said, Datasets: h.catalog, Tables: h.lake, Now: h.now, Wall: wall, Pace: pace(wall())}
 	return map[string]fn.Handler{
-		"calendar": cal.Handle,
-		"collect":  (&collect.Collect{Journal: said, Blocks: blocks, Sources: &source.Files{}, Datasets: h.catalog, Archive: h.lake, Now: wall}).Handle,
-		"process":  (&process.Process{Journal: said, Blocks: blocks, Datasets: h.catalog, Pseudonyms: key}).Handle,
-		"validate": (&validate.Validate{Journal: said, Blocks: blocks, Datasets: h.catalog}).Handle,
-		"store":    (&store.Store{Journal: said, Blocks: blocks, Datasets: h.catalog, Files: h.lake, Opener: h.lake, Tables: h.lake}).Handle,
+		"calendar":  cal.Handle,
+		"collect":   (&collect.Collect{Journal: said, Blocks: blocks, Sources: &source.Files{}, Datasets: h.catalog, Archive: h.lake, Now: wall}).Handle,
+		"process":   (&process.Process{Journal: said, Blocks: blocks, Datasets: h.catalog, Pseudonyms: key}).Handle,
+		"validate":  (&validate.Validate{Journal: said, Blocks: blocks, Datasets: h.catalog}).Handle,
+		"store":     (&store.Store{Journal: said, Blocks: blocks, Datasets: h.catalog, Files: h.lake, Opener: h.lake, Tables: h.lake}).Handle,
+		"aggregate": (&aggregate.Aggregate{Journal: said, Datasets: h.catalog, Tables: h.lake, Writes: h.lake, Engine: engine}).Handle,
+		"deliver": (&deliver.Deliver{
+			Journal: said, Datasets: h.catalog, Tables: h.lake, Engine: engine, Files: h.lake, Folders: h.lake, Now: wall, Code: version,
+		}).Handle,
 	}
 }

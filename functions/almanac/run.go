@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/pprof"
 	"syscall"
 	"time"
 
@@ -30,6 +31,7 @@ type runFlags struct {
 	from, to string
 	listen   string
 	logs     bool
+	profile  string
 }
 
 func newRun(o *options) *cobra.Command {
@@ -44,10 +46,18 @@ func newRun(o *options) *cobra.Command {
 	cmd.Flags().StringVar(&f.to, "to", "", "set the clock to the start of this day (2001-02-01); the default is now")
 	cmd.Flags().StringVar(&f.listen, "listen", "127.0.0.1:8080", "address of the HTTP API and of the functions")
 	cmd.Flags().BoolVar(&f.logs, "logs", false, "write the functions' logs to standard error")
+	cmd.Flags().StringVar(&f.profile, "cpuprofile", "", "write a CPU profile of the run to this file, for go tool pprof")
 	return cmd
 }
 
 func (o *options) run(ctx context.Context, f *runFlags) (err error) {
+	if f.profile != "" {
+		stop, err := profile(f.profile)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
 	catalog, clock, err := o.prepare(f)
 	if err != nil {
 		return err
@@ -66,11 +76,26 @@ func (o *options) run(ctx context.Context, f *runFlags) (err error) {
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	s.now = clock.Now
-	h, err := newHost(ctx, s, log, f)
+	h, err := newHost(ctx, s, log)
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
 	return o.hostUntilDone(ctx, h, l, f)
+}
+
+// profile begins a CPU profile; the function that it returns ends it.
+func profile(path string) (stop func(), err error) {
+	file, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(file); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		_ = file.Close() // a profile that is cut off shows when it is read
+	}, nil
 }
 
 // prepare reads the datasets and the time, and complains before anything is opened.

@@ -76,7 +76,7 @@ func openState(ctx context.Context, data string, catalog *dataset.Catalog, log *
 	if s.broker, err = onebox.StartBroker(onebox.BrokerConfig{Dir: s.folder.Broker(), Log: log}); err != nil {
 		return nil, err
 	}
-	s.close = append(s.close, s.broker.Close)
+	s.close = append(s.close, func() error { s.broker.Close(); return nil })
 	return s, s.connect(ctx, data, s.broker.Addr())
 }
 

@@ -1,0 +1,255 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/almanac-data/almanac/functions/internal/deliver"
+)
+
+func newReleases(o *options) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "releases", Short: "List, show and verify releases",
+		Example: "  almanac releases list flights\n  almanac releases show training-2001-01.1\n  almanac releases verify training-2001-01.1",
+	}
+	cmd.AddCommand(newReleasesList(o), newReleasesShow(o), newReleasesVerify(o))
+	return cmd
+}
+
+// listed is a release, as releases list prints it.
+type listed struct {
+	Dataset string          `json:"dataset"`
+	Version string          `json:"version"`
+	Window  deliver.Window  `json:"window"`
+	Rows    int64           `json:"rows"`
+	Bytes   int64           `json:"bytes"`
+	Content string          `json:"content_sha256"`
+	Stale   json.RawMessage `json:"stale,omitempty"`
+}
+
+// warehouse opens the folder of releases without taking the data folder: releases never change.
+func (o *options) warehouse() (fs.FS, error) {
+	dir := o.data + "/warehouse/releases"
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there are no releases in %s yet; make some with: almanac run --data %s", o.data, o.data)
+	}
+	return os.DirFS(dir), nil
+}
+
+// releasePaths lists <dataset>/<version> of every release, in order.
+func releasePaths(releases fs.FS, dataset string) ([]string, error) {
+	found, err := fs.Glob(releases, "*/*/manifest.json")
+	if err != nil {
+		return nil, err
+	}
+	var paths []string
+	for _, manifest := range found {
+		p := path.Dir(manifest)
+		if strings.HasPrefix(path.Base(p), ".") || dataset != "" && path.Dir(p) != dataset {
+			continue
+		}
+		paths = append(paths, p)
+	}
+	return paths, nil
+}
+
+// findRelease finds a version in any dataset; <dataset>/<version> names it where two have the same.
+func findRelease(releases fs.FS, name string) (string, error) {
+	all, err := releasePaths(releases, "")
+	if err != nil {
+		return "", err
+	}
+	var found []string
+	for _, p := range all {
+		if p == name || path.Base(p) == name {
+			found = append(found, p)
+		}
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return "", &codedError{codeUsage, fmt.Errorf("there is no release %q; see almanac releases list", name)}
+	}
+	return "", &codedError{codeUsage, fmt.Errorf("%q is in several datasets: name one of %s", name, strings.Join(found, ", "))}
+}
+
+func manifestOf(releases fs.FS, release string) (m deliver.Manifest, err error) {
+	raw, err := fs.ReadFile(releases, release+"/manifest.json")
+	if err != nil {
+		return m, err
+	}
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return m, fmt.Errorf("read manifest of %s: %w", release, err)
+	}
+	return m, nil
+}
+
+func newReleasesList(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "list [dataset]", Short: "List the releases", Args: usage(cobra.MaximumNArgs(1)),
+		Example: "  almanac releases list\n  almanac releases list flights --json",
+		RunE: func(_ *cobra.Command, args []string) error {
+			releases, err := o.warehouse()
+			if err != nil {
+				return err
+			}
+			paths, err := releasePaths(releases, strings.Join(args, ""))
+			if err != nil {
+				return err
+			}
+			list := []listed{}
+			for _, p := range paths {
+				m, err := manifestOf(releases, p)
+				if err != nil {
+					return err
+				}
+				l := listed{Dataset: m.Content.Dataset, Version: m.Content.Version, Window: m.Content.Window, Rows: m.Content.Rows.Total, Content: m.ContentSHA256}
+				for _, f := range m.Content.Files {
+					l.Bytes += f.Bytes
+				}
+				if raw, err := fs.ReadFile(releases, p+".stale.json"); err == nil {
+					l.Stale = raw
+				}
+				list = append(list, l)
+			}
+			return o.printReleases(list)
+		},
+	}
+}
+
+func (o *options) printReleases(list []listed) error {
+	if o.json {
+		return o.printJSON(list)
+	}
+	tw := tabwriter.NewWriter(o.out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(tw, "DATASET\tVERSION\tROWS\tBYTES\tCONTENT\tSTALE")
+	for _, l := range list {
+		stale := ""
+		if l.Stale != nil {
+			stale = "yes"
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%.12s\t%s\n", l.Dataset, l.Version, thousands(l.Rows), thousands(l.Bytes), l.Content, stale)
+	}
+	return tw.Flush()
+}
+
+func newReleasesShow(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "show <version>", Short: "Show the manifest of a release", Args: usage(cobra.ExactArgs(1)),
+		Example: "  almanac releases show training-2001-01.1",
+		RunE: func(_ *cobra.Command, args []string) error {
+			releases, err := o.warehouse()
+			if err != nil {
+				return err
+			}
+			p, err := findRelease(releases, args[0])
+			if err != nil {
+				return err
+			}
+			m, err := manifestOf(releases, p)
+			if err != nil {
+				return err
+			}
+			if o.json {
+				return o.printJSON(m)
+			}
+			o.printManifest(m)
+			if raw, err := fs.ReadFile(releases, p+".stale.json"); err == nil {
+				o.printf("stale: %s\n", strings.TrimSpace(string(raw)))
+			}
+			return nil
+		},
+	}
+}
+
+func (o *options) printManifest(m deliver.Manifest) {
+	c := m.Content
+	o.printf("%s %s: %s, contract %s, %s to %s\n", c.Dataset, c.Version, c.Title, c.Contract, c.Window.Start, c.Window.End)
+	o.printf("content %s, made %s by %s\n", m.ContentSHA256, m.Provenance.PublishedAt.UTC().Format("2006-01-02 15:04:05"), m.Provenance.Code)
+	tw := tabwriter.NewWriter(o.out, 0, 4, 2, ' ', 0)
+	for _, f := range c.Files {
+		fmt.Fprintf(tw, "  %s\t%s rows\t%s bytes\t%s\n", f.Path, thousands(f.Rows), thousands(f.Bytes), f.Split)
+	}
+	tw.Flush()
+	names := make([]string, len(c.Schema))
+	for i, col := range c.Schema {
+		names[i] = col.Name + " " + col.Type
+	}
+	o.printf("columns: %s\n", strings.Join(names, ", "))
+	for _, in := range c.Inputs {
+		o.printf("made of %s: %d windows\n", in.Table, len(in.Windows))
+	}
+	for _, a := range c.Provisional {
+		o.printf("PROVISIONAL: %s\n", a)
+	}
+}
+
+func newReleasesVerify(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "verify <version>...", Short: "Recompute all that the manifest of a release says, from its files alone", Args: usage(cobra.MinimumNArgs(1)),
+		Example: "  almanac releases verify training-2001-01.1",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			releases, err := o.warehouse()
+			if err != nil {
+				return err
+			}
+			reports, bad := []deliver.Report{}, 0
+			for _, name := range args {
+				r, err := verify(cmd.Context(), releases, name)
+				if err != nil {
+					return err
+				}
+				if len(r.Problems) > 0 {
+					bad++
+				}
+				reports = append(reports, r)
+			}
+			if err := o.printReports(reports); err != nil {
+				return err
+			}
+			if bad > 0 {
+				return &codedError{1, fmt.Errorf("%d of %d releases are not what their manifest says", bad, len(reports))}
+			}
+			return nil
+		},
+	}
+}
+
+func verify(ctx context.Context, releases fs.FS, name string) (deliver.Report, error) {
+	p, err := findRelease(releases, name)
+	if err != nil {
+		return deliver.Report{}, err
+	}
+	release, err := fs.Sub(releases, p)
+	if err != nil {
+		return deliver.Report{}, err
+	}
+	return deliver.Verify(ctx, release)
+}
+
+func (o *options) printReports(reports []deliver.Report) error {
+	if o.json {
+		return o.printJSON(reports)
+	}
+	for _, r := range reports {
+		if len(r.Problems) == 0 {
+			o.printf("%s: verified: %d files, %s rows, %s bytes, content %s\n", r.Version, r.Files, thousands(r.Rows), thousands(r.Bytes), r.Content)
+			continue
+		}
+		o.printf("%s: NOT what its manifest says\n", r.Version)
+		for _, p := range r.Problems {
+			o.printf("  %s\n", p)
+		}
+	}
+	return nil
+}
