@@ -80,7 +80,7 @@ func checkAll(v reflect.Value) error {
 	seen := map[string]bool{}
 	var ask func(v reflect.Value)
 	ask = func(v reflect.Value) {
-		if c, ok := v.Addr().Interface().(interface{ Check() error }); ok {
+		if c, ok := reflect.TypeAssert[interface{ Check() error }](v.Addr()); ok {
 			if err := c.Check(); err != nil && !seen[err.Error()] {
 				seen[err.Error()] = true
 				all = append(all, err)

@@ -12,6 +12,7 @@ import (
 
 type sliceConfig struct {
 	Common
+
 	Slice time.Duration `env:"ALMANAC_SLICE,default=1m"`
 	Bytes int64         `env:"ALMANAC_SLICE_BYTES,default=1000"`
 	Key   string        `env:"ALMANAC_KEY,required"`

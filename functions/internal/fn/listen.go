@@ -100,7 +100,9 @@ func (p *Process) Listen(ctx context.Context, l net.Listener, h http.Handler) er
 	case <-ctx.Done():
 	}
 	err = s.stop(work, cancel)
-	<-failed
+	if end := <-failed; !errors.Is(end, http.ErrServerClosed) {
+		err = errors.Join(err, end)
+	}
 	return err
 }
 

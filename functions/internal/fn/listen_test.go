@@ -92,7 +92,7 @@ func TestServerSpeaksHTTP2WithoutTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	if resp.ProtoMajor != 2 || resp.StatusCode != 200 {
+	if resp.ProtoMajor != 2 || resp.StatusCode != http.StatusOK {
 		t.Errorf("GET /healthz = %s %s, want 200 by HTTP/2", resp.Proto, resp.Status)
 	}
 }
@@ -218,7 +218,7 @@ func TestExecute(t *testing.T) {
 		return map[string]string{"K_EXECUTION_MODE": "batch", "K_EVENT_PATH": path}
 	}
 	tests := map[string]struct {
-		ctx  context.Context
+		ctx  context.Context //nolint:containedctx // a row of a table
 		env  map[string]string
 		run  func(context.Context, *Process) error
 		want int
@@ -269,7 +269,7 @@ func BenchmarkEvents(b *testing.B) {
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					r, _ := http.NewRequestWithContext(b.Context(), "POST", url, strings.NewReader(body))
+					r, _ := http.NewRequestWithContext(b.Context(), http.MethodPost, url, strings.NewReader(body))
 					for k, v := range binaryHeader(events.TypeDue) {
 						r.Header.Set(k, v)
 					}

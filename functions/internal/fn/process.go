@@ -51,8 +51,9 @@ func execute(ctx context.Context, name string, env envconfig.Lookuper, stderr io
 		return 1
 	}
 	err = run(ctx, p)
-	p.Close()
-	if err != nil && !(errors.Is(err, context.Canceled) && ctx.Err() != nil) {
+	p.Close() //nolint:contextcheck // ctx may be done, and what is left is still to be sent
+	interrupted := errors.Is(err, context.Canceled) && ctx.Err() != nil
+	if err != nil && !interrupted {
 		log.Error("function failed", "error", err.Error())
 		return 1
 	}

@@ -65,6 +65,7 @@ func (s *Server) datasets(w http.ResponseWriter, r *http.Request) error {
 
 type datasetDetail struct {
 	datasetItem
+
 	Definition string            `json:"definition"`
 	Key        []string          `json:"primary_key"`
 	Columns    []columnItem      `json:"columns"`

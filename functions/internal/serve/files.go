@@ -9,10 +9,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"path"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/almanac-data/almanac/functions/internal/serve/shelf"
 )
 
 // forever is the caching of what never changes.
@@ -53,19 +54,19 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	digest, ok := strings.CutSuffix(r.PathValue("file"), ".parquet")
-	i := slices.IndexFunc(doc.Content.Files, func(f manifestFile) bool { return ok && f.SHA256 == digest })
+	i := slices.IndexFunc(doc.Content.Files, func(f shelf.File) bool { return ok && f.SHA256 == digest })
 	sum, notHex := hex.DecodeString(digest)
 	if i < 0 || notHex != nil {
-		return missing("file", "release %s has no file %s; its manifest lists those it has", v.text, r.PathValue("file"))
+		return missing("file", "release %s has no file %s; its manifest lists those it has", v.Text, r.PathValue("file"))
 	}
-	f, err := s.Files.Open(r.Context(), path.Join(folder(d.Name), v.text, doc.Content.Files[i].Path))
+	f, err := s.Files.Open(r.Context(), shelf.Path(d.Name, v, doc.Content.Files[i].Path))
 	if err != nil {
-		return fmt.Errorf("open file of release %s: %w", v.text, err)
+		return fmt.Errorf("open file of release %s: %w", v.Text, err)
 	}
 	defer func() { _ = f.Close() }()
 	seeker, ok := f.(io.ReadSeeker)
 	if !ok {
-		return errors.New("open file of release " + v.text + ": cannot seek in it")
+		return errors.New("open file of release " + v.Text + ": cannot seek in it")
 	}
 	pin(w.Header(), sum)
 	w.Header().Set("Content-Type", "application/vnd.apache.parquet")

@@ -25,6 +25,7 @@ import (
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/facts/factstest"
+	"github.com/almanac-data/almanac/functions/internal/serve/shelf"
 	"github.com/almanac-data/almanac/functions/internal/table"
 	"github.com/almanac-data/almanac/functions/internal/window"
 )
@@ -72,6 +73,7 @@ func (l local) Scan(ctx context.Context, p string, columns ...string) (table.Rea
 
 type scan struct {
 	pqarrow.RecordReader
+
 	in io.Closer
 }
 
@@ -176,7 +178,7 @@ func (w *world) january(t testing.TB) {
 }
 
 // parquet writes rows with the numbers [from, to) as a file named by its digest and gives its line in the manifest.
-func (w *world) parquet(t testing.TB, version, split string, from, to int) manifestFile {
+func (w *world) parquet(t testing.TB, version, split string, from, to int) shelf.File {
 	t.Helper()
 	schema := arrow.NewSchema([]arrow.Field{
 		{Name: "n", Type: arrow.PrimitiveTypes.Int64}, {Name: "at", Type: arrow.FixedWidthTypes.Timestamp_us, Nullable: true}, {Name: "name", Type: arrow.BinaryTypes.String, Nullable: true},
@@ -202,7 +204,7 @@ func (w *world) parquet(t testing.TB, version, split string, from, to int) manif
 		t.Fatal(err)
 	}
 	sum := sha256.Sum256(buf.Bytes())
-	f := manifestFile{Path: "data/" + hex.EncodeToString(sum[:]) + ".parquet", Bytes: int64(buf.Len()), Rows: int64(to - from), SHA256: hex.EncodeToString(sum[:]), Split: split}
+	f := shelf.File{Path: "data/" + hex.EncodeToString(sum[:]) + ".parquet", Bytes: int64(buf.Len()), Rows: int64(to - from), SHA256: hex.EncodeToString(sum[:]), Split: split}
 	w.write(t, "releases/flights/"+version+"/"+f.Path, buf.Bytes())
 	return f
 }
@@ -218,10 +220,10 @@ func (w *world) write(t testing.TB, name string, data []byte) {
 }
 
 // release publishes a release of 1000 rows for training and 500 for testing.
-func (w *world) release(t testing.TB, version string) []manifestFile {
+func (w *world) release(t testing.TB, version string) []shelf.File {
 	t.Helper()
-	files := []manifestFile{w.parquet(t, version, "train", 0, 1000), w.parquet(t, version, "test", 1000, 1500)}
-	var doc manifestDoc
+	files := []shelf.File{w.parquet(t, version, "train", 0, 1000), w.parquet(t, version, "test", 1000, 1500)}
+	var doc shelf.Manifest
 	doc.Content.Files, doc.Content.Schema = files, json.RawMessage(`[{"name":"n","type":"int64"}]`)
 	text, err := json.Marshal(doc)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/almanac-data/almanac/functions/internal/serve/format"
+	"github.com/almanac-data/almanac/functions/internal/serve/runs"
 )
 
 //go:embed openapi.json
@@ -34,8 +35,9 @@ func (s *Server) openAPI(w http.ResponseWriter, r *http.Request) error {
 // indexItem is a dataset as / shows it.
 type indexItem struct {
 	datasetItem
+
 	Releases []releaseItem `json:"newest_releases"` // the last window of each release
-	Unwell   []windowItem  `json:"unwell_windows"`  // that stopped, or wait for their source
+	Unwell   []runs.Window `json:"unwell_windows"`  // that stopped, or wait for their source
 }
 
 // index lists what there is: a page for browsers, JSON for all others.
@@ -50,9 +52,9 @@ func (s *Server) index(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		item := indexItem{newDatasetItem(d, on.view), []releaseItem{}, []windowItem{}}
-		for i, v := range on.versions {
-			if i+1 < len(on.versions) && on.versions[i+1].name == v.name {
+		item := indexItem{newDatasetItem(d, on.View), []releaseItem{}, []runs.Window{}}
+		for i, v := range on.Versions {
+			if i+1 < len(on.Versions) && on.Versions[i+1].Name == v.Name {
 				continue
 			}
 			release, _, err := s.newRelease(r.Context(), on, v)
@@ -61,8 +63,8 @@ func (s *Server) index(w http.ResponseWriter, r *http.Request) error {
 			}
 			item.Releases = append(item.Releases, release)
 		}
-		item.Unwell = slices.DeleteFunc(windowsOf(on.view, d), func(w windowItem) bool { return w.State != "stopped" && w.State != "waiting" })
-		item.Unwell = append([]windowItem{}, item.Unwell...)
+		item.Unwell = slices.DeleteFunc(windowsOf(on.View, d), func(w runs.Window) bool { return w.State != runs.Stopped && w.State != runs.Waiting })
+		item.Unwell = append([]runs.Window{}, item.Unwell...)
 		items = append(items, item)
 	}
 	w.Header().Set("Vary", "Accept")

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"encoding/json"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -128,7 +129,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		valid := validator(t, path)
 		for _, url := range urls {
 			resp, body := w.get(t, url)
-			if err := valid(body); err != nil || resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "application/json" {
+			if err := valid(body); err != nil || resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "application/json" {
 				t.Errorf("GET %s = %d %s, %v\n%s", url, resp.StatusCode, resp.Header.Get("Content-Type"), err, body)
 			}
 		}

@@ -64,7 +64,9 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(p.Status)
-	_ = json.NewEncoder(w).Encode(p)
+	if text, err := json.Marshal(p); err == nil {
+		_, _ = w.Write(append(text, '\n')) // who does not hear the problem has gone
+	}
 }
 
 // strange makes a problem of what the mux says to a request that no route is for.

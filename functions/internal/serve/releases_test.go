@@ -24,6 +24,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/serve/shelf"
 	"github.com/almanac-data/almanac/functions/internal/table"
 )
 
@@ -36,35 +37,6 @@ func must(t *testing.T, text string) time.Duration {
 	return d
 }
 
-func TestParseVersion(t *testing.T) {
-	tests := map[string]string{ // name, window, revision; empty if it is no version
-		"training-2001-01.1":     "training 2001-01 1",
-		"training-2001-W03.12":   "training 2001-W03 12",
-		"a-b-2001-01-05.2":       "a-b 2001-01-05 2",
-		"x-2001-2001-01.1":       "x-2001 2001-01 1",
-		"yearly-2001.3":          "yearly 2001 3",
-		"training-2001-01":       "",
-		"training-2001-01.0":     "",
-		"training-2001-01.01":    "",
-		"training-2001-01.+1":    "",
-		"training-2001-13.1":     "",
-		"-2001-01.1":             "",
-		"../x-2001-01.1":         "",
-		"tr aining-2001-01.1":    "",
-		"training-2001-01.1.tmp": "",
-		"":                       "",
-	}
-	for text, want := range tests {
-		got := ""
-		if v, ok := parseVersion(text); ok {
-			got = fmt.Sprintf("%s %s %d", v.name, v.window.Key(), v.revision)
-		}
-		if got != want {
-			t.Errorf("parseVersion(%q) = %q, want %q", text, got, want)
-		}
-	}
-}
-
 func TestReleases(t *testing.T) {
 	w := newWorld(t)
 	for _, v := range []string{"training-2001-01.2", "training-2001-02.1", "training-2001-01.1", "training-2001-01.10"} {
@@ -75,7 +47,9 @@ func TestReleases(t *testing.T) {
 	w.say(t, events.Released{Piece: events.Piece{Dataset: "flights", Name: "training", Window: "2001-01"}, Version: "training-2001-01.11", Revision: 11},
 		events.Released{Piece: events.Piece{Dataset: "flights", Name: "training", Window: "2001-02"}, Version: "training-2001-02.1", Revision: 1, Content: strings.Repeat("c", 64), Provisional: true})
 	_, body := w.get(t, "/v1/datasets/flights/releases")
-	var got struct{ Releases []releaseItem }
+	var got struct {
+		Releases []releaseItem `json:"releases"`
+	}
 	if err := json.Unmarshal([]byte(body), &got); err != nil {
 		t.Fatal(err)
 	}
@@ -88,8 +62,8 @@ func TestReleases(t *testing.T) {
 		lines = append(lines, line)
 	}
 	want := []string{
-		"training-2001-01.1 1500 rows false stale: a newer revision was released, training-2001-01.10",
-		"training-2001-01.2 1500 rows false stale: a newer revision was released, training-2001-01.10",
+		"training-2001-01.1 1500 rows false stale: a newer revision was released, training-2001-01.11",
+		"training-2001-01.2 1500 rows false stale: a newer revision was released, training-2001-01.11",
 		"training-2001-01.10 1500 rows false stale: a newer revision was released, training-2001-01.11",
 		"training-2001-02.1 1500 rows true stale: 2001-02-05 is generation 2 (restated), ",
 	}
@@ -98,7 +72,7 @@ func TestReleases(t *testing.T) {
 	}
 	for _, query := range []string{"", "?name=training"} {
 		resp, _ := w.get(t, "/v1/datasets/flights/releases/latest"+query)
-		if resp.StatusCode != 307 || resp.Header.Get("Location") != "/v1/datasets/flights/releases/training-2001-02.1" {
+		if resp.StatusCode != http.StatusTemporaryRedirect || resp.Header.Get("Location") != "/v1/datasets/flights/releases/training-2001-02.1" {
 			t.Errorf("latest%s = %d %s", query, resp.StatusCode, resp.Header.Get("Location"))
 		}
 	}
@@ -172,7 +146,7 @@ func TestSixteenReadersOfRanges(t *testing.T) {
 			for from := reader; from < len(want); from += 997 {
 				to := min(from+1500, len(want)-1)
 				resp, body := w.get(t, "/v1/datasets/flights/releases/training-2001-01.1/files/"+f.SHA256+".parquet", fmt.Sprintf("Range: bytes=%d-%d", from, to))
-				if resp.StatusCode != 206 || body != string(want[from:to+1]) {
+				if resp.StatusCode != http.StatusPartialContent || body != string(want[from:to+1]) {
 					t.Errorf("bytes %d to %d are others: %d", from, to, resp.StatusCode)
 					return
 				}
@@ -205,12 +179,12 @@ func TestRows(t *testing.T) {
 	}
 	for name, tt := range tests {
 		resp, body := w.get(t, path+tt.query, "Accept: "+tt.accept)
-		if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != tt.media || body != tt.body {
+		if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != tt.media || body != tt.body {
 			t.Errorf("%s = %d %s %.200q, want %s %.200q", name, resp.StatusCode, resp.Header.Get("Content-Type"), body, tt.media, tt.body)
 		}
 	}
 	resp, body := w.do(t, "HEAD", path)
-	if resp.StatusCode != 200 || body != "" || resp.Header.Get("Content-Type") != "application/x-ndjson" {
+	if resp.StatusCode != http.StatusOK || body != "" || resp.Header.Get("Content-Type") != "application/x-ndjson" {
 		t.Errorf("HEAD = %d %v %q", resp.StatusCode, resp.Header, body)
 	}
 }
@@ -254,7 +228,7 @@ func TestReleaseWithoutRows(t *testing.T) {
 	w := newWorld(t)
 	w.write(t, "releases/flights/training-2001-01.1/manifest.json", []byte(`{"content":{"files":[]}}`))
 	for format, want := range map[string]string{"ndjson": "", "csv": "\r\n"} {
-		if resp, body := w.get(t, "/v1/datasets/flights/releases/training-2001-01.1/rows?format="+format); resp.StatusCode != 200 || body != want {
+		if resp, body := w.get(t, "/v1/datasets/flights/releases/training-2001-01.1/rows?format="+format); resp.StatusCode != http.StatusOK || body != want {
 			t.Errorf("%s of no rows = %d %q, want %q", format, resp.StatusCode, body, want)
 		}
 	}
@@ -265,6 +239,7 @@ type torn struct{ local }
 
 type tornReader struct {
 	table.Reader
+
 	left int
 }
 
@@ -327,9 +302,12 @@ func BenchmarkFile(b *testing.B) {
 func BenchmarkRows(b *testing.B) {
 	w := newWorld(b)
 	f := w.parquet(b, "training-2001-01.1", "train", 0, 1_000_000)
-	var doc manifestDoc
-	doc.Content.Files = []manifestFile{f}
-	text, _ := json.Marshal(doc)
+	var doc shelf.Manifest
+	doc.Content.Files = []shelf.File{f}
+	text, err := json.Marshal(doc)
+	if err != nil {
+		b.Fatal(err)
+	}
 	w.write(b, "releases/flights/training-2001-01.1/manifest.json", text)
 	for _, format := range []string{"arrow", "ndjson", "csv"} {
 		b.Run(format, func(b *testing.B) {

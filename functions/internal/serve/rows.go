@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"net/http"
-	"path"
 	"slices"
 	"strings"
 
@@ -13,6 +12,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/almanac-data/almanac/functions/internal/serve/format"
+	"github.com/almanac-data/almanac/functions/internal/serve/shelf"
 	"github.com/almanac-data/almanac/functions/internal/table"
 )
 
@@ -39,7 +39,7 @@ func (s *Server) rows(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	for i, p := range sel.paths {
-		sel.paths[i] = path.Join(folder(d.Name), v.text, p)
+		sel.paths[i] = shelf.Path(d.Name, v, p)
 	}
 	w.Header().Set("Vary", "Accept")
 	out := &rowsOut{w: w, head: r.Method == http.MethodHead, selection: sel}
@@ -54,7 +54,7 @@ func (s *Server) rows(w http.ResponseWriter, r *http.Request) error {
 	return out.end()
 }
 
-func selectRows(r *http.Request, doc manifestDoc) (selection, error) {
+func selectRows(r *http.Request, doc shelf.Manifest) (selection, error) {
 	sel, query := selection{}, r.URL.Query()
 	var ok bool
 	if name := query.Get("format"); query.Has("format") {
@@ -81,7 +81,7 @@ func selectRows(r *http.Request, doc manifestDoc) (selection, error) {
 }
 
 // choose lists the files to read.
-func (sel *selection) choose(doc manifestDoc, only bool, split string) error {
+func (sel *selection) choose(doc shelf.Manifest, only bool, split string) error {
 	var splits []string
 	for _, f := range doc.Content.Files {
 		if !only || f.Split == split {
@@ -145,6 +145,7 @@ func fieldNames(schema *arrow.Schema) []string {
 // rowsOut writes the answer; its head goes out with the first batch, so that what fails before gets a problem.
 type rowsOut struct {
 	selection
+
 	w      http.ResponseWriter
 	head   bool
 	out    format.Writer

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/almanac-data/almanac/functions/internal/facts"
+	"github.com/almanac-data/almanac/functions/internal/serve/runs"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -49,7 +50,9 @@ func TestStatesOfWindows(t *testing.T) {
 	w := newWorld(t)
 	w.january(t)
 	_, body := w.get(t, "/v1/datasets/flights/windows")
-	var got struct{ Windows []windowItem }
+	var got struct {
+		Windows []runs.Window `json:"windows"`
+	}
 	if err := json.Unmarshal([]byte(body), &got); err != nil {
 		t.Fatal(err)
 	}
@@ -77,8 +80,8 @@ func TestPages(t *testing.T) {
 	for path := "/v1/datasets/flights/windows?limit=3"; path != ""; {
 		_, body := w.get(t, path)
 		var got struct {
-			Windows []windowItem
-			Next    string
+			Windows []runs.Window `json:"windows"`
+			Next    string        `json:"next"`
 		}
 		if err := json.Unmarshal([]byte(body), &got); err != nil {
 			t.Fatal(err)

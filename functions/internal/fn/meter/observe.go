@@ -14,6 +14,7 @@ func Observe(j facts.Journal, m *Metrics) facts.Journal { return &observed{Journ
 
 type observed struct {
 	facts.Journal
+
 	meter *Metrics
 	once  sync.Once
 }

@@ -29,6 +29,7 @@ const (
 // column appends the text of the cells of one column of one batch.
 type column struct {
 	arrow.Array
+
 	kind   kind
 	append func(b []byte, i int) []byte
 }
