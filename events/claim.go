@@ -15,7 +15,8 @@ type Claim struct {
 	Digest    string `json:"digest"` // hex SHA-256 over the block values, in order
 }
 
-// Content is the part of a claim that does not depend on where and by whom the blocks were written.
+// Content is the part of a claim that does not depend on where and by whom the blocks were written. The number of blocks, rows and
+// bytes follows from it: each block is a frame that says its own length.
 func (c Claim) Content() string { return c.Digest }
 
 // Counts is the balance of rows of one event day: Read = Stored + Quarantined + Duplicate + Filtered.

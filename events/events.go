@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -26,15 +27,13 @@ const (
 	DueTopicPrefix  = "almanac.due."
 )
 
-// Piece names one piece of work. Window is the canonical key of a window (2001-01-05, 2001-W03, 2001-01, 2001);
-// Name is the aggregate or release where the step makes one, and empty for rows; Generation and Slice are 0 where
-// the step has none.
+// Piece names one piece of work.
 type Piece struct {
 	Dataset    string `json:"dataset"`
-	Name       string `json:"name,omitempty"`
-	Window     string `json:"window"`
-	Generation int    `json:"generation,omitempty"`
-	Slice      int    `json:"slice,omitempty"`
+	Name       string `json:"name,omitempty"`       // the aggregate or release, where the step makes one; empty for rows
+	Window     string `json:"window"`               // canonical key of a window: 2001-01-05, 2001-W03, 2001-01, 2001
+	Generation int    `json:"generation,omitempty"` // from 1; 0 where the step has none
+	Slice      int    `json:"slice,omitempty"`      // from 1; 0 where the step has none
 }
 
 // Key is the Kafka key of what is said of the piece: its parts joined by "/".
@@ -116,6 +115,9 @@ func Decode(ceType string, data []byte) (Event, error) {
 	}
 	if err := e.Of().check(); err != nil {
 		return nil, fmt.Errorf("%w: data of %s: %w", ErrInvalid, ceType, err)
+	}
+	if due, ok := e.(*Due); ok && !slices.Contains(DueTopics(), due.Topic()) {
+		return nil, fmt.Errorf("%w: data of %s: step %q is none that can be due", ErrInvalid, ceType, due.Step)
 	}
 	return e, nil
 }

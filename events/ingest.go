@@ -1,5 +1,7 @@
 package events
 
+import "encoding/json"
+
 // CloudEvents types of the ingest facts.
 const (
 	TypeCollected = "dev.almanac.collected.v1"
@@ -116,22 +118,19 @@ func (f Staged) ID() string    { return id("staged", f.Piece, f.Digest()) }
 func (f Stored) ID() string    { return id("stored", f.Piece, f.Entry.Digest) }
 
 // Digest identifies what the fact claims, not where it lies: two instances that did the same work say facts of one digest.
+// It leaves out what does not decide the raw bytes: the definition, the reason, and the versions of files of equal content.
 func (f Collected) Digest() string {
-	last := "more"
-	if f.Last {
-		last = "last"
-	}
-	return Digest(f.Key(), f.Inputs, f.Pin.Content(), last, f.Raw.Content())
+	return Digest(f.Key(), f.Inputs, f.Pin.Content(), f.Header, form(f.From), form(f.To), form(f.Last), f.Raw.Content())
 }
 
 // Digest identifies what the fact claims.
 func (f Processed) Digest() string {
-	return Digest(f.Key(), f.Definition, f.Inputs, f.Rows.Content(), f.Quarantine.Content())
+	return Digest(f.Key(), f.Definition, f.Inputs, f.Rows.Content(), f.Quarantine.Content(), form(f.Sheet))
 }
 
 // Digest identifies what the fact claims.
 func (f Validated) Digest() string {
-	parts := []string{f.Key(), f.Definition, f.Inputs, f.Rows.Content()}
+	parts := []string{f.Key(), f.Definition, f.Inputs, f.Rows.Content(), form(f.Sheet), form(f.Reasons)}
 	for _, q := range f.Quarantine {
 		parts = append(parts, q.Content())
 	}
@@ -140,7 +139,7 @@ func (f Validated) Digest() string {
 
 // Digest identifies what the fact claims.
 func (f Staged) Digest() string {
-	parts := []string{f.Key(), f.Definition, f.Inputs, f.Raw.Digest}
+	parts := []string{f.Key(), f.Definition, f.Inputs, form(f.Last), f.Raw.Digest, form(f.Sheet), f.Newest, form(f.Nulls), form(f.Reasons)}
 	for _, files := range [][]File{f.Rows, f.Quarantine, f.Keys} {
 		for _, file := range files {
 			parts = append(parts, file.Digest)
@@ -148,4 +147,16 @@ func (f Staged) Digest() string {
 		parts = append(parts, ";")
 	}
 	return Digest(parts...)
+}
+
+// form is the JSON form of a plain value, whose keys are in order. A map without keys has the form of none.
+func form(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err.Error() // cannot be: the values are numbers, strings and maps of them
+	}
+	if string(text) == "{}" {
+		return "null"
+	}
+	return string(text)
 }
