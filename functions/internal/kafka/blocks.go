@@ -137,7 +137,7 @@ func (a *appender) acknowledged(r *kgo.Record, err error) {
 	switch {
 	case a.err != nil:
 	case err != nil:
-		a.err = fmt.Errorf("append block to %s/%d: %w", r.Topic, r.Partition, err)
+		a.err = fmt.Errorf("append block to %s/%d: %w", r.Topic, r.Partition, produced(err))
 	case a.acked > 0 && r.Offset < a.to:
 		a.err = fmt.Errorf("append block to %s/%d: offset %d came after %d", r.Topic, r.Partition, r.Offset, a.to-1)
 	default:

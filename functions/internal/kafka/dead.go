@@ -33,7 +33,7 @@ func (c *Cluster) Bury(ctx context.Context, d DeadLetter) error {
 		r.Headers = append(r.Headers, kgo.RecordHeader{Key: key, Value: []byte(d.Attributes[name])})
 	}
 	if err := c.facts.ProduceSync(ctx, r).FirstErr(); err != nil {
-		return fmt.Errorf("bury %s: %w", d.Attributes["id"], err)
+		return fmt.Errorf("bury %s: %w", d.Attributes["id"], produced(err))
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/almanac-data/almanac/events"
 )
@@ -62,7 +63,7 @@ func TestAFeedGoesOnWhereItsGroupCommitted(t *testing.T) {
 }
 
 func TestAFeedWhoseOffsetIsGoneStartsOver(t *testing.T) {
-	_, c := newFake(t)
+	_, c := newFake(t, kfake.NumBrokers(1)) // Kafka itself does not trim compacted topics
 	j := journal(t, c)
 	for day := range 10 {
 		if err := j.Say(t.Context(), events.Collected{Piece: piece(day)}); err != nil {

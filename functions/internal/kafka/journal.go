@@ -92,7 +92,7 @@ func (j *Journal) Say(ctx context.Context, evs ...events.Event) error {
 			same = append(same, r)
 		}
 		if err := j.c.facts.ProduceSync(ctx, same...).FirstErr(); err != nil {
-			return fmt.Errorf("say %s: %w", evs[0].Type(), err)
+			return fmt.Errorf("say %s: %w", evs[0].Type(), produced(err))
 		}
 		evs = evs[len(same):]
 	}
@@ -107,7 +107,7 @@ func (j *Journal) Retract(ctx context.Context, e events.Event) error {
 	}
 	r.Value = nil
 	if err := j.c.facts.ProduceSync(ctx, r).FirstErr(); err != nil {
-		return fmt.Errorf("retract %s: %w", e.Type(), err)
+		return fmt.Errorf("retract %s: %w", e.Type(), produced(err))
 	}
 	return nil
 }

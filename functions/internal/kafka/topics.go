@@ -164,10 +164,29 @@ func (c *Cluster) ensure(ctx context.Context, want wanted, names []string) error
 			}
 		}
 	}
+	if err := c.settle(ctx, names); err != nil {
+		return err
+	}
 	return c.check(ctx, want, existing)
 }
 
-// partitions counts the partitions of topics; those that do not exist have none.
+// settle waits until every topic has leaders: brokers learn of a new topic a moment after it was made.
+func (c *Cluster) settle(ctx context.Context, names []string) error {
+	for {
+		counts, err := c.partitions(ctx, names)
+		if err != nil {
+			return err
+		}
+		if len(counts) == len(names) {
+			return nil
+		}
+		if err := pause(ctx, 20*time.Millisecond); err != nil {
+			return fmt.Errorf("create topics: %d of %d have leaders: %w", len(counts), len(names), err)
+		}
+	}
+}
+
+// partitions counts the partitions of topics; those that do not exist, or have no leaders yet, are not in the map.
 func (c *Cluster) partitions(ctx context.Context, names []string) (map[string]int32, error) {
 	resp, err := c.metadata(ctx, names...)
 	if err != nil {
@@ -175,7 +194,11 @@ func (c *Cluster) partitions(ctx context.Context, names []string) (map[string]in
 	}
 	counts := map[string]int32{}
 	for _, t := range resp.Topics {
-		if t.Topic != nil && t.ErrorCode == 0 {
+		led := t.Topic != nil && t.ErrorCode == 0 && len(t.Partitions) > 0
+		for _, p := range t.Partitions {
+			led = led && p.ErrorCode == 0 && p.Leader >= 0
+		}
+		if led {
 			counts[*t.Topic] = int32(len(t.Partitions))
 		}
 	}

@@ -3,10 +3,12 @@ package kafka
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.opentelemetry.io/otel/propagation"
 
@@ -50,6 +52,14 @@ func encode(ctx context.Context, e events.Event, source string, now time.Time) (
 	}
 	propagation.TraceContext{}.Inject(ctx, carrier{r})
 	return r, nil
+}
+
+// produced says what a person can do about a record that was not written.
+func produced(err error) error {
+	if errors.Is(err, kerr.UnknownServerError) || errors.Is(err, kerr.KafkaStorageError) {
+		return fmt.Errorf("the broker cannot write, see its log and whether its disk is full: %w", err)
+	}
+	return err
 }
 
 // carrier puts the trace context into the headers of a record, as extension attributes.
