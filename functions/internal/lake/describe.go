@@ -24,6 +24,11 @@ func (l *Lake) describe(t *icetable.Table, r table.Replace) ([]iceberg.DataFile,
 		}
 		files = append(files, d)
 	}
+	if len(files) > 0 {
+		if err := l.fs.SyncDir(DataDir(r.Table, r.Window)); err != nil {
+			return nil, fmt.Errorf("make names of data files durable: %w", err)
+		}
+	}
 	return files, nil
 }
 

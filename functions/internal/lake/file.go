@@ -33,7 +33,7 @@ type File struct {
 	prefix string
 	ext    string
 	temp   string
-	w      io.WriteCloser
+	w      fsys.Writer
 	hash   hash.Hash
 	bytes  int64
 	rows   int64
@@ -69,9 +69,10 @@ func (f *File) Write(p []byte) (int, error) {
 // AddRows counts rows, for what Finish returns.
 func (f *File) AddRows(n int64) { f.rows += n }
 
-// Finish makes the bytes durable and gives the file its name. A file of the same content that is there already is replaced by its equal.
+// Finish makes the bytes durable (their name is not yet: who builds on the file syncs that) and gives the file its name. A file of the same content that is there already is replaced by its equal.
 func (f *File) Finish() (events.File, error) {
-	if err := f.w.Close(); err != nil {
+	err := f.w.Sync()
+	if err = errors.Join(err, f.w.Close()); err != nil {
 		return events.File{}, errors.Join(fmt.Errorf("finish file: %w", err), f.fs.Remove(f.temp))
 	}
 	digest := hex.EncodeToString(f.hash.Sum(nil))
@@ -134,13 +135,11 @@ func (l *Lake) WriteFile(ctx context.Context, name string, data []byte) error {
 		return fmt.Errorf("write file: %w", err)
 	}
 	temp := path.Join(path.Dir(clean), temporaryName())
-	w, err := l.fs.Create(temp)
-	if err != nil {
-		return fmt.Errorf("write file: %w", err)
-	}
-	_, err = w.Write(data)
-	if err = errors.Join(err, w.Close()); err == nil {
+	if err = fsys.WriteFile(l.fs, temp, data); err == nil {
 		err = l.fs.Rename(temp, clean)
+	}
+	if err == nil {
+		err = l.fs.SyncDir(path.Dir(clean))
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("write %s: %w", clean, err), l.fs.Remove(temp))

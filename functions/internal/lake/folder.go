@@ -41,7 +41,14 @@ func (l *Lake) Publish(ctx context.Context, temp, final string) error {
 	if err := l.fs.MkdirAll(path.Dir(to)); err != nil {
 		return fmt.Errorf("publish folder: %w", err)
 	}
-	if err := l.fs.RenameNew(from, to); err != nil {
+	err = l.fs.SyncDir(from)
+	if err == nil {
+		err = l.fs.RenameNew(from, to)
+	}
+	if err == nil {
+		err = l.fs.SyncDir(path.Dir(to))
+	}
+	if err != nil {
 		return fmt.Errorf("publish folder: %w", err)
 	}
 	return nil

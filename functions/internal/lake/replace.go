@@ -202,15 +202,48 @@ func (l *Lake) committed(name table.Name, token string) int64 {
 	return 0
 }
 
-// tidy deletes the manifest lists of the snapshots that a commit has expired. It is best effort; manifests and data files are left to maintenance.
+// tidy deletes the manifest lists of the snapshots that a commit has expired, and the manifests that only they name. It is best effort;
+// data files are left to maintenance.
 func (l *Lake) tidy(before, after *icetable.Table) {
+	kept := after.Metadata().Snapshots()
 	for _, s := range before.Metadata().Snapshots() {
 		if after.SnapshotByID(s.SnapshotID) != nil || s.ManifestList == "" {
 			continue
 		}
-		if name, err := l.catalog.Name(s.ManifestList); err == nil {
-			_ = l.fs.Remove(name)
+		// A manifest that the oldest snapshot of those kept does not name was dropped for good.
+		for _, manifest := range l.dropped(s, kept[0]) {
+			l.remove(manifest)
 		}
+		l.remove(s.ManifestList)
+	}
+}
+
+// dropped lists the manifests of a snapshot that a later one does not name, or none if that cannot be told.
+func (l *Lake) dropped(s, later icetable.Snapshot) []string {
+	old, err := s.Manifests(l.catalog.IO())
+	if err != nil {
+		return nil
+	}
+	still, err := later.Manifests(l.catalog.IO())
+	if err != nil {
+		return nil
+	}
+	named := map[string]bool{}
+	for _, m := range still {
+		named[m.FilePath()] = true
+	}
+	var gone []string
+	for _, m := range old {
+		if !named[m.FilePath()] {
+			gone = append(gone, m.FilePath())
+		}
+	}
+	return gone
+}
+
+func (l *Lake) remove(location string) {
+	if name, err := l.catalog.Name(location); err == nil {
+		_ = l.fs.Remove(name)
 	}
 }
 

@@ -5,6 +5,7 @@
 package fsys
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -19,8 +20,8 @@ type FS interface {
 	URI(name string) string
 	// Open opens a file for reading. The caller closes it.
 	Open(name string) (Reader, error)
-	// Create makes or truncates a file, and the folders above it. Its bytes are durable once Close has returned without an error.
-	Create(name string) (io.WriteCloser, error)
+	// Create makes or truncates a file, and the folders above it. The caller closes it.
+	Create(name string) (Writer, error)
 	// Stat describes a name.
 	Stat(name string) (fs.FileInfo, error)
 	// ReadDir lists a folder, sorted by name.
@@ -32,6 +33,8 @@ type FS interface {
 	// RenameNew moves a file or folder atomically to a name that must be free. Of several at once exactly one wins,
 	// the others get fs.ErrExist.
 	RenameNew(old, name string) error
+	// SyncDir makes the names in a folder durable.
+	SyncDir(name string) error
 	// Remove deletes a file or an empty folder; RemoveAll a whole folder.
 	Remove(name string) error
 	RemoveAll(name string) error
@@ -42,6 +45,42 @@ type Reader interface {
 	io.ReadSeekCloser
 	io.ReaderAt
 	Stat() (fs.FileInfo, error)
+}
+
+// Writer writes an open file. What was written before Sync is durable after it.
+type Writer interface {
+	io.WriteCloser
+	Sync() error
+}
+
+// WriteFile makes a durable file of the bytes.
+func WriteFile(fs FS, name string, data []byte) error {
+	w, err := fs.Create(name)
+	if err != nil {
+		return err
+	}
+	if _, err = w.Write(data); err == nil {
+		err = w.Sync()
+	}
+	return errors.Join(err, w.Close())
+}
+
+// ReadFile reads a whole file.
+func ReadFile(fs FS, name string) (_ []byte, err error) {
+	r, err := fs.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	info, err := r.Stat()
+	if err != nil {
+		return nil, err
+	}
+	data := make([]byte, info.Size())
+	if _, err := io.ReadFull(r, data); err != nil {
+		return nil, err
+	}
+	return data, nil
 }
 
 // Clean returns the shortest form of a name, or an error that wraps fs.ErrInvalid if it is empty, absolute or leaves the warehouse.

@@ -3,7 +3,6 @@ package fsys
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -55,7 +54,7 @@ func (l *Local) Remove(name string) error { return os.Remove(l.at(name)) }
 func (l *Local) RemoveAll(name string) error { return os.RemoveAll(l.at(name)) }
 
 // Create makes or truncates a file, and the folders above it.
-func (l *Local) Create(name string) (io.WriteCloser, error) {
+func (l *Local) Create(name string) (Writer, error) {
 	f, err := os.Create(l.at(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := os.MkdirAll(filepath.Dir(l.at(name)), 0o755); err != nil {
@@ -66,36 +65,18 @@ func (l *Local) Create(name string) (io.WriteCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &synced{f}, nil
-}
-
-// synced is a file whose Close makes its bytes durable.
-type synced struct{ *os.File }
-
-func (s *synced) Close() error {
-	err := s.Sync()
-	return errors.Join(err, s.File.Close())
+	return f, nil
 }
 
 // Rename moves a file atomically over whatever file stands at the new name.
-func (l *Local) Rename(old, name string) error {
-	if err := os.Rename(l.at(old), l.at(name)); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(l.at(name)))
-}
+func (l *Local) Rename(old, name string) error { return os.Rename(l.at(old), l.at(name)) }
 
 // RenameNew moves a file or folder atomically to a name that must be free.
-func (l *Local) RenameNew(old, name string) error {
-	if err := renameNew(l.at(old), l.at(name)); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(l.at(name)))
-}
+func (l *Local) RenameNew(old, name string) error { return renameNew(l.at(old), l.at(name)) }
 
-// syncDir makes a rename durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
+// SyncDir makes the names in a folder durable.
+func (l *Local) SyncDir(name string) error {
+	d, err := os.Open(l.at(name))
 	if err != nil {
 		return err
 	}

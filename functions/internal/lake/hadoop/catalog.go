@@ -1,13 +1,13 @@
 package hadoop
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"path"
@@ -59,6 +59,9 @@ func (c *Catalog) Location(name string) string { return c.files.root + "/" + nam
 // Name is the path within the warehouse of a location.
 func (c *Catalog) Name(uri string) (string, error) { return c.files.name(uri) }
 
+// IO is the warehouse as iceberg-go reads it.
+func (c *Catalog) IO() iceio.IO { return c.files }
+
 func dir(ident table.Identifier) string { return path.Join(ident...) }
 
 func versionFile(dir string, number int) string {
@@ -108,7 +111,7 @@ func (c *Catalog) load(dir string) (version, error) {
 		if known.number == number {
 			return known, nil
 		}
-		data, err := readFile(c.files.fs, versionFile(dir, number))
+		data, err := fsys.ReadFile(c.files.fs, versionFile(dir, number))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -222,12 +225,15 @@ func (c *Catalog) publish(dir string, v version) (version, error) {
 	c.mu.Unlock()
 	data, v.values = expand(data, known)
 	temp := path.Join(dir, "metadata", ".tmp-"+random())
-	if err := c.write(temp, data); err != nil {
+	if err := fsys.WriteFile(c.files.fs, temp, data); err != nil {
 		return v, errors.Join(fmt.Errorf("write metadata: %w", err), c.files.fs.Remove(temp))
 	}
 	if err := c.files.fs.RenameNew(temp, versionFile(dir, v.number)); err != nil {
 		// After an error that is not a clear no the file may be gone to its new name.
 		_ = c.files.fs.Remove(temp)
+		return v, fmt.Errorf("publish version %d: %w", v.number, err)
+	}
+	if err := c.files.fs.SyncDir(path.Join(dir, "metadata")); err != nil {
 		return v, fmt.Errorf("publish version %d: %w", v.number, err)
 	}
 	return v, nil
@@ -258,21 +264,17 @@ func (c *Catalog) confirm(dir string, v version) error {
 // writeHint is best effort: a hint that lags costs a few look-ups.
 func (c *Catalog) writeHint(dir string, number int) {
 	temp := path.Join(dir, "metadata", ".tmp-"+random())
-	if err := c.write(temp, []byte(strconv.Itoa(number))); err != nil {
+	w, err := c.files.fs.Create(temp)
+	if err != nil {
 		return
 	}
-	if err := c.files.fs.Rename(temp, path.Join(dir, "metadata", hint)); err != nil {
+	_, err = io.WriteString(w, strconv.Itoa(number))
+	if err = errors.Join(err, w.Close()); err == nil {
+		err = c.files.fs.Rename(temp, path.Join(dir, "metadata", hint))
+	}
+	if err != nil {
 		_ = c.files.fs.Remove(temp)
 	}
-}
-
-func (c *Catalog) write(name string, data []byte) error {
-	w, err := c.files.fs.Create(name)
-	if err != nil {
-		return err
-	}
-	_, err = bytes.NewReader(data).WriteTo(w)
-	return errors.Join(err, w.Close())
 }
 
 // Tables lists the tables of a namespace.

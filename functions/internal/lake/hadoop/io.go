@@ -77,24 +77,7 @@ func (f files) ReadFile(uri string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return readFile(f.fs, name)
-}
-
-func readFile(fs fsys.FS, name string) (_ []byte, err error) {
-	r, err := fs.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, r.Close()) }()
-	info, err := r.Stat()
-	if err != nil {
-		return nil, err
-	}
-	data := make([]byte, info.Size())
-	if _, err := io.ReadFull(r, data); err != nil {
-		return nil, err
-	}
-	return data, nil
+	return fsys.ReadFile(f.fs, name)
 }
 
 // Create makes a file.
@@ -112,15 +95,21 @@ func (f files) Create(uri string) (iceio.FileWriter, error) {
 
 // WriteFile makes a file of the bytes.
 func (f files) WriteFile(uri string, data []byte) error {
-	w, err := f.Create(uri)
+	name, err := f.name(uri)
 	if err != nil {
 		return err
 	}
-	_, err = w.Write(data)
-	return errors.Join(err, w.Close())
+	return fsys.WriteFile(f.fs, name, data)
 }
 
-type writer struct{ io.WriteCloser }
+// writer is a file that is durable once it is closed: metadata must not name what can get lost.
+type writer struct{ fsys.Writer }
 
 // ReadFrom copies all of r.
-func (w writer) ReadFrom(r io.Reader) (int64, error) { return io.Copy(w.WriteCloser, r) }
+func (w writer) ReadFrom(r io.Reader) (int64, error) { return io.Copy(w.Writer, r) }
+
+// Close makes the bytes durable.
+func (w writer) Close() error {
+	err := w.Sync()
+	return errors.Join(err, w.Writer.Close())
+}
