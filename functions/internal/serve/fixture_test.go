@@ -224,7 +224,7 @@ func (w *world) release(t testing.TB, version string) []shelf.File {
 	t.Helper()
 	files := []shelf.File{w.parquet(t, version, "train", 0, 1000), w.parquet(t, version, "test", 1000, 1500)}
 	var doc shelf.Manifest
-	doc.Content.Files, doc.Content.Schema = files, json.RawMessage(`[{"name":"n","type":"int64"}]`)
+	doc.Content.Files, doc.Content.Schema, doc.ContentSHA256 = files, []shelf.Column{{Name: "n", Type: "int64"}}, strings.Repeat("c", 64)
 	text, err := json.Marshal(doc)
 	if err != nil {
 		t.Fatal(err)

@@ -2,7 +2,6 @@ package serve
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io/fs"
 	"net/http"
@@ -38,7 +37,7 @@ type releaseItem struct {
 	Revision    int               `json:"revision"`
 	Rows        int64             `json:"rows"`
 	Bytes       int64             `json:"bytes"`
-	Content     string            `json:"content,omitempty"` // hex SHA-256 of the content part of the manifest
+	Content     string            `json:"content_sha256"` // of the content part of the manifest
 	Provisional bool              `json:"provisional,omitempty"`
 	Stale       *shelf.Stale      `json:"stale,omitempty"`
 	Links       map[string]string `json:"links"`
@@ -58,10 +57,7 @@ func (s *Server) newRelease(ctx context.Context, on *shelf.Shelf, v shelf.Versio
 		item.Rows += f.Rows
 		item.Bytes += f.Bytes
 	}
-	f, ok := on.Released(v)
-	if ok && f.Version == v.Text {
-		item.Content, item.Provisional = f.Content, f.Provisional
-	}
+	item.Content, item.Provisional = doc.ContentSHA256, len(doc.Content.Provisional) > 0
 	url := releaseURL(on.Dataset, v.Text)
 	item.Links = map[string]string{"self": url, "manifest": url + "/manifest", "rows": url + "/rows"}
 	item.Stale, err = on.Stale(ctx, v)
@@ -151,8 +147,8 @@ func (s *Server) latest(w http.ResponseWriter, r *http.Request) error {
 type releaseDetail struct {
 	releaseItem
 
-	Schema json.RawMessage `json:"schema,omitempty"`
-	Files  []fileItem      `json:"files"`
+	Schema []shelf.Column `json:"schema"`
+	Files  []fileItem     `json:"files"`
 }
 
 type fileItem struct {
@@ -176,7 +172,7 @@ func (s *Server) release(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	detail := releaseDetail{releaseItem: item, Schema: doc.Content.Schema, Files: []fileItem{}}
+	detail := releaseDetail{releaseItem: item, Schema: append([]shelf.Column{}, doc.Content.Schema...), Files: []fileItem{}}
 	for _, f := range doc.Content.Files {
 		url := releaseURL(d.Name, v.Text) + "/files/" + f.SHA256 + ".parquet"
 		detail.Files = append(detail.Files, fileItem{f.SHA256, f.Bytes, f.Rows, f.Split, url})

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/ipc"
 	"github.com/google/go-cmp/cmp"
@@ -45,7 +46,7 @@ func TestReleases(t *testing.T) {
 	w.write(t, "releases/flights/training-2001-02.1.stale.json", []byte(`{"cause":"2001-02-05 is generation 2 (restated)"}`))
 	w.write(t, "releases/flights/README", nil)
 	w.say(t, events.Released{Piece: events.Piece{Dataset: "flights", Name: "training", Window: "2001-01"}, Version: "training-2001-01.11", Revision: 11},
-		events.Released{Piece: events.Piece{Dataset: "flights", Name: "training", Window: "2001-02"}, Version: "training-2001-02.1", Revision: 1, Content: strings.Repeat("c", 64), Provisional: true})
+		events.Released{Piece: events.Piece{Dataset: "flights", Name: "training", Window: "2001-02"}, Version: "training-2001-02.1", Revision: 1})
 	_, body := w.get(t, "/v1/datasets/flights/releases")
 	var got struct {
 		Releases []releaseItem `json:"releases"`
@@ -65,7 +66,7 @@ func TestReleases(t *testing.T) {
 		"training-2001-01.1 1500 rows false stale: a newer revision was released, training-2001-01.11",
 		"training-2001-01.2 1500 rows false stale: a newer revision was released, training-2001-01.11",
 		"training-2001-01.10 1500 rows false stale: a newer revision was released, training-2001-01.11",
-		"training-2001-02.1 1500 rows true stale: 2001-02-05 is generation 2 (restated), ",
+		"training-2001-02.1 1500 rows false stale: 2001-02-05 is generation 2 (restated), ",
 	}
 	if diff := cmp.Diff(want, lines); diff != "" {
 		t.Error(diff)
@@ -226,11 +227,29 @@ func TestRowsAsArrow(t *testing.T) {
 
 func TestReleaseWithoutRows(t *testing.T) {
 	w := newWorld(t)
-	w.write(t, "releases/flights/training-2001-01.1/manifest.json", []byte(`{"content":{"files":[]}}`))
-	for format, want := range map[string]string{"ndjson": "", "csv": "\r\n"} {
-		if resp, body := w.get(t, "/v1/datasets/flights/releases/training-2001-01.1/rows?format="+format); resp.StatusCode != http.StatusOK || body != want {
-			t.Errorf("%s of no rows = %d %q, want %q", format, resp.StatusCode, body, want)
+	w.write(t, "releases/flights/training-2001-01.1/manifest.json", []byte(`{"content":{"files":[],"schema":[
+		{"name":"n","type":"int64","nullable":true},{"name":"at","type":"timestamp[us, UTC]","nullable":true},{"name":"fare","type":"decimal(9, 2)","nullable":true}]}}`))
+	path := "/v1/datasets/flights/releases/training-2001-01.1/rows"
+	for query, want := range map[string]string{"?format=ndjson": "", "?format=csv": "n,at,fare\r\n", "?format=csv&columns=at,n": "at,n\r\n"} {
+		if resp, body := w.get(t, path+query); resp.StatusCode != http.StatusOK || body != want {
+			t.Errorf("%s of no rows = %d %q, want %q", query, resp.StatusCode, body, want)
 		}
+	}
+	if resp, body := w.get(t, path+"?columns=x"); resp.StatusCode != http.StatusBadRequest || !strings.Contains(body, "there are: n, at, fare") {
+		t.Errorf("a column that is not there = %d %s", resp.StatusCode, body)
+	}
+	_, body := w.get(t, path+"?format=arrow")
+	r, err := ipc.NewReader(strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Release()
+	want := arrow.NewSchema([]arrow.Field{
+		{Name: "n", Type: arrow.PrimitiveTypes.Int64, Nullable: true}, {Name: "at", Type: arrow.FixedWidthTypes.Timestamp_us, Nullable: true},
+		{Name: "fare", Type: &arrow.Decimal128Type{Precision: 9, Scale: 2}, Nullable: true},
+	}, nil)
+	if !r.Schema().Equal(want) {
+		t.Errorf("schema = %s, want %s", r.Schema(), want)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 
+	"github.com/almanac-data/almanac/functions/internal/block"
 	"github.com/almanac-data/almanac/functions/internal/serve/format"
 	"github.com/almanac-data/almanac/functions/internal/serve/shelf"
 	"github.com/almanac-data/almanac/functions/internal/table"
@@ -22,6 +23,7 @@ type selection struct {
 	columns []string // in the order of the answer; none for all
 	limit   int64
 	paths   []string
+	schema  *arrow.Schema // of the whole release, as the manifest says it
 }
 
 // rows streams the rows of a release, file by file and batch by batch.
@@ -55,7 +57,7 @@ func (s *Server) rows(w http.ResponseWriter, r *http.Request) error {
 }
 
 func selectRows(r *http.Request, doc shelf.Manifest) (selection, error) {
-	sel, query := selection{}, r.URL.Query()
+	sel, query := selection{schema: schemaOf(doc.Content.Schema)}, r.URL.Query()
 	var ok bool
 	if name := query.Get("format"); query.Has("format") {
 		if sel.format, ok = format.ByName(name); !ok {
@@ -78,6 +80,39 @@ func selectRows(r *http.Request, doc shelf.Manifest) (selection, error) {
 		}
 	}
 	return sel, sel.choose(doc, query.Has("split"), query.Get("split"))
+}
+
+// schemaOf is the Arrow schema of columns that a manifest lists. A type that it does not know is text: it is only asked where there are no rows.
+func schemaOf(columns []shelf.Column) *arrow.Schema {
+	fields := make([]arrow.Field, len(columns))
+	for i, c := range columns {
+		fields[i] = arrow.Field{Name: c.Name, Type: typeOf(c.Type), Nullable: c.Nullable}
+	}
+	return arrow.NewSchema(fields, nil)
+}
+
+func typeOf(name string) arrow.DataType {
+	for _, t := range []arrow.DataType{
+		arrow.PrimitiveTypes.Int8, arrow.PrimitiveTypes.Int16, arrow.PrimitiveTypes.Int32, arrow.PrimitiveTypes.Int64,
+		arrow.PrimitiveTypes.Float32, arrow.PrimitiveTypes.Float64, arrow.FixedWidthTypes.Boolean,
+	} {
+		if t.Name() == name {
+			return t
+		}
+	}
+	var precision, scale int32
+	if n, err := fmt.Sscanf(name, "decimal(%d, %d)", &precision, &scale); n == 2 && err == nil && precision > 0 && precision <= 38 {
+		return &arrow.Decimal128Type{Precision: precision, Scale: scale}
+	}
+	switch name {
+	case "date":
+		return arrow.FixedWidthTypes.Date32
+	case "timestamp[us]":
+		return &arrow.TimestampType{Unit: arrow.Microsecond}
+	case "timestamp[us, UTC]":
+		return arrow.FixedWidthTypes.Timestamp_us
+	}
+	return arrow.BinaryTypes.String
 }
 
 // choose lists the files to read.
@@ -128,10 +163,14 @@ func (s *Server) open(r *http.Request, p string, columns []string) (table.Reader
 	schema := all.RecordBatch().Schema()
 	for _, c := range columns {
 		if !schema.HasField(c) {
-			return nil, bad("columns", "there is no column %q; there are: %s", c, strings.Join(fieldNames(schema), ", "))
+			return nil, noColumn(c, schema)
 		}
 	}
 	return nil, err
+}
+
+func noColumn(name string, schema *arrow.Schema) error {
+	return bad("columns", "there is no column %q; there are: %s", name, strings.Join(fieldNames(schema), ", "))
 }
 
 func fieldNames(schema *arrow.Schema) []string {
@@ -149,7 +188,7 @@ type rowsOut struct {
 	w      http.ResponseWriter
 	head   bool
 	out    format.Writer
-	schema *arrow.Schema
+	schema *arrow.Schema // of the answer, once it has begun
 	count  int64
 }
 
@@ -198,6 +237,9 @@ func (o *rowsOut) project(batch arrow.RecordBatch) (arrow.RecordBatch, error) {
 	var columns []arrow.Array
 	for _, name := range names {
 		at := batch.Schema().FieldIndices(name)
+		if len(at) == 0 {
+			return nil, noColumn(name, batch.Schema())
+		}
 		if len(at) != 1 {
 			return nil, fmt.Errorf("column %s is there %d times", name, len(at))
 		}
@@ -220,11 +262,13 @@ func (o *rowsOut) failed(err error) error {
 	return err
 }
 
-// end ends the stream. A release without rows has no file that could tell its columns.
+// end ends the stream. A release without rows has no file that could tell its columns; its manifest does.
 func (o *rowsOut) end() error {
 	if o.schema == nil {
-		if err := o.begin(arrow.NewSchema(nil, nil)); err != nil {
-			return cut(err)
+		none := block.Empty(o.selection.schema)
+		defer none.Release()
+		if err := o.write(none); err != nil {
+			return o.failed(err)
 		}
 	}
 	if o.out == nil {

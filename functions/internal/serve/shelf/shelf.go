@@ -62,8 +62,9 @@ func Look(ctx context.Context, files Files, view *facts.View, dataset string) (*
 
 // Stale says why a release is outdated.
 type Stale struct {
-	Cause        string `json:"cause"`
-	SupersededBy string `json:"superseded_by,omitempty"` // the newest version of the same window
+	Cause        string   `json:"cause"`
+	Changed      []string `json:"changed,omitempty"`       // inputs that differ
+	SupersededBy string   `json:"superseded_by,omitempty"` // the newest version of the same window
 }
 
 // Stale says why a release is outdated: what its mark says, or that there is a newer revision. It is nil if the release is not.
@@ -84,6 +85,8 @@ func (s *Shelf) Stale(ctx context.Context, v Version) (*Stale, error) {
 			*stale = mark
 		}
 	}
+	// The mark names the next revision before that is published.
+	stale.SupersededBy = ""
 	if newest != v.Text {
 		stale.SupersededBy = newest
 	}
@@ -98,23 +101,28 @@ func (s *Shelf) newest(v Version) string {
 			newest, text = other.Revision, other.Text
 		}
 	}
-	if f, ok := s.Released(v); ok && f.Revision > newest {
-		return f.Version
+	said, ok := facts.Get[events.Released](s.View, events.Piece{Dataset: s.Dataset, Name: v.Name, Window: v.Window.Key()})
+	if ok && said.Revision > newest {
+		return said.Version
 	}
 	return text
-}
-
-// Released is the last fact of the version's window.
-func (s *Shelf) Released(v Version) (events.Released, bool) {
-	return facts.Get[events.Released](s.View, events.Piece{Dataset: s.Dataset, Name: v.Name, Window: v.Window.Key()})
 }
 
 // Manifest is what a reader needs of manifest.json.
 type Manifest struct {
 	Content struct {
-		Files  []File          `json:"files"`
-		Schema json.RawMessage `json:"schema"`
+		Files       []File            `json:"files"`
+		Schema      []Column          `json:"schema"`
+		Provisional []json.RawMessage `json:"provisional"` // what was absent
 	} `json:"content"`
+	ContentSHA256 string `json:"content_sha256"`
+}
+
+// Column is a column of the data files.
+type Column struct {
+	Name     string `json:"name"`
+	Type     string `json:"type"`
+	Nullable bool   `json:"nullable"`
 }
 
 // File is a data file of a release.

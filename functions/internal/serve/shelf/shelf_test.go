@@ -86,11 +86,11 @@ func TestStale(t *testing.T) {
 	}{
 		"the only revision is not":                        {nil, nil, nil},
 		"nor is one that was said to be released":         {nil, []events.Event{released(1)}, nil},
-		"a mark says why":                                 {map[string]string{dir + "1.stale.json": `{"cause":"2001-01-05 restated","at":"x"}`}, nil, &Stale{Cause: "2001-01-05 restated"}},
+		"a mark says why":                                 {map[string]string{dir + "1.stale.json": `{"version":"x","cause":"2001-01-05 restated","changed":["rows 2001-01-05"],"superseded_by":"training-2001-01.2"}`}, nil, &Stale{Cause: "2001-01-05 restated", Changed: []string{"rows 2001-01-05"}}},
 		"a mark that cannot be read is a mark":            {map[string]string{dir + "1.stale.json": `{`}, nil, &Stale{Cause: "marked as stale"}},
-		"a newer revision":                                {map[string]string{dir + "2/manifest.json": ""}, nil, &Stale{"a newer revision was released", "training-2001-01.2"}},
-		"the newest of several, and the cause":            {map[string]string{dir + "1.stale.json": `{"cause":"late rows"}`, dir + "2/manifest.json": "", dir + "10/manifest.json": ""}, nil, &Stale{"late rows", "training-2001-01.10"}},
-		"a newer revision that only the facts speak of":   {nil, []events.Event{released(3)}, &Stale{"a newer revision was released", "training-2001-01.3"}},
+		"a newer revision":                                {map[string]string{dir + "2/manifest.json": ""}, nil, &Stale{Cause: "a newer revision was released", SupersededBy: "training-2001-01.2"}},
+		"the newest of several, and the cause":            {map[string]string{dir + "1.stale.json": `{"cause":"late rows"}`, dir + "2/manifest.json": "", dir + "10/manifest.json": ""}, nil, &Stale{Cause: "late rows", SupersededBy: "training-2001-01.10"}},
+		"a newer revision that only the facts speak of":   {nil, []events.Event{released(3)}, &Stale{Cause: "a newer revision was released", SupersededBy: "training-2001-01.3"}},
 		"another window's revision is none of its matter": {map[string]string{"releases/flights/training-2001-02.2/manifest.json": ""}, nil, nil},
 	}
 	for name, tt := range tests {
@@ -105,7 +105,7 @@ func TestStale(t *testing.T) {
 }
 
 func TestReadManifest(t *testing.T) {
-	const good = `{"content":{"files":[{"path":"data/a.parquet","sha256":"aa","rows":3,"bytes":9,"split":"train"}],"schema":[]},"provenance":{}}`
+	const good = `{"content":{"files":[{"path":"data/a.parquet","sha256":"aa","rows":3,"bytes":9,"split":"train"}],"schema":[{"name":"n","type":"int64","nullable":true}],"provisional":[{"table":"rows"}]},"content_sha256":"cc","provenance":{}}`
 	tests := map[string]struct{ text, err string }{
 		"a manifest":                            {good, ""},
 		"half a manifest":                       {good[:40], "unexpected end"},
@@ -123,7 +123,8 @@ func TestReadManifest(t *testing.T) {
 			}
 			continue
 		}
-		if err != nil || string(text) != tt.text || m.Content.Files[0] != (File{"data/a.parquet", 9, 3, "aa", "train"}) {
+		if err != nil || string(text) != tt.text || m.Content.Files[0] != (File{"data/a.parquet", 9, 3, "aa", "train"}) ||
+			m.Content.Schema[0] != (Column{"n", "int64", true}) || len(m.Content.Provisional) != 1 || m.ContentSHA256 != "cc" {
 			t.Errorf("%s: ReadManifest() = %s, %v, %v", name, text, m, err)
 		}
 	}
