@@ -53,17 +53,21 @@ type Running struct {
 	result Result
 }
 
-// Start starts a command.
+// Start starts a command of almanac.
 func (b Box) Start(args ...string) (*Running, error) {
-	r := &Running{began: time.Now(), ended: make(chan struct{})}
+	cmd := exec.Command(b.Binary, append(args, "--data", b.Data, "--datasets", b.Datasets)...)
+	cmd.Env = append(os.Environ(), b.Env...)
+	return Start(cmd)
+}
+
+// Start starts any command.
+func Start(cmd *exec.Cmd) (*Running, error) {
+	r := &Running{began: time.Now(), ended: make(chan struct{}), cmd: cmd}
 	r.out.more = make(chan struct{}, 1)
-	args = append(args, "--data", b.Data, "--datasets", b.Datasets)
-	r.cmd = exec.Command(b.Binary, args...)
-	r.cmd.Env = append(os.Environ(), b.Env...)
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	r.cmd.Stdout, r.cmd.Stderr = &r.out, &r.errs
 	if err := r.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", b.Binary, err)
+		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
 	}
 	go r.wait()
 	return r, nil
@@ -127,18 +131,23 @@ func (r *Running) Await(pattern string, within time.Duration) ([]string, error) 
 	}
 }
 
-// Run runs a command to its end. When ctx ends first, it is killed.
+// Run runs a command of almanac to its end. When ctx ends first, it is killed.
 func (b Box) Run(ctx context.Context, args ...string) (Result, error) {
 	r, err := b.Start(args...)
 	if err != nil {
 		return Result{}, err
 	}
+	return r.Within(ctx)
+}
+
+// Within waits for the end. When ctx ends first, the command is killed.
+func (r *Running) Within(ctx context.Context) (Result, error) {
 	select {
 	case <-r.ended:
 		return r.Result(), nil
 	case <-ctx.Done():
 		r.Signal(syscall.SIGKILL)
-		return r.Result(), fmt.Errorf("almanac %s: %w: %s", strings.Join(args, " "), context.Cause(ctx), r.Result())
+		return r.Result(), fmt.Errorf("%s: %w: %s", strings.Join(r.cmd.Args, " "), context.Cause(ctx), r.Result())
 	}
 }
 
