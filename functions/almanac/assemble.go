@@ -56,7 +56,7 @@ func openEngine(s *state) (*duck.Engine, error) {
 	if err := os.MkdirAll(temp, 0o700); err != nil {
 		return nil, err
 	}
-	return duck.Open(duck.Options{MemoryLimit: "256MB", Threads: runtime.GOMAXPROCS(0), TempDir: temp, Dirs: []string{s.lake.URI(".")}})
+	return duck.Open(duck.Options{MemoryLimit: "128MB", Threads: runtime.GOMAXPROCS(0), TempDir: temp, Dirs: []string{s.lake.URI(".")}})
 }
 
 func (h *host) functions(key *secret.Key, engine *duck.Engine) map[string]fn.Handler {

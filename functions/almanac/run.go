@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"runtime/pprof"
 	"syscall"
 	"time"
@@ -50,7 +51,13 @@ func newRun(o *options) *cobra.Command {
 	return cmd
 }
 
+// memoryLimit is where Go begins to collect garbage harder; DuckDB has a limit of its own beside it.
+const memoryLimit = 200 << 20
+
 func (o *options) run(ctx context.Context, f *runFlags) (err error) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
 	if f.profile != "" {
 		stop, err := profile(f.profile)
 		if err != nil {
