@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel/propagation"
 	"knative.dev/pkg/network/handlers"
 )
 
@@ -104,6 +106,11 @@ func (p *Process) Listen(ctx context.Context, l net.Listener, h http.Handler) er
 		err = errors.Join(err, end)
 	}
 	return err
+}
+
+// Instrument measures the requests to an API that is no events endpoint, and makes a span of each, named by its route.
+func (p *Process) Instrument(h http.Handler) http.Handler {
+	return otelhttp.NewHandler(p.Meter.Requests(h), p.Name, otelhttp.WithTracerProvider(p.Tracer), otelhttp.WithPropagators(propagation.TraceContext{}))
 }
 
 type server struct {

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -96,13 +97,16 @@ func (s *Server) datasetOf(r *http.Request) (*dataset.Dataset, error) {
 
 // answer writes JSON that changes from request to request.
 func answer(w http.ResponseWriter, body any) error {
-	text, err := json.MarshalIndent(body, "", "  ")
-	if err != nil {
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false) // the next page is to be followed as it stands
+	if err := enc.Encode(body); err != nil {
 		return fmt.Errorf("encode answer: %w", err)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-cache")
-	_, err = w.Write(append(text, '\n'))
+	_, err := w.Write(text.Bytes())
 	return cut(err)
 }
 

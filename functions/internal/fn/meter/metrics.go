@@ -2,10 +2,12 @@
 package meter
 
 import (
+	"net/http"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // Metrics are Almanac's own metrics. Rows, bytes, lag, releases and stops are derived from the facts that are said (Observe);
@@ -20,6 +22,7 @@ type Metrics struct {
 	releases *prometheus.CounterVec
 	stops    *prometheus.CounterVec
 	lag      *lag
+	requests *prometheus.HistogramVec
 }
 
 // New makes the metrics and registers them. Now tells the lag of windows.
@@ -39,10 +42,19 @@ func New(reg prometheus.Registerer, now func() time.Time) *Metrics {
 		dead:     counter("almanac_deadletters_total", "Events given up, by the function that they were for.", "function"),
 		releases: counter("almanac_releases_total", "Releases published.", "dataset", "name"),
 		stops:    counter("almanac_stops_total", "Pieces of work that stopped and wait for a person, or for their source.", "dataset", "step", "reason"),
-		lag:      &lag{now: now, newest: map[string]time.Time{}},
+		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "almanac_http_request_duration_seconds", Help: "Time from a request to the API to the end of its answer.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
+		}, []string{"code", "method"}),
+		lag: &lag{now: now, newest: map[string]time.Time{}},
 	}
-	reg.MustRegister(m.events, m.duration, m.rows, m.bytes, m.retries, m.dead, m.releases, m.stops, m.lag)
+	reg.MustRegister(m.events, m.duration, m.rows, m.bytes, m.retries, m.dead, m.releases, m.stops, m.requests, m.lag)
 	return m
+}
+
+// Requests measures the requests to an API. The writer that h gets can still send files by the kernel.
+func (m *Metrics) Requests(h http.Handler) http.Handler {
+	return promhttp.InstrumentHandlerDuration(m.requests, h)
 }
 
 // CommitRetry counts a commit that begins again because the head of the table moved.

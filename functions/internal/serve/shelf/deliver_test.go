@@ -7,16 +7,16 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/almanac-data/almanac/functions/internal/deliver"
+	"github.com/almanac-data/almanac/functions/internal/deliver/release"
 	"github.com/almanac-data/almanac/functions/internal/lineage"
 )
 
 // TestReadsWhatDeliverWrites holds the two ends of the manifest together.
 func TestReadsWhatDeliverWrites(t *testing.T) {
-	text, err := json.Marshal(deliver.Manifest{
-		Content: deliver.Content{
-			Files:       []deliver.File{{Path: "data/a.parquet", Bytes: 9, Rows: 3, SHA256: "aa", Split: "train"}},
-			Schema:      []deliver.Column{{Name: "n", Type: "int64", Nullable: true}},
+	text, err := json.Marshal(release.Manifest{
+		Content: release.Content{
+			Files:       []release.File{{Path: "data/a.parquet", Bytes: 9, Rows: 3, SHA256: "aa", Split: "train"}},
+			Schema:      []release.Column{{Name: "n", Type: "int64", Nullable: true}},
 			Provisional: []lineage.Absence{{Table: "rows", Window: "2001-01-05", Reason: "missing"}},
 		},
 		ContentSHA256: "cc",
@@ -37,7 +37,7 @@ func TestReadsWhatDeliverWrites(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	text, err = json.Marshal(deliver.Stale{Version: v.Text, Cause: "restated", Changed: []string{"rows 2001-01-05"}})
+	text, err = json.Marshal(release.Stale{Version: v.Text, Cause: "restated", Changed: []string{"rows 2001-01-05"}})
 	if err != nil {
 		t.Fatal(err)
 	}
