@@ -12,6 +12,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/facts"
 	"github.com/almanac-data/almanac/functions/internal/process/parse"
+	"github.com/almanac-data/almanac/functions/internal/process/vector"
 	"github.com/almanac-data/almanac/functions/internal/window"
 )
 
@@ -29,7 +30,7 @@ type Process struct {
 	Blocks   block.Store
 	Datasets Datasets
 	// Pseudonyms stand for personal values; nil where no dataset has any.
-	Pseudonyms parse.Pseudonyms
+	Pseudonyms vector.Pseudonyms
 }
 
 // Handle parses and cleans the slice that the event names, if that is not done. It may be called any number of times, in any

@@ -6,48 +6,42 @@ import (
 	"time"
 
 	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/dataset"
+	"github.com/almanac-data/almanac/functions/internal/process/vector"
+	"github.com/almanac-data/almanac/functions/internal/window"
 )
 
 const dayMicros = 24 * 60 * 60 * 1_000_000
 
 // book counts records by event day.
 type book struct {
-	event    *column
+	event    *vector.Column
 	from, to int64 // the microseconds in which event times may lie
 	days     map[int64]*events.Counts
 	unknown  events.Counts
-	dates    []int64
-	times    []int64 // of the records of the chunk, in microseconds
+	times    []int64 // of the records of the chunk
+	dates    []int64 // memory for them
 }
 
-// look takes the event times of the chunk.
-func (b *book) look(p *Parser) {
-	switch v := b.event.vector.(type) {
-	case *stamps:
-		b.times = v.values[p.rows : p.rows+p.n]
-	case *fixed[int32]:
-		b.dates = grow(b.dates, 0, p.n)
-		for i, day := range v.values[p.rows : p.rows+p.n] {
-			b.dates[i] = int64(day) * dayMicros
-		}
-		b.times = b.dates
-	}
+func newBook(d *dataset.Dataset, w window.Window) book {
+	return book{from: w.Start.Add(-d.Collect.Lateness).UnixMicro(), to: w.End.UnixMicro(), days: map[int64]*events.Counts{}}
 }
 
 // enter counts the records of the chunk, and refuses rows whose event time lies outside the window.
 func (b *book) enter(p *Parser) {
+	b.dates = b.dates[:0]
+	b.times = b.event.Times(b.dates, p.rows, p.chunk.N)
 	start, end, counts := int64(math.MaxInt64), int64(math.MinInt64), (*events.Counts)(nil)
-	b.look(p)
 	for i, t := range b.times {
 		state := p.state[i]
 		switch {
-		case state != passed && b.event.lacks(p.rows+i, false):
+		case state != passed && b.event.IsNull(p.rows+i):
 			b.unknown.Read++
 			count(&b.unknown, state)
 			continue
 		case t < b.from || t >= b.to:
 			if state == passed {
-				p.refuse(i, b.event, "event_time_outside_window", fmt.Sprintf("%s does not lie in [%s, %s)", text(t), text(b.from), text(b.to)))
+				p.refuse(b.event, i, "event_time_outside_window", fmt.Sprintf("%s does not lie in [%s, %s)", text(t), text(b.from), text(b.to)))
 				state = refused
 			}
 			b.unknown.Read++
@@ -77,9 +71,9 @@ func count(c *events.Counts, state uint8) {
 	}
 }
 
-// day is the day under which a record of the chunk is counted, or empty.
-func (b *book) day(p *Parser, i int) string {
-	if t := b.times[i]; !b.event.lacks(p.rows+i, false) && t >= b.from && t < b.to {
+// day is the day under which record i of the chunk is counted, or empty. base is the row of record 0.
+func (b *book) day(base, i int) string {
+	if t := b.times[i]; !b.event.IsNull(base+i) && t >= b.from && t < b.to {
 		return time.UnixMicro(t).UTC().Format(time.DateOnly)
 	}
 	return ""

@@ -1,16 +1,14 @@
-// Package parse turns the records of raw blocks into typed columns, cleaned as a dataset's pipeline says, and says of every
+// Package parse turns the records of raw blocks into typed rows, cleaned as a dataset's pipeline says, and says of every
 // record that does not become a row why.
 //
-// It works on chunks of some thousand records: first the fields of all records are found, then one column after the other is
-// read in a loop of its own, then the records that are refused or filtered are taken out. Nothing is allocated per record
-// that becomes a row; the columns are Arrow buffers from the start.
+// It works on chunks of some thousand records: first the fields of all records are found (package split), then one column
+// after the other is read in a loop of its own (package vector), then the records that are refused or filtered are taken
+// out. Nothing is allocated per record that becomes a row; the columns are Arrow buffers from the start.
 package parse
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
-	"unicode/utf8"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -18,20 +16,15 @@ import (
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/block"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
-	"github.com/almanac-data/almanac/functions/internal/record"
+	"github.com/almanac-data/almanac/functions/internal/process/split"
+	"github.com/almanac-data/almanac/functions/internal/process/vector"
 	"github.com/almanac-data/almanac/functions/internal/window"
 )
 
 // maxBatch bounds the bytes of one batch: what the shortest records of a raw block can grow to.
 const maxBatch = 64 << 20
 
-// Pseudonyms makes the pseudonyms that stand for personal values.
-type Pseudonyms interface {
-	// Append appends the pseudonym of a value to dst. It may be called at once by several goroutines.
-	Append(dst, value []byte) []byte
-}
-
-// Reject is a record that does not become a row. Its slices and strings are valid until the call that gets it returns.
+// Reject is a record that does not become a row. Its slices are valid until the call that gets it returns.
 type Reject struct {
 	Original []byte // without the line end
 	Ordinal  int64
@@ -40,35 +33,45 @@ type Reject struct {
 	Detail   string
 	Day      string // of the event; empty if it cannot be read or lies outside the window
 
-	row int
+	record int // of the chunk
 }
+
+// What becomes of a record.
+const (
+	passed uint8 = iota
+	refused
+	filtered
+)
 
 // Parser reads the blocks of one slice, in order. It is not safe for concurrent use.
 type Parser struct {
-	chunk
-
 	format  dataset.Format
+	drop    []string
 	schema  *arrow.Schema
-	columns []*column
-	ordinal fixed[int64] // of every row
-	filters []func(row int) bool
-	members members // of JSON objects
-	drop    map[string]bool
+	columns []*vector.Column
+	ordinal vector.Ordinals
+	filters []func(record int) bool
 	book    book
-	next    int64 // the ordinal of the next record
-	rows    int   // of the batch so far
+
+	chunk   *split.Chunk
+	state   []uint8  // of the records of the chunk
+	whole   bool     // they all have passed so far
+	rejects []Reject // at most one for each of them
+	kept    []int32  // those that passed
+	rows    int      // of the batch, before the chunk
+	next    int64    // the ordinal of the chunk's first record
 }
 
 // New compiles a dataset for one window. keys may be nil if no column is personal.
-func New(d *dataset.Dataset, w window.Window, keys Pseudonyms) (*Parser, error) {
-	p := &Parser{format: d.Collect.Format, schema: block.Schema(d), drop: map[string]bool{}}
-	p.ordinal.kind = arrow.PrimitiveTypes.Int64
+func New(d *dataset.Dataset, w window.Window, keys vector.Pseudonyms) (*Parser, error) {
+	p := &Parser{format: d.Collect.Format, schema: block.Schema(d), drop: d.Process.Drop, book: newBook(d, w)}
+	names := make([]string, len(d.Columns))
 	for i, c := range d.Columns {
-		col, err := compile(d, c, keys)
+		col, err := vector.New(d, c, keys, p.refuse)
 		if err != nil {
 			return nil, err
 		}
-		col.at = i
+		col.At, names[i] = i, c.Source
 		p.columns = append(p.columns, col)
 		if c.Name == d.Collect.EventTime {
 			p.book.event = col
@@ -80,45 +83,31 @@ func New(d *dataset.Dataset, w window.Window, keys Pseudonyms) (*Parser, error) 
 	for _, f := range d.Process.Filters {
 		match, err := p.filter(f)
 		if err != nil {
-			return nil, fmt.Errorf("%w: dataset %s: %w", events.ErrInvalid, d.Name, err)
+			return nil, fmt.Errorf("%w: dataset %s: filter on %s: %w", events.ErrInvalid, d.Name, f.Column, err)
 		}
 		p.filters = append(p.filters, match)
 	}
-	for _, name := range d.Process.Drop {
-		p.drop[name] = true
-	}
-	p.book.from = w.Start.Add(-d.Collect.Lateness).UnixMicro()
-	p.book.to = w.End.UnixMicro()
-	p.book.days = map[int64]*events.Counts{}
-	p.shape(len(p.columns))
+	p.chunk = split.New(p.format, names, p.drop)
+	p.state = make([]uint8, p.chunk.Most())
 	return p, nil
 }
 
 // Block reads the records of a raw block from offset skip on as one batch, and hands each record that is refused to refuse,
-// in order. The batch and its buffers are valid until the next call. What lies between the length and the capacity of data may be overwritten.
+// in order. The batch and its buffers are valid until the next call. What lies between the length and the capacity of data
+// may be overwritten.
 func (p *Parser) Block(data []byte, skip int, refuse func(Reject) error) (arrow.RecordBatch, error) {
-	p.text, p.block, p.rows = data, len(data), 0
-	p.dirty = bytes.IndexByte(data, 0) >= 0 || !utf8.Valid(data)
-	s := record.Scan(p.format, data, false)
-	s.Skip(skip)
-	for more := true; more; {
-		p.n, p.text, p.whole = 0, p.text[:p.block], true
-		for more && p.n < len(p.records) {
-			if start, end := s.Lines(); end > start && p.format.Kind != record.NDJSON && !p.dirty {
-				s.Skip(p.lines(start, end))
-			} else if more = s.Next(); more {
-				p.add(s)
-			}
-		}
-		if err := p.flush(refuse); err != nil {
+	p.rows = 0
+	for p.chunk.Start(data, skip); p.chunk.Next(); {
+		if err := p.take(refuse); err != nil {
 			return nil, err
 		}
 	}
 	arrays := make([]arrow.Array, 0, len(p.columns)+1)
 	for _, c := range p.columns {
-		arrays = append(arrays, c.finish(p.rows))
+		arrays = append(arrays, c.Finish(p.rows))
 	}
-	return array.NewRecordBatch(p.schema, append(arrays, p.ordinal.finish(p.rows)), int64(p.rows)), nil
+	p.ordinal.Room(p.rows, 0)
+	return array.NewRecordBatch(p.schema, append(arrays, p.ordinal.Finish(p.rows)), int64(p.rows)), nil
 }
 
 // TooLong counts a record that is longer than a block, and returns why it is refused.
@@ -135,90 +124,21 @@ func (p *Parser) TooLong(start []byte, length int64) Reject {
 // Sheet is the balance of all records so far. Stored counts the rows that are passed on.
 func (p *Parser) Sheet() events.Sheet { return p.book.sheet() }
 
-// add finds the fields of the scanner's record.
-func (p *Parser) add(s *record.Scanner) {
-	i := p.n
-	p.n++
-	p.records[i] = span{s.Start, s.End}
-	p.state[i] = passed
-	out := p.fields[i*p.stride : (i+1)*p.stride]
-	switch {
-	case p.dirty && !p.clean(i):
-		clear(out)
-		return
-	case p.format.Kind == record.NDJSON:
-		p.object(i, out)
-		return
-	case s.Flaw != record.Sound:
-		clear(out)
-		p.refuse(i, nil, flaws[s.Flaw].reason, flaws[s.Flaw].detail)
-		return
-	}
-	var n int
-	var ok bool
-	if p.text, n, ok = unquote(p.text, s.Start, s.End, p.format, out); !ok {
-		clear(out)
-		p.refuse(i, nil, "bad_quote", "a quote stands inside a field that does not begin with one; put the field in quotes and double the quote")
-	} else if n != p.stride {
-		p.ragged(i, n)
-	}
-}
-
-func (k *chunk) ragged(i, n int) {
-	clear(k.fields[i*k.stride : (i+1)*k.stride])
-	k.refuse(i, nil, "ragged", fmt.Sprintf("the record has %d fields, not %d", n, k.stride))
-}
-
-var flaws = map[record.Flaw]struct{ reason, detail string }{
-	record.Unterminated: {"unterminated_quote", "a quoted field does not end on this line, nor well on a later one; the next record was read from the next line"},
-	record.BadQuote:     {"bad_quote", "a closing quote is followed by neither a delimiter nor the end of the line; double quotes inside a quoted field"},
-}
-
-// clean refuses a record that holds a NUL byte or is not UTF-8.
-func (p *Parser) clean(i int) bool {
-	rec := p.text[p.records[i].start:p.records[i].end]
-	if at := bytes.IndexByte(rec, 0); at >= 0 {
-		p.refuse(i, p.columnAt(rec[:at]), "nul", fmt.Sprintf("byte %d of the record is NUL", at))
-		return false
-	}
-	for at := 0; at < len(rec); {
-		r, size := utf8.DecodeRune(rec[at:])
-		if r == utf8.RuneError && size <= 1 {
-			p.refuse(i, p.columnAt(rec[:at]), "invalid_utf8", fmt.Sprintf("byte %d of the record, %#02x, is not UTF-8; convert the file to UTF-8", at, rec[at]))
-			return false
-		}
-		at += size
-	}
-	return true
-}
-
-// columnAt is the column whose field holds what follows the given start of a CSV record without quotes, or nil.
-func (p *Parser) columnAt(start []byte) *column {
-	if p.format.Kind == record.NDJSON || p.format.Quote != 0 && bytes.IndexByte(start, p.format.Quote) >= 0 {
-		return nil
-	}
-	n := bytes.Count(start, []byte{p.format.Delimiter})
-	for _, c := range p.columns {
-		if c.at == n {
-			return c
-		}
-	}
-	return nil
-}
-
-// flush turns the records of the chunk into rows of the batch.
-func (p *Parser) flush(refuse func(Reject) error) error {
-	if p.n == 0 {
-		return nil
+// take turns the records of the chunk into rows of the batch.
+func (p *Parser) take(refuse func(Reject) error) error {
+	n := p.chunk.N
+	clear(p.state[:n])
+	p.whole = true
+	for _, f := range p.chunk.Flaws {
+		p.refuse(p.columnAt(f.Field), f.Record, f.Reason, f.Detail)
 	}
 	for _, c := range p.columns {
-		c.load(&p.chunk, c, p.rows)
+		c.Load(p.chunk, p.rows)
 	}
 	for _, match := range p.filters {
-		for i, s := range p.state[:p.n] {
+		for i, s := range p.state[:n] {
 			if s != filtered && match(i) {
-				p.state[i] = filtered
-				p.whole = false
+				p.state[i], p.whole = filtered, false
 			}
 		}
 	}
@@ -227,31 +147,51 @@ func (p *Parser) flush(refuse func(Reject) error) error {
 	if err := p.reject(refuse); err != nil {
 		return err
 	}
-	kept := p.keep()
-	size := 0
+	kept, size := p.keep(), 0
 	for _, c := range p.columns {
-		if c.keys != nil {
-			c.hide(p.rows, p.rows+kept)
-		}
-		size += c.size(p.rows + kept)
+		c.Hide(p.rows, p.rows+kept)
+		size += c.Size(p.rows + kept)
 	}
 	p.rows += kept
-	p.next += int64(p.n)
+	p.next += int64(n)
 	if size > maxBatch {
 		return fmt.Errorf("%w: the rows of one raw block take more than %d bytes: its records are too short for so many columns and defaults", events.ErrInvalid, maxBatch)
 	}
 	return nil
 }
 
+// columnAt is the column of a field, or nil.
+func (p *Parser) columnAt(field int) *vector.Column {
+	for _, c := range p.columns {
+		if c.At == field && field >= 0 {
+			return c
+		}
+	}
+	return nil
+}
+
+// refuse gives the reason why a record of the chunk does not become a row; the first one stands.
+func (p *Parser) refuse(c *vector.Column, record int, reason, detail string) {
+	if p.state[record] == refused {
+		return
+	}
+	p.state[record], p.whole = refused, false
+	r := Reject{record: record, Reason: reason, Detail: detail}
+	if c != nil {
+		r.Column = c.Name
+	}
+	p.rejects = append(p.rejects, r)
+}
+
 // require refuses rows without a value that they need.
 func (p *Parser) require() {
 	for _, c := range p.columns {
-		if !c.key && (!c.lacking() || !c.Required && c != p.book.event) {
+		if !c.MayMiss() {
 			continue
 		}
-		for i := range p.n {
-			if p.state[i] == passed && c.lacks(p.rows+i, c.key) {
-				p.refuse(i, c, "missing", "the column is required, and the record has no value for it")
+		for i := range p.chunk.N {
+			if p.state[i] == passed && c.Misses(p.rows+i) && (c.Required || c == p.book.event || !c.IsNull(p.rows+i)) {
+				p.refuse(c, i, "missing", "the column is required, and the record has no value for it")
 			}
 		}
 	}
@@ -259,14 +199,13 @@ func (p *Parser) require() {
 
 // reject hands over the refused records of the chunk.
 func (p *Parser) reject(refuse func(Reject) error) error {
-	slices.SortFunc(p.rejects, func(a, b Reject) int { return a.row - b.row })
+	slices.SortFunc(p.rejects, func(a, b Reject) int { return a.record - b.record })
 	for _, r := range p.rejects {
-		if p.state[r.row] != refused {
+		if p.state[r.record] != refused {
 			continue
 		}
-		at := p.records[r.row]
-		r.Original, r.Ordinal = p.text[at.start:at.end:at.end], p.next+int64(r.row)
-		r.Day = p.book.day(p, r.row)
+		r.Original, r.Ordinal = p.chunk.Record(r.record), p.next+int64(r.record)
+		r.Day = p.book.day(p.rows, r.record)
 		if err := refuse(r); err != nil {
 			return err
 		}
@@ -275,26 +214,27 @@ func (p *Parser) reject(refuse func(Reject) error) error {
 	return nil
 }
 
-// keep takes refused and filtered records out of the columns, numbers the rest, and counts it.
+// keep takes refused and filtered records out of the columns, and numbers and counts the rest.
 func (p *Parser) keep() int {
 	if p.whole {
-		for i, out := 0, p.ordinal.room(p.rows, p.n); i < len(out); i++ {
+		out := p.ordinal.Room(p.rows, p.chunk.N)
+		for i := range out {
 			out[i] = p.next + int64(i)
 		}
-		return p.n
+		return len(out)
 	}
 	p.kept = p.kept[:0]
-	for i, s := range p.state[:p.n] {
+	for i, s := range p.state[:p.chunk.N] {
 		if s == passed {
 			p.kept = append(p.kept, int32(i))
 		}
 	}
 	for _, c := range p.columns {
-		c.compact(p.rows, p.kept)
+		c.Keep(p.rows, p.kept)
 	}
-	out := p.ordinal.room(p.rows, len(p.kept))
-	for i, row := range p.kept {
-		out[i] = p.next + int64(row)
+	out := p.ordinal.Room(p.rows, len(p.kept))
+	for i, record := range p.kept {
+		out[i] = p.next + int64(record)
 	}
 	return len(p.kept)
 }

@@ -1,8 +1,6 @@
-package parse
+package vector
 
 import (
-	"unsafe"
-
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
@@ -22,10 +20,11 @@ func (f *flags) room(base, n int) {
 	f.any = f.any && base > 0
 }
 
-func (f *flags) set(row int)     { f.rows[row], f.any = true, true }
-func (f *flags) is(row int) bool { return f.rows[row] }
+func (f *flags) set(row int)         { f.rows[row], f.any = true, true }
+func (f *flags) nullable() bool      { return f.any }
+func (f *flags) IsNull(row int) bool { return f.rows[row] }
 
-func (f *flags) compact(base int, rows []int32) {
+func (f *flags) keep(base int, rows []int32) {
 	for to, from := range rows {
 		f.rows[base+to] = f.rows[base+int(from)]
 	}
@@ -61,22 +60,14 @@ func pack(bits []byte, values []bool, one bool) []byte {
 	return bits
 }
 
-func (f *fixed[T]) finish(n int) arrow.Array {
-	validity, nulls := f.missing.buffer(n)
-	var data []byte
-	if truths, ok := any(f.values[:n]).([]bool); ok {
-		data = pack(nil, truths, true)
-	} else {
-		var zero T
-		data = unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(f.values))), n*int(unsafe.Sizeof(zero)))
+// grow returns s with base+n elements, of which the first base are kept.
+func grow[T any](s []T, base, n int) []T {
+	if cap(s) >= base+n {
+		return s[:base+n]
 	}
-	return made(f.kind, n, nulls, validity, memory.NewBufferBytes(data))
-}
-
-func (t *texts) finish(n int) arrow.Array {
-	validity, nulls := t.missing.buffer(n)
-	offsets := arrow.Int32Traits.CastToBytes(t.offsets[:n+1])
-	return made(arrow.BinaryTypes.String, n, nulls, validity, memory.NewBufferBytes(offsets), memory.NewBufferBytes(t.data[:t.offsets[n]]))
+	wider := make([]T, base+n, 2*(base+n))
+	copy(wider, s[:base])
+	return wider
 }
 
 func made(kind arrow.DataType, n, nulls int, buffers ...*memory.Buffer) arrow.Array {
