@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/almanac-data/almanac/events"
@@ -34,4 +35,14 @@ func (c *Catalog) Dataset(name string) (*Dataset, error) {
 		names[i] = d.Name
 	}
 	return nil, fmt.Errorf("%w: there is no dataset %q; there are: %s", events.ErrInvalid, name, strings.Join(names, ", "))
+}
+
+// Personal says whether any dataset has a column whose values leave process only as pseudonyms.
+func (c *Catalog) Personal() bool {
+	for _, d := range c.all {
+		if slices.ContainsFunc(d.Columns, Column.Personal) {
+			return true
+		}
+	}
+	return false
 }

@@ -1,0 +1,37 @@
+// Command process parses and cleans a slice; it alone sees personal values in clear.
+package main
+
+import (
+	"context"
+
+	"github.com/almanac-data/almanac/functions/internal/fn"
+	"github.com/almanac-data/almanac/functions/internal/platform"
+	"github.com/almanac-data/almanac/functions/internal/process"
+	"github.com/almanac-data/almanac/functions/internal/secret"
+)
+
+func main() { fn.Main("process", run) }
+
+// config names the key of pseudonyms.
+type config struct {
+	Key string `env:"ALMANAC_PSEUDONYM_KEY,default=pseudonym.key"` // file of 64 hexadecimal digits; made if it is missing
+}
+
+func run(ctx context.Context, p *fn.Process) error {
+	var cfg config
+	if err := fn.Load(ctx, p.Env, &cfg); err != nil {
+		return err
+	}
+	on, err := platform.Open(ctx, p)
+	if err != nil {
+		return err
+	}
+	defer on.Close()
+	core := &process.Process{Journal: on.Journal, Blocks: on.Blocks, Datasets: on.Datasets}
+	if on.Datasets.Personal() {
+		if core.Pseudonyms, err = secret.KeyFile(cfg.Key); err != nil {
+			return err
+		}
+	}
+	return p.Serve(ctx, core.Handle)
+}
