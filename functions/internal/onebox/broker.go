@@ -21,6 +21,7 @@ type Broker struct {
 	cluster *kfake.Cluster
 	stop    chan struct{}
 	wg      sync.WaitGroup
+	once    sync.Once
 }
 
 // BrokerConfig says where an embedded broker keeps its logs and how it is reached.
@@ -81,11 +82,13 @@ func StartBroker(cfg BrokerConfig) (*Broker, error) {
 // Addr is the host:port that the broker listens on.
 func (b *Broker) Addr() string { return b.cluster.ListenAddrs()[0] }
 
-// Close stops the broker and writes its state.
+// Close stops the broker and writes its state. Closing twice does nothing.
 func (b *Broker) Close() {
-	close(b.stop)
-	b.wg.Wait()
-	b.cluster.Close()
+	b.once.Do(func() {
+		close(b.stop)
+		b.wg.Wait()
+		b.cluster.Close()
+	})
 }
 
 func (b *Broker) expire(each time.Duration) {

@@ -344,7 +344,7 @@ func surviveTear(t *testing.T, dir string, tt tear, said map[string]events.Colle
 	if !tt.lossy && (len(known) != len(said) || there != len(said)) {
 		t.Errorf("of %d acknowledged pieces %d facts and the blocks of %d are there", len(said), len(known), there)
 	}
-	for n := range 30 { // and it goes on
+	for n := range 5 { // and it goes on
 		if f := b.mustWork(t, 1000+n); !b.claimed(t, f) {
 			t.Fatalf("blocks written after the restart are not there: %+v", f)
 		}

@@ -69,17 +69,19 @@ type sink struct {
 	statuses []int
 	got      []http.Header
 	bodies   []string
+	arrived  chan struct{}
 }
 
 func newSink(t *testing.T, statuses ...int) *sink {
 	t.Helper()
-	s := &sink{statuses: statuses}
+	s := &sink{statuses: statuses, arrived: make(chan struct{}, 1000)}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		s.mu.Lock()
 		s.got, s.bodies = append(s.got, r.Header.Clone()), append(s.bodies, string(body))
 		status := s.statuses[min(len(s.got)-1, len(s.statuses)-1)]
 		s.mu.Unlock()
+		s.arrived <- struct{}{}
 		if status == 0 {
 			panic(http.ErrAbortHandler)
 		}
@@ -297,9 +299,7 @@ func TestAStopEndsRetriesAndLeavesTheRecord(t *testing.T) {
 	s := onebox.KafkaSource{Sink: to.URL, DeadLetter: dead.URL, Client: onebox.NewClient(), Log: quiet, Retry: onebox.Retry{Base: time.Hour}}
 	ended := make(chan error)
 	go func() { ended <- s.Run(ctx, f) }()
-	for len(to.requests()) == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	<-to.arrived
 	cancel()
 	if err := <-ended; err != nil {
 		t.Fatal(err)

@@ -40,8 +40,9 @@ func ticks(t *testing.T, s onebox.PingSource, to *sink, moves ...time.Time) []ht
 			<-clock.waits
 			clock.Set(at)
 		}
-		for len(to.requests()) <= i && ctx.Err() == nil {
-			time.Sleep(time.Millisecond)
+		select {
+		case <-to.arrived:
+		case <-ctx.Done():
 		}
 	}
 	cancel()
