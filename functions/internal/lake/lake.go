@@ -7,25 +7,17 @@ package lake
 
 import (
 	"context"
-	"fmt"
-	"sync"
-	"sync/atomic"
 
 	"github.com/almanac-data/almanac/functions/internal/lake/fsys"
-	"github.com/almanac-data/almanac/functions/internal/lake/hadoop"
-	"github.com/almanac-data/almanac/functions/internal/table"
+	"github.com/almanac-data/almanac/functions/internal/lake/tables"
 )
 
 // Lake is an open warehouse.
 type Lake struct {
-	fs      fsys.FS
-	catalog *hadoop.Catalog
-	config  config
+	*tables.Tables
 
-	retries atomic.Int64
-	mu      sync.Mutex
-	locks   map[table.Name]chan struct{}
-	heads   map[table.Name]table.Head // last seen
+	fs     fsys.FS
+	target int64
 }
 
 type config struct {
@@ -57,33 +49,12 @@ func Open(ctx context.Context, warehouse string, opts ...Option) (*Lake, error) 
 
 // OpenOn opens the warehouse on any file system.
 func OpenOn(fs fsys.FS, opts ...Option) *Lake {
-	l := &Lake{fs: fs, catalog: hadoop.New(fs, mapProperty), locks: map[table.Name]chan struct{}{}, heads: map[table.Name]table.Head{}}
-	l.config = config{snapshots: 20, target: 256 << 20}
+	c := config{snapshots: 20, target: 256 << 20}
 	for _, o := range opts {
-		o(&l.config)
+		o(&c)
 	}
-	return l
+	return &Lake{Tables: tables.New(fs, c.snapshots), fs: fs, target: c.target}
 }
-
-// Retries counts the commits that were done again because another came first.
-func (l *Lake) Retries() int64 { return l.retries.Load() }
 
 // URI is the absolute path or URI of a path of the warehouse, for engines.
 func (l *Lake) URI(path string) string { return l.fs.URI(path) }
-
-// lock waits for the table's turn within this process. Commits of other processes are met by the commit loop.
-func (l *Lake) lock(ctx context.Context, name table.Name) (unlock func(), err error) {
-	l.mu.Lock()
-	turn := l.locks[name]
-	if turn == nil {
-		turn = make(chan struct{}, 1)
-		l.locks[name] = turn
-	}
-	l.mu.Unlock()
-	select {
-	case turn <- struct{}{}:
-		return func() { <-turn }, nil
-	case <-ctx.Done():
-		return nil, fmt.Errorf("wait for the turn to commit %s: %w", name, context.Cause(ctx))
-	}
-}

@@ -8,6 +8,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/lake/columns"
 	"github.com/almanac-data/almanac/functions/internal/lake/parquet"
 )
 
@@ -29,7 +30,7 @@ func (l *Lake) NewParquet(ctx context.Context, dir string, schema *arrow.Schema)
 }
 
 func (w *ParquetWriter) open() error {
-	ids, err := fieldIDs(w.schema)
+	ids, err := columns.FieldIDs(w.schema)
 	if err != nil {
 		return err
 	}
@@ -73,7 +74,7 @@ func (w *ParquetWriter) write(batch arrow.RecordBatch, from int64) (to int64, er
 	if err := w.out.Write(part); err != nil {
 		return 0, err
 	}
-	if to-from == room && w.out.Size() >= w.lake.config.target {
+	if to-from == room && w.out.Size() >= w.lake.target {
 		return to, w.next()
 	}
 	return to, nil

@@ -4,17 +4,13 @@ import (
 	"path"
 
 	"github.com/almanac-data/almanac/functions/internal/lake/fsys"
+	"github.com/almanac-data/almanac/functions/internal/lake/tables"
 	"github.com/almanac-data/almanac/functions/internal/table"
 	"github.com/almanac-data/almanac/functions/internal/window"
 )
 
 // DataDir is the folder of the data files of one window of a table: <dataset>/<table>/data/<window key>.
-func DataDir(name table.Name, w window.Window) string {
-	return path.Join(name.Dataset, name.Table, "data", w.Key())
-}
-
-// windowOf is the key of the window that a data file belongs to: the folder it lies in.
-func windowOf(file string) string { return path.Base(path.Dir(file)) }
+func DataDir(name table.Name, w window.Window) string { return tables.DataDir(name, w) }
 
 // join cleans a folder and adds a name to it.
 func join(dir, name string) (string, error) {

@@ -320,7 +320,7 @@ func severalWindows(t *testing.T, open Open) {
 
 func tables(t *testing.T, open Open) {
 	l := open(t, t.TempDir())
-	names, err := l.Tables(t.Context(), "flights")
+	names, err := l.TablesOf(t.Context(), "flights")
 	if err != nil || len(names) != 0 {
 		t.Errorf("Tables = %v, %v, want none", names, err)
 	}
@@ -331,7 +331,7 @@ func tables(t *testing.T, open Open) {
 	if err := l.WriteFile(t.Context(), "flights/raw/x", nil); err != nil {
 		t.Fatal(err)
 	}
-	names, err = l.Tables(t.Context(), "flights")
+	names, err = l.TablesOf(t.Context(), "flights")
 	if diff := cmp.Diff([]string{"quarantine", "rows"}, names); diff != "" || err != nil {
 		t.Errorf("Tables (-want +got):\n%s%v", diff, err)
 	}

@@ -1,16 +1,12 @@
-package lake
+// Package columns maps schemas of Arrow to those of Iceberg, and footers of Parquet files to what a manifest says of their columns.
+package columns
 
 import (
-	"context"
 	"fmt"
 	"hash/fnv"
-	"io/fs"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/iceberg-go"
-	icetable "github.com/apache/iceberg-go/table"
-
-	"github.com/almanac-data/almanac/functions/internal/table"
 )
 
 // FieldID is the Iceberg field id of a column: a number of 28 bits made from its name. So a data file can be written before its
@@ -21,8 +17,8 @@ func FieldID(name string) int {
 	return int(h.Sum32()&(1<<28-1)) + 1
 }
 
-// fieldIDs returns the field ids of the columns, or an error if two share one.
-func fieldIDs(schema *arrow.Schema) ([]int, error) {
+// FieldIDs returns the field ids of the columns, or an error if two share one.
+func FieldIDs(schema *arrow.Schema) ([]int, error) {
 	ids := make([]int, schema.NumFields())
 	names := map[int]string{}
 	for i, f := range schema.Fields() {
@@ -93,10 +89,10 @@ func arrowType(t iceberg.Type) (arrow.DataType, error) {
 	return nil, fmt.Errorf("type %s is not one of Almanac's", t)
 }
 
-// extend returns the columns of a table that may hold rows of the schema: those it has, then those that are new.
+// Extend returns the columns of a table that may hold rows of the schema: those it has, then those that are new.
 // All are optional in Iceberg's sense, so that columns can come and go.
-func extend(present []iceberg.NestedField, schema *arrow.Schema) (fields []iceberg.NestedField, added int, err error) {
-	ids, err := fieldIDs(schema)
+func Extend(present []iceberg.NestedField, schema *arrow.Schema) (fields []iceberg.NestedField, added int, err error) {
+	ids, err := FieldIDs(schema)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -124,41 +120,15 @@ func extend(present []iceberg.NestedField, schema *arrow.Schema) (fields []icebe
 	return fields, added, nil
 }
 
-// Schema is the schema of a table at a snapshot, or its newest if the snapshot is 0. Every column is nullable.
-// The error wraps fs.ErrNotExist if there is no such table, or no such snapshot any more.
-func (l *Lake) Schema(ctx context.Context, name table.Name, snapshot int64) (*arrow.Schema, error) {
-	t, err := l.load(ctx, name)
-	if err != nil {
-		return nil, fmt.Errorf("schema of %s: %w", name, err)
-	}
-	if t == nil {
-		return nil, fmt.Errorf("schema of %s: no such table: %w", name, fs.ErrNotExist)
-	}
-	schema := t.Schema()
-	if snapshot != 0 {
-		s, err := snapshotOf(t.Table, snapshot)
-		if err != nil {
-			return nil, fmt.Errorf("schema of %s: %w", name, err)
-		}
-		if s.SchemaID != nil && t.Schemas()[*s.SchemaID] != nil {
-			schema = t.Schemas()[*s.SchemaID]
-		}
-	}
+// Arrow is the Arrow form of a table's schema. Every column is nullable.
+func Arrow(schema *iceberg.Schema) (*arrow.Schema, error) {
 	fields := make([]arrow.Field, 0, schema.NumFields())
 	for _, f := range schema.Fields() {
 		at, err := arrowType(f.Type)
 		if err != nil {
-			return nil, fmt.Errorf("schema of %s: column %s: %w", name, f.Name, err)
+			return nil, fmt.Errorf("column %s: %w", f.Name, err)
 		}
 		fields = append(fields, arrow.Field{Name: f.Name, Type: at, Nullable: true})
 	}
 	return arrow.NewSchema(fields, nil), nil
-}
-
-func snapshotOf(t *icetable.Table, id int64) (*icetable.Snapshot, error) {
-	s := t.SnapshotByID(id)
-	if s == nil {
-		return nil, fmt.Errorf("snapshot %d is not kept: %w", id, fs.ErrNotExist)
-	}
-	return s, nil
 }

@@ -1,4 +1,4 @@
-package lake
+package columns
 
 import (
 	"bytes"
@@ -6,8 +6,10 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"unicode/utf8"
 
+	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/metadata"
 	"github.com/apache/iceberg-go"
 )
@@ -54,7 +56,12 @@ func (m *metrics) add(schema *iceberg.Schema, group *metadata.RowGroupMetaData) 
 			m.unbounded[id] = m.unbounded[id] || stats.NullCount() < column.NumValues()
 			continue
 		}
-		m.bound(id, field.Type, stats.EncodeMin(), stats.EncodeMax())
+		lower, upper := stats.EncodeMin(), stats.EncodeMax()
+		if _, decimal := field.Type.(iceberg.DecimalType); decimal && stats.Type() != parquet.Types.FixedLenByteArray {
+			slices.Reverse(lower) // numbers have their least significant byte first
+			slices.Reverse(upper)
+		}
+		m.bound(id, field.Type, lower, upper)
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package lake
+package tables
 
 import (
 	"crypto/rand"
@@ -8,6 +8,7 @@ import (
 	"github.com/apache/iceberg-go"
 	icetable "github.com/apache/iceberg-go/table"
 
+	"github.com/almanac-data/almanac/functions/internal/lake/columns"
 	"github.com/almanac-data/almanac/functions/internal/table"
 )
 
@@ -25,12 +26,12 @@ var properties = iceberg.Properties{
 
 // newTable is the first version of a table: format 2, partitioned by the day of the window.
 func newTable(location string, schema *arrow.Schema) (icetable.Metadata, error) {
-	fields, _, err := extend(nil, schema)
+	fields, _, err := columns.Extend(nil, schema)
 	if err != nil {
 		return nil, err
 	}
 	spec := iceberg.NewPartitionSpec(iceberg.PartitionField{
-		SourceIDs: []int{FieldID(table.Window)},
+		SourceIDs: []int{columns.FieldID(table.Window)},
 		FieldID:   iceberg.PartitionDataIDStart,
 		Name:      partition,
 		Transform: iceberg.DayTransform{},

@@ -1,11 +1,12 @@
-package lake
+package tables
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	random "math/rand/v2"
 	"slices"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/apache/iceberg-go/catalog"
 	icetable "github.com/apache/iceberg-go/table"
 
+	"github.com/almanac-data/almanac/functions/internal/lake/columns"
 	"github.com/almanac-data/almanac/functions/internal/lake/hadoop"
 	"github.com/almanac-data/almanac/functions/internal/table"
 )
@@ -22,9 +24,9 @@ import (
 //
 // It is tried again until it is committed, Done ends it, the head is not the one demanded (table.ErrMoved), or ctx ends. After a crash at any moment
 // the table is as before or as after.
-func (l *Lake) Replace(ctx context.Context, r table.Replace) (snapshot int64, previous json.RawMessage, err error) {
+func (l *Tables) Replace(ctx context.Context, r table.Replace) (snapshot int64, previous json.RawMessage, err error) {
 	if r.Entry, err = compact(r.Entry); err == nil {
-		err = check(r)
+		err = checkReplace(r)
 	}
 	if err != nil {
 		return 0, nil, fmt.Errorf("replace %s of %s: %w", r.Window, r.Table, err)
@@ -51,9 +53,9 @@ func (l *Lake) Replace(ctx context.Context, r table.Replace) (snapshot int64, pr
 	return snapshot, previous, nil
 }
 
-// check refuses what can never be committed.
-func check(r table.Replace) error {
-	if _, err := join(r.Table.Dataset, r.Table.Table); err != nil {
+// checkReplace refuses what can never be committed.
+func checkReplace(r table.Replace) error {
+	if err := check(r.Table); err != nil {
 		return err
 	}
 	if r.Schema == nil || !r.Schema.HasField(table.Window) {
@@ -71,7 +73,7 @@ func check(r table.Replace) error {
 // wait sleeps a random time that grows with the number of tries, up to half a second.
 func wait(ctx context.Context, try int) error {
 	most := min(5*time.Millisecond<<min(try, 10), 500*time.Millisecond)
-	timer := time.NewTimer(rand.N(most))
+	timer := time.NewTimer(random.N(most))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -82,7 +84,7 @@ func wait(ctx context.Context, try int) error {
 }
 
 // replace tries once. The error wraps icetable.ErrCommitFailed if another commit came first.
-func (l *Lake) replace(ctx context.Context, r table.Replace) (int64, json.RawMessage, error) {
+func (l *Tables) replace(ctx context.Context, r table.Replace) (int64, json.RawMessage, error) {
 	t, err := l.load(ctx, r.Table)
 	if err != nil {
 		return 0, nil, err
@@ -112,7 +114,7 @@ func (l *Lake) replace(ctx context.Context, r table.Replace) (int64, json.RawMes
 }
 
 // prepare makes the table, or adds columns to it.
-func (l *Lake) prepare(ctx context.Context, t *hadoop.Table, r table.Replace) (*hadoop.Table, error) {
+func (l *Tables) prepare(ctx context.Context, t *hadoop.Table, r table.Replace) (*hadoop.Table, error) {
 	if t == nil {
 		metadata, err := newTable(l.catalog.Location(r.Table.Dataset+"/"+r.Table.Table), r.Schema)
 		if err != nil {
@@ -124,7 +126,7 @@ func (l *Lake) prepare(ctx context.Context, t *hadoop.Table, r table.Replace) (*
 		}
 		return t, err
 	}
-	fields, added, err := extend(t.Schema().Fields(), r.Schema)
+	fields, added, err := columns.Extend(t.Schema().Fields(), r.Schema)
 	if err != nil || added == 0 {
 		return t, err
 	}
@@ -138,8 +140,8 @@ func (l *Lake) prepare(ctx context.Context, t *hadoop.Table, r table.Replace) (*
 }
 
 // commit makes one snapshot of the loaded version.
-func (l *Lake) commit(ctx context.Context, t *hadoop.Table, head table.Head, r table.Replace) (int64, error) {
-	added, err := l.describe(t.Table, r)
+func (l *Tables) commit(ctx context.Context, t *hadoop.Table, head table.Head, r table.Replace) (int64, error) {
+	added, err := l.describe(t, r)
 	if err != nil {
 		return 0, err
 	}
@@ -156,7 +158,7 @@ func (l *Lake) commit(ctx context.Context, t *hadoop.Table, head table.Head, r t
 	if err != nil {
 		return 0, err
 	}
-	token := temporaryName()
+	token := rand.Text()
 	summary := summarise(r, token)
 	summary[mapProperty] = l.catalog.Keep(packed)
 	defer l.catalog.Forget(summary[mapProperty])
@@ -172,7 +174,7 @@ func (l *Lake) commit(ctx context.Context, t *hadoop.Table, head table.Head, r t
 	if err != nil {
 		return 0, fmt.Errorf("build snapshot: %w", err)
 	}
-	if err := tx.ExpireSnapshots(icetable.WithRetainLast(l.config.snapshots), icetable.WithOlderThan(0), icetable.WithPostCommit(false)); err != nil {
+	if err := tx.ExpireSnapshots(icetable.WithRetainLast(l.keep), icetable.WithOlderThan(0), icetable.WithPostCommit(false)); err != nil {
 		return 0, fmt.Errorf("expire snapshots: %w", err)
 	}
 	after, err := tx.Commit(ctx)
@@ -186,65 +188,6 @@ func (l *Lake) commit(ctx context.Context, t *hadoop.Table, head table.Head, r t
 		return snapshot, nil
 	}
 	return 0, fmt.Errorf("commit snapshot: %w", err)
-}
-
-// committed finds the snapshot of a commit that got an error for an answer, or returns 0. It must look even if the caller's context has ended.
-func (l *Lake) committed(name table.Name, token string) int64 {
-	t, err := l.load(context.Background(), name)
-	if err != nil || t == nil {
-		return 0
-	}
-	for _, s := range t.Metadata().Snapshots() {
-		if s.Summary != nil && s.Summary.Properties[commitProperty] == token {
-			return s.SnapshotID
-		}
-	}
-	return 0
-}
-
-// tidy deletes the manifest lists of the snapshots that a commit has expired, and the manifests that only they name. It is best effort;
-// data files are left to maintenance.
-func (l *Lake) tidy(before, after *icetable.Table) {
-	kept := after.Metadata().Snapshots()
-	for _, s := range before.Metadata().Snapshots() {
-		if after.SnapshotByID(s.SnapshotID) != nil || s.ManifestList == "" {
-			continue
-		}
-		// A manifest that the oldest snapshot of those kept does not name was dropped for good.
-		for _, manifest := range l.dropped(s, kept[0]) {
-			l.remove(manifest)
-		}
-		l.remove(s.ManifestList)
-	}
-}
-
-// dropped lists the manifests of a snapshot that a later one does not name, or none if that cannot be told.
-func (l *Lake) dropped(s, later icetable.Snapshot) []string {
-	old, err := s.Manifests(l.catalog.IO())
-	if err != nil {
-		return nil
-	}
-	still, err := later.Manifests(l.catalog.IO())
-	if err != nil {
-		return nil
-	}
-	named := map[string]bool{}
-	for _, m := range still {
-		named[m.FilePath()] = true
-	}
-	var gone []string
-	for _, m := range old {
-		if !named[m.FilePath()] {
-			gone = append(gone, m.FilePath())
-		}
-	}
-	return gone
-}
-
-func (l *Lake) remove(location string) {
-	if name, err := l.catalog.Name(location); err == nil {
-		_ = l.fs.Remove(name)
-	}
 }
 
 // difference returns the files of a that are not in b.
