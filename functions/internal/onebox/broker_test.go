@@ -34,6 +34,17 @@ type box struct {
 	journal *kafka.Journal
 }
 
+// folder is a temporary folder in memory where the machine has one: a broker syncs many small files when it stops.
+func folder(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "onebox-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
 func startBox(dir string) (*box, error) {
 	broker, err := onebox.StartBroker(onebox.BrokerConfig{Dir: dir})
 	if err != nil {
@@ -134,7 +145,7 @@ func (b *box) known(t testing.TB) map[string]events.Collected {
 }
 
 func TestABrokerThatStopsKeepsAll(t *testing.T) {
-	dir := t.TempDir()
+	dir := folder(t)
 	b := mustStart(t, dir)
 	said := map[string]events.Collected{}
 	for n := range 20 {
@@ -277,7 +288,7 @@ func strangeLog(t *testing.T, dir string) {
 }
 
 func TestTornFilesNeverPassForWhatTheyAreNot(t *testing.T) {
-	live := t.TempDir()
+	live := folder(t)
 	b := mustStart(t, live)
 	said := map[string]events.Collected{}
 	for n := range 12 {
@@ -287,7 +298,7 @@ func TestTornFilesNeverPassForWhatTheyAreNot(t *testing.T) {
 	if err := commitSome(t, b); err != nil {
 		t.Fatal(err)
 	}
-	killed := t.TempDir() // what a kill would leave now
+	killed := folder(t) // what a kill would leave now
 	if err := os.CopyFS(killed, os.DirFS(live)); err != nil {
 		t.Fatal(err)
 	}
@@ -296,7 +307,7 @@ func TestTornFilesNeverPassForWhatTheyAreNot(t *testing.T) {
 		for name, tt := range tears {
 			t.Run(left.how+", "+name, func(t *testing.T) {
 				t.Parallel()
-				dir := t.TempDir()
+				dir := folder(t)
 				if err := os.CopyFS(dir, os.DirFS(left.dir)); err != nil {
 					t.Fatal(err)
 				}
@@ -391,7 +402,7 @@ func victim(dir string) {
 }
 
 func TestKillsLoseNothingThatWasAcknowledged(t *testing.T) {
-	dir, seed := t.TempDir(), uint64(time.Now().UnixNano())
+	dir, seed := folder(t), uint64(time.Now().UnixNano())
 	rng := rand.New(rand.NewPCG(seed, 0))
 	said := map[string]events.Collected{}
 	for range 6 {
@@ -449,7 +460,7 @@ func TestAPortThatIsTakenIsNamed(t *testing.T) {
 }
 
 func TestABrokerDoesNotMakeTopicsByItself(t *testing.T) {
-	b := mustStart(t, t.TempDir())
+	b := mustStart(t, folder(t))
 	defer b.close(t)
 	if _, err := b.cluster.Blocks().Open(t.Context(), "almanac.raw.unknown", pieceOf(1)); err == nil || !strings.Contains(err.Error(), "does not exist") {
 		t.Errorf("opening an unknown topic says %v", err)

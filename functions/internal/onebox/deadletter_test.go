@@ -17,7 +17,7 @@ import (
 )
 
 func TestADeadLetterIsKeptInItsTopicAndSentAgain(t *testing.T) {
-	b := mustStart(t, t.TempDir())
+	b := mustStart(t, folder(t))
 	defer b.close(t)
 	dead := httptest.NewServer(onebox.DeadLetterSink(b.cluster.Bury, quiet))
 	defer dead.Close()
@@ -79,7 +79,7 @@ func TestADeadLetterSinkSaysWhatItCannotKeep(t *testing.T) {
 
 // TestASourceGoesOnAfterARestart runs the real parts together: journal, broker, feed, source and a function.
 func TestASourceGoesOnAfterARestart(t *testing.T) {
-	dir := t.TempDir()
+	dir := folder(t)
 	topic := events.Collected{}.Topic()
 	for start := range 3 {
 		b := mustStart(t, dir)
