@@ -395,3 +395,51 @@ func TestNewRefuses(t *testing.T) {
 		})
 	}
 }
+
+func TestFilters(t *testing.T) {
+	const low, high = `{"day":"2001-01-05","at":"2001-01-05T06:00:00Z","n":1,"x":0.5,"price":1.50,"ok":false,"text":"a"}`, `{"day":"2001-01-06","at":"2001-01-06T06:00:00Z","n":2,"x":1.5,"price":2.50,"ok":true,"text":"b"}`
+	for _, c := range []struct {
+		column, op, values string
+		kept               int // bit 0: low, bit 1: high, bit 2: only a day
+	}{
+		{"day", "<", "2001-01-06", 6}, {"day", ">=", "2001-01-06", 1}, {"at", "<=", "2001-01-05T06:00:00Z", 6}, {"at", "==", "2001-01-06T06:00:00Z", 5},
+		{"n", "!=", "1", 5}, {"n", ">", "1", 5}, {"n", "in", "3 2 1", 4}, {"x", "<", "1", 6}, {"price", "==", "2.5", 5}, {"price", ">", "1.49", 4}, {"ok", "==", "true", 5},
+		{"ok", "!=", "true", 6}, {"text", "==", "a", 6}, {"text", ">", "a", 5}, {"text", "null", "", 3}, {"n", "not_null", "", 4}, {"day", "not_null", "", 0},
+	} {
+		d := sparse()
+		d.Process.Filters = []dataset.Filter{{Column: c.column, Op: c.op, Values: strings.Fields(c.values)}}
+		got := parse(t, d, "2001-01", low+"\n"+high+"\n"+`{"day":"2001-01-07"}`)
+		kept := 0
+		for _, row := range got.Rows {
+			kept |= 1 << (row[len(row)-1] - '0')
+		}
+		if total := got.Sheet.Total(); kept != c.kept || total.Filtered+total.Stored != 3 {
+			t.Errorf("%s %s %s keeps %03b, want %03b (%v)", c.column, c.op, c.values, kept, c.kept, got.Details)
+		}
+	}
+}
+
+func TestNullsOfEveryType(t *testing.T) {
+	d := sparse()
+	minus := "-1"
+	d.Collect.Format.Null = []string{"0", "1970-01-01", "no", "12345678"}
+	d.Columns[2].Default = &minus
+	got := parse(t, d, "2001-01", `{"day":"2001-01-05","at":"1970-01-01","n":"0","x":"0","price":"0","ok":"no","text":"12345678"}`)
+	if want := "2001-01-05 (null) -1 (null) (null) (null) (null) 0"; len(got.Rows) != 1 || got.Rows[0] != want {
+		t.Errorf("Block() = %q, %q, want %q", got.Rows, got.Details, want)
+	}
+}
+
+func TestRowsThatGrowWithoutBoundAreAnError(t *testing.T) {
+	d := sparse()
+	long, day := strings.Repeat("long", 1000), "2001-01-05"
+	d.Columns[0].Default, d.Columns[6].Default = &day, &long
+	w, _ := window.Parse("2001-01")
+	p, err := New(d, w, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = p.Block([]byte(strings.Repeat("{}\n", 100000)), 0, nil); err == nil || !strings.Contains(err.Error(), events.ErrInvalid.Error()) {
+		t.Errorf("Block() = %v, want invalid", err)
+	}
+}
