@@ -83,6 +83,9 @@ func (o *options) run(ctx context.Context, f *runFlags) (err error) {
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	s.now = clock.Now
+	if err := s.lake.Sweep(ctx); err != nil {
+		return errors.Join(err, l.Close())
+	}
 	h, err := newHost(ctx, s, log)
 	if err != nil {
 		return errors.Join(err, l.Close())
@@ -285,9 +288,12 @@ func (o *options) summary(all []surveyed, worked bool, took time.Duration) error
 	if o.json {
 		return o.printJSON(all)
 	}
-	if !worked {
+	switch {
+	case !worked && attention(all):
+		o.printf("nothing can be done until what waits below is mended\n")
+	case !worked:
 		o.printf("nothing to do: everything is up to date\n")
-	} else {
+	default:
 		o.printf("done in %.1fs\n", took.Seconds())
 	}
 	o.printStatus(all, false)

@@ -29,12 +29,7 @@ func badDays() map[string]badDay {
 	return map[string]badDay{
 		"a missing file": {
 			spoil: func(t *testing.T, s *shop) { t.Helper(); s.remove(t, file(bad)) },
-			phase: "waiting", tells: []string{"files/" + key(bad) + ".csv", "put the file there", "collect.source.path"},
-			mend: rewrite,
-		},
-		"an empty file": {
-			spoil: put(func(*testing.T) []byte { return nil }),
-			phase: "stopped", tells: []string{file(bad), "empty"},
+			phase: "waiting", tells: []string{"files/" + key(bad) + ".csv", "put the file", "collect.source.path"},
 			mend: rewrite,
 		},
 		"a file without a column": {
@@ -143,18 +138,16 @@ func TestBadDay(t *testing.T) {
 	}
 }
 
-// TestHeaderOnly has a day without a row, which is a day like any other where the contract asks for no number of rows.
-func TestHeaderOnly(t *testing.T) {
+// TestDayWithoutRows has days whose files are empty or hold a header alone: days like any other, unless the contract asks for rows.
+func TestDayWithoutRows(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
 	s.write(t, file(bad), csvOf(nil))
+	s.write(t, file(bad+1), nil)
 	s.run(t, 0)
-	s.finished(t, all(map[int][]sale{bad: {}}))
+	s.finished(t, all(map[int][]sale{bad: {}, bad + 1: {}}))
 	s.replace(t, "contract.yaml", "    properties:", "    quality:\n      - {id: some, metric: rowCount, mustBeGreaterThan: 0}\n    properties:")
-	s.write(t, file(bad+1), csvOf(nil))
-	s.run(t, 3)
-	day := status(t, s.Box).Find("collect", "", key(bad+1))
-	contains(t, "the reason", day.Why, "some", "contract", "rows: 0")
+	contains(t, "the run", s.run(t, 3).Out, "2 stopped", "rule some (contract line", "rows: 0")
 	s.write(t, file(bad), csvOf(rowsOf(bad)))
 	s.write(t, file(bad+1), csvOf(rowsOf(bad+1)))
 	s.run(t, 0)

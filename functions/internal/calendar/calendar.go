@@ -43,7 +43,8 @@ type Pace struct {
 	Grace    time.Duration // a fact without its successor is said again after this; longer than a slice takes
 	Retry    time.Duration // what waits for the world outside is tried again after this
 	Parallel int           // windows of a dataset that are ingested at once
-	// ProbeBefore makes the sources of stored windows be looked at again that were last looked at before it. Zero: never.
+	// ProbeBefore makes the sources of stored windows be looked at again that were last looked at before it, and what waits be tried again
+	// that waits since before it. Zero: never.
 	ProbeBefore time.Time
 	// Recheck makes them be looked at again when the last look is older. Zero: never.
 	Recheck time.Duration

@@ -42,12 +42,21 @@ func (s *survey) ingest(w window.Window) State {
 		st.Phase, st.Why, st.Say = Stopped, stop.Detail, s.probe(piece)
 		if stop.Waiting {
 			st.Phase, st.Say = Waiting, nil
-			if s.wall.Sub(said) >= s.pace.Retry {
+			if s.retry(piece, said) {
 				st.Say = s.again(piece, reason)
 			}
 		}
 	}
 	return st
+}
+
+// retry says whether what waits for the world outside since stopped is tried again: after a while, or because somebody has started a run
+// anew. A try that is under way gets its time.
+func (s *survey) retry(p events.Piece, stopped time.Time) bool {
+	if _, asked, ok := facts.LatestDue(s.view, events.StepCollect, p); ok && asked.After(stopped) {
+		return s.stuck(asked)
+	}
+	return stopped.Before(s.pace.ProbeBefore) || s.wall.Sub(stopped) >= s.pace.Retry
 }
 
 // restated says whether the source is known to differ from what that generation pinned.
