@@ -13,7 +13,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 )
 
-// A key file holds one entry of 24 bytes per row of a slice, sorted: 128 bits of hash over the key's columns, and the ordinal.
+// A key file holds one entry of 24 bytes per row of a slice whose key has no null, sorted: 128 bits of hash over the key's columns, and the ordinal.
 // Two hashes of 64 bits with different seeds stand in for the key: the chance that two of a billion keys meet is below 10^-20.
 const keyEntrySize = 24
 
@@ -54,8 +54,20 @@ func (k *keySet) add(batch arrow.RecordBatch) {
 	}
 	ordinals := batch.Column(int(batch.NumCols()) - 1).(*array.Int64).Int64Values()
 	for i, ordinal := range ordinals {
-		k.entries = append(k.entries, keyEntry{hi[i], lo[i], ordinal})
+		if !k.anyNull(batch, i) {
+			k.entries = append(k.entries, keyEntry{hi[i], lo[i], ordinal})
+		}
 	}
+}
+
+// anyNull says whether a row has no value in a column of the key. Null equals nothing, as in SQL: such a row repeats no other.
+func (k *keySet) anyNull(batch arrow.RecordBatch, row int) bool {
+	for _, c := range k.columns {
+		if batch.Column(c).IsNull(row) {
+			return true
+		}
+	}
+	return false
 }
 
 func (k *keySet) sorted() []byte {
@@ -77,6 +89,7 @@ func decodeKey(b []byte) keyEntry {
 type keyStream struct {
 	r     *bufio.Reader
 	entry keyEntry
+	read  int64
 	done  bool
 }
 
@@ -91,12 +104,20 @@ func (k *keyStream) next() error {
 		return fmt.Errorf("read keys: %w", err)
 	}
 	k.entry = decodeKey(b[:])
+	k.read++
 	return nil
+}
+
+// keyFile is an open key file, the number of its entries, and the sorted ordinals of those to pass over.
+type keyFile struct {
+	io.Reader
+	entries int64
+	skip    []int64
 }
 
 // repeats merges the key files of all slices and returns, for each slice (by its index), the sorted ordinals of rows whose key
 // was seen before in the order of slices and ordinals. Its memory is a buffer a slice and the ordinals of the repeats.
-func repeats(files []io.Reader) (map[int][]int64, error) {
+func repeats(files []keyFile) (map[int][]int64, error) {
 	streams := make([]*keyStream, len(files))
 	for i, f := range files {
 		streams[i] = &keyStream{r: bufio.NewReader(f)}
@@ -105,23 +126,24 @@ func repeats(files []io.Reader) (map[int][]int64, error) {
 		}
 	}
 	again := map[int][]int64{}
-	var last keyEntry
-	for first := true; ; first = false {
-		slice := least(streams)
-		if slice < 0 {
-			break
-		}
+	var last *keyEntry
+	for slice := least(streams); slice >= 0; slice = least(streams) {
 		entry := streams[slice].entry
-		if !first && entry.sameKey(last) {
-			again[slice] = append(again[slice], entry.ordinal)
+		if _, skip := slices.BinarySearch(files[slice].skip, entry.ordinal); !skip {
+			if last != nil && entry.sameKey(*last) {
+				again[slice] = append(again[slice], entry.ordinal)
+			}
+			last = &entry
 		}
-		last = entry
 		if err := streams[slice].next(); err != nil {
 			return nil, err
 		}
 	}
-	for _, ordinals := range again {
-		slices.Sort(ordinals)
+	for i, f := range files {
+		if streams[i].read != f.entries {
+			return nil, fmt.Errorf("read keys: slice %d has %d entries, want %d", i+1, streams[i].read, f.entries)
+		}
+		slices.Sort(again[i])
 	}
 	return again, nil
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 
@@ -66,13 +67,16 @@ func decide(r dataset.Rule, w window.Window, slices []events.Staged, total event
 
 func outside(what string, got float64, r dataset.Rule) string {
 	if r.Min != nil && got < *r.Min {
-		return fmt.Sprintf("%s: %g, want at least %g", what, got, *r.Min)
+		return what + ": " + plain(got) + ", want at least " + plain(*r.Min)
 	}
 	if r.Max != nil && got > *r.Max {
-		return fmt.Sprintf("%s: %g, want at most %g", what, got, *r.Max)
+		return what + ": " + plain(got) + ", want at most " + plain(*r.Max)
 	}
 	return ""
 }
+
+// plain writes a number without an exponent.
+func plain(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
 
 func stale(r dataset.Rule, w window.Window, slices []events.Staged) string {
 	var newest time.Time

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,11 +37,13 @@ func (s *Store) settle(ctx context.Context, d *dataset.Dataset, w window.Window,
 	if err != nil {
 		return whole, err
 	}
-	for i, slice := range staged {
+	kept := slices.Clone(staged)
+	for i, slice := range kept {
 		if drop := again[i]; len(drop) > 0 {
 			if slice, err = s.without(ctx, d, w, slice, drop); err != nil {
 				return whole, fmt.Errorf("drop duplicates of slice %d: %w", i+1, err)
 			}
+			kept[i] = slice
 		}
 		whole.rows = append(whole.rows, slice.Rows...)
 		whole.quarantine = append(whole.quarantine, slice.Quarantine...)
@@ -51,13 +53,13 @@ func (s *Store) settle(ctx context.Context, d *dataset.Dataset, w window.Window,
 			whole.sheet[day] = sum
 		}
 	}
-	for day, counts := range whole.sheet {
-		if !counts.Balanced() {
+	for _, day := range slices.Sorted(maps.Keys(whole.sheet)) {
+		if counts := whole.sheet[day]; !counts.Balanced() {
 			whole.stop = append(whole.stop, breach{"unbalanced", fmt.Sprintf("the sheet of %s does not balance: read %d, stored %d, quarantined %d, duplicate %d, filtered %d",
 				day, counts.Read, counts.Stored, counts.Quarantined, counts.Duplicate, counts.Filtered)})
 		}
 	}
-	stop, warned := judge(d, w, staged, whole.sheet, repeated)
+	stop, warned := judge(d, w, kept, whole.sheet, repeated)
 	for rule, n := range warned {
 		whole.reasons[rule] += n
 	}
@@ -65,11 +67,11 @@ func (s *Store) settle(ctx context.Context, d *dataset.Dataset, w window.Window,
 	return whole, nil
 }
 
-// repeated finds, per slice, the ordinals that repeat the primary key, and per unique rule the number of repeats.
+// repeated finds, per slice, the ordinals that repeat the primary key, and per unique rule the number of repeats among the other rows.
 func (s *Store) repeated(ctx context.Context, d *dataset.Dataset, staged []events.Staged) (again map[int][]int64, counts map[string]int64, err error) {
 	counts = map[string]int64{}
 	for k, columns := range uniqueKeys(d) {
-		found, err := s.merge(ctx, staged, k)
+		found, err := s.merge(ctx, staged, k, again)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -77,15 +79,17 @@ func (s *Store) repeated(ctx context.Context, d *dataset.Dataset, staged []event
 			again = found
 			continue
 		}
+		var n int64
 		for _, ordinals := range found {
-			counts[strings.Join(columns, ",")] += int64(len(ordinals))
+			n += int64(len(ordinals))
 		}
+		counts[strings.Join(columns, ",")] = n
 	}
 	return again, counts, nil
 }
 
-func (s *Store) merge(ctx context.Context, staged []events.Staged, key int) (_ map[int][]int64, err error) {
-	files := make([]io.Reader, len(staged))
+func (s *Store) merge(ctx context.Context, staged []events.Staged, key int, skip map[int][]int64) (_ map[int][]int64, err error) {
+	files := make([]keyFile, len(staged))
 	for i, slice := range staged {
 		if key >= len(slice.Keys) {
 			return nil, fmt.Errorf("%w: slice %d has no key file %d", events.ErrInvalid, i+1, key)
@@ -95,7 +99,7 @@ func (s *Store) merge(ctx context.Context, staged []events.Staged, key int) (_ m
 			return nil, fmt.Errorf("open keys: %w", err)
 		}
 		defer func() { err = errors.Join(err, f.Close()) }()
-		files[i] = f
+		files[i] = keyFile{f, slice.Keys[key].Rows, skip[i]}
 	}
 	return repeats(files)
 }
@@ -125,6 +129,7 @@ func (s *Store) without(ctx context.Context, d *dataset.Dataset, w window.Window
 	if slice.Rows, err = out.Finish(); err != nil {
 		return slice, err
 	}
+	slice.Newest, slice.Nulls = t.newestTime(), t.nulls
 	slice.Sheet, err = t.deduplicated(slice.Sheet)
 	return slice, err
 }
