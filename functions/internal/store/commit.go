@@ -6,7 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"slices"
 	"sort"
+
+	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
@@ -30,7 +34,7 @@ func (s *Store) commit(ctx context.Context, d *dataset.Dataset, w window.Window,
 	}
 	whole, err := s.settle(ctx, d, w, slices)
 	if err != nil {
-		return fmt.Errorf("decide %s: %w", piece.Key(), err)
+		return fmt.Errorf("decide %s: %w", piece.Key(), s.mend(ctx, slices, err))
 	}
 	if len(whole.stop) > 0 {
 		return s.stop(ctx, d, piece, whole)
@@ -44,39 +48,70 @@ func (s *Store) commit(ctx context.Context, d *dataset.Dataset, w window.Window,
 	}
 	stored, err := s.publish(ctx, d, w, piece, entry, whole)
 	if err != nil {
-		return fmt.Errorf("commit %s: %w", piece.Key(), err)
+		return fmt.Errorf("commit %s: %w", piece.Key(), s.mend(ctx, slices, err))
 	}
 	return s.Journal.Say(ctx, stored)
 }
 
-// chain returns the staged slices 1 to last of a generation, if each fact was made from the one before it by the present definition.
+// mend takes back the staged facts of files that are not in the warehouse any more, so that their slices are staged again.
+func (s *Store) mend(ctx context.Context, all []events.Staged, cause error) error {
+	if !errors.Is(cause, fs.ErrNotExist) {
+		return cause
+	}
+	for _, staged := range all {
+		if err := s.there(ctx, staged); errors.Is(err, fs.ErrNotExist) {
+			cause = errors.Join(cause, s.Journal.Retract(ctx, staged))
+		}
+	}
+	return cause
+}
+
+// there returns an error that wraps fs.ErrNotExist if a file of a slice is missing.
+func (s *Store) there(ctx context.Context, staged events.Staged) error {
+	for _, f := range slices.Concat([]events.File{staged.Raw}, staged.Rows, staged.Quarantine, staged.Keys) {
+		in, err := s.Opener.Open(ctx, f.Path)
+		if err == nil {
+			err = in.Close()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// linked returns the facts of one slice that store works from, if each was made from the one before it by the present definition.
+func linked(view *facts.View, d *dataset.Dataset, at events.Piece) (collected events.Collected, validated events.Validated, ok bool) {
+	collected, ok1 := facts.Get[events.Collected](view, at)
+	processed, ok2 := facts.Get[events.Processed](view, at)
+	validated, ok3 := facts.Get[events.Validated](view, at)
+	ok = ok1 && ok2 && ok3 && processed.Inputs == collected.Digest() && validated.Inputs == processed.Digest() &&
+		processed.Definition == d.Definition && validated.Definition == d.Definition
+	return collected, validated, ok
+}
+
+// chain returns the staged slices 1 to last of a generation, if each was made from what it says and begins where the one before ends.
 func chain(view *facts.View, d *dataset.Dataset, piece events.Piece) (slices []events.Staged, pin events.Pin, ok bool) {
-	inputs := ""
+	var prev events.Collected
 	for n := 1; ; n++ {
-		at := piece.At(n)
-		collected, ok1 := facts.Get[events.Collected](view, at)
-		processed, ok2 := facts.Get[events.Processed](view, at)
-		validated, ok3 := facts.Get[events.Validated](view, at)
-		staged, ok4 := facts.Get[events.Staged](view, at)
-		if !ok1 || !ok2 || !ok3 || !ok4 {
+		collected, validated, ok := linked(view, d, piece.At(n))
+		staged, found := facts.Get[events.Staged](view, piece.At(n))
+		if !ok || !found || staged.Inputs != validated.Digest() || staged.Definition != d.Definition || staged.Last != collected.Last {
 			return nil, pin, false
 		}
+		inputs := prev.Digest()
 		if n == 1 {
 			pin = collected.Pin
 			inputs = pin.Content()
 		}
-		linked := collected.Inputs == inputs && collected.Pin.Content() == pin.Content() &&
-			processed.Inputs == collected.Digest() && validated.Inputs == processed.Digest() && staged.Inputs == validated.Digest() &&
-			processed.Definition == d.Definition && validated.Definition == d.Definition && staged.Definition == d.Definition &&
-			staged.Last == collected.Last
-		if !linked {
+		if collected.Inputs != inputs || collected.From != prev.To || collected.Pin.Content() != pin.Content() {
 			return nil, pin, false
 		}
 		slices = append(slices, staged)
 		if collected.Last {
 			return slices, pin, true
 		}
-		inputs = collected.Digest()
+		prev = collected
 	}
 }
 
@@ -96,47 +131,82 @@ func (s *Store) stop(ctx context.Context, d *dataset.Dataset, piece events.Piece
 		}
 		detail += b.detail
 	}
-	detail += ". Nothing of this window is visible. Look at its refused rows with `almanac quarantine show " + d.Name + " " + piece.Window +
-		"`, then mend the source or the contract; the window is collected again by itself."
+	before := ""
+	if piece.Generation > 1 {
+		before = "; what an earlier one has stored stays"
+	}
+	detail += fmt.Sprintf(". Nothing of generation %d of this window is visible%s. Look at its refused rows with `almanac quarantine show %s %s`, "+
+		"then mend the source or the contract; the window is collected again by itself.", piece.Generation, before, d.Name, piece.Window)
 	return s.Journal.Say(ctx, events.Stopped{
 		Piece: piece, Step: "store", Definition: d.Definition, Inputs: whole.digest, Reason: whole.stop[0].reason, Detail: detail,
 	})
 }
 
 // publish commits the quarantine, then the rows. Each commit is looked up in the table's map before it is tried, so that a second
-// try, or a second instance, changes nothing.
+// try, or a second instance, changes nothing. What is visible in the rows table first is what the generation is: if another try
+// made it of another definition, that is what is said, and the calendar makes the next generation due.
 func (s *Store) publish(ctx context.Context, d *dataset.Dataset, w window.Window, piece events.Piece, entry events.Entry, whole settled) (events.Stored, error) {
+	rows := target{table.Name{Dataset: d.Name, Table: table.Rows}, RowsSchema(d), whole.rows, func(now events.Entry) bool {
+		return now.Generation >= entry.Generation
+	}}
+	refused := target{table.Name{Dataset: d.Name, Table: table.Quarantine}, QuarantineSchema(), whole.quarantine, func(now events.Entry) bool {
+		return now.Generation > entry.Generation || now.Generation == entry.Generation && now.Digest == entry.Digest
+	}}
 	stored := events.Stored{Piece: piece}
-	if _, _, err := s.replace(ctx, d, w, table.Quarantine, entry, whole.quarantine); err != nil {
+	head, now, err := s.head(ctx, rows.name, w)
+	if err == nil && rows.done(now) {
+		stored.Entry, stored.Generation, stored.Snapshot = now, now.Generation, head.Snapshot
+		return stored, nil
+	}
+	if err != nil {
 		return stored, err
 	}
-	var err error
-	stored.Entry, stored.Snapshot, err = s.replace(ctx, d, w, table.Rows, entry, whole.rows)
+	if _, _, err = s.replace(ctx, refused, w, entry); err != nil {
+		return stored, err
+	}
+	if stored.Entry, stored.Snapshot, err = s.replace(ctx, rows, w, entry); err != nil {
+		return stored, err
+	}
 	stored.Generation = stored.Entry.Generation
+	if stored.Entry.Generation == entry.Generation && stored.Entry.Digest == entry.Digest {
+		// A slower try of another definition may have put its own quarantine there in between.
+		_, _, err = s.replace(ctx, refused, w, entry)
+	}
 	return stored, err
 }
 
-// replace commits one window of one table and returns the entry that the table then holds.
-func (s *Store) replace(ctx context.Context, d *dataset.Dataset, w window.Window, tab string, entry events.Entry, files []events.File) (events.Entry, int64, error) {
-	name := table.Name{Dataset: d.Name, Table: tab}
-	schema := RowsSchema(d)
-	if tab == table.Quarantine {
-		schema = QuarantineSchema()
+// target is what one table is to hold of a window, unless done says of its present entry that nothing is to do.
+type target struct {
+	name   table.Name
+	schema *arrow.Schema
+	files  []events.File
+	done   func(now events.Entry) bool
+}
+
+// head reads the entry that a table has of a window, if any.
+func (s *Store) head(ctx context.Context, name table.Name, w window.Window) (table.Head, events.Entry, error) {
+	var now events.Entry
+	head, err := s.Tables.Head(ctx, name)
+	if err != nil {
+		return head, now, err
 	}
+	if raw, ok := head.Entries[w.Key()]; ok {
+		if err := json.Unmarshal(raw, &now); err != nil {
+			return head, now, fmt.Errorf("read the map of %s: window %s: %w", name, w, err)
+		}
+	}
+	return head, now, nil
+}
+
+// replace commits one window of one table and returns the entry that the table then holds.
+func (s *Store) replace(ctx context.Context, t target, w window.Window, entry events.Entry) (events.Entry, int64, error) {
 	for {
-		head, err := s.Tables.Head(ctx, name)
-		if err != nil {
-			return entry, 0, err
+		head, now, err := s.head(ctx, t.name, w)
+		if err != nil || t.done(now) {
+			return now, head.Snapshot, err
 		}
 		before := head.Entries[w.Key()]
-		if tab == table.Quarantine && before == nil && len(files) == 0 {
-			return entry, head.Snapshot, nil // nothing was ever refused in this window
-		}
-		present, done, err := already(before, entry)
-		if err != nil || done {
-			return present, head.Snapshot, err
-		}
-		entry.Changed = changedDays(present.Sheet, entry.Sheet)
+		entry.Changed = changedDays(now.Sheet, entry.Sheet)
 		data, err := json.Marshal(entry)
 		if err != nil {
 			return entry, 0, err
@@ -146,7 +216,7 @@ func (s *Store) replace(ctx context.Context, d *dataset.Dataset, w window.Window
 			return entry, 0, err
 		}
 		snapshot, _, err := s.Tables.Replace(ctx, table.Replace{
-			Table: name, Schema: schema, Window: w, Files: files, Entry: data,
+			Table: t.name, Schema: t.schema, Window: w, Files: t.files, Entry: data,
 			Summary: map[string]string{"almanac.sheet": string(sheet), "almanac.digest": entry.Digest},
 			Done: func(now json.RawMessage) (bool, error) {
 				if !bytes.Equal(now, before) {
@@ -160,22 +230,6 @@ func (s *Store) replace(ctx context.Context, d *dataset.Dataset, w window.Window
 		}
 		return entry, snapshot, err
 	}
-}
-
-// already says whether the table's present entry makes a commit needless: it is the same work, or a later generation.
-func already(present json.RawMessage, entry events.Entry) (events.Entry, bool, error) {
-	var now events.Entry
-	if present == nil {
-		return now, false, nil
-	}
-	if err := json.Unmarshal(present, &now); err != nil {
-		return now, false, fmt.Errorf("read the map of windows: %w", err)
-	}
-	if now.Generation == entry.Generation && now.Digest != entry.Digest {
-		return now, false, fmt.Errorf("generation %d is in the table with digest %s, but this work has %s: two different contents for one generation",
-			entry.Generation, now.Digest, entry.Digest)
-	}
-	return now, now.Generation >= entry.Generation, nil
 }
 
 // changedDays lists the event days whose stored rows differ between two generations.

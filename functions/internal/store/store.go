@@ -87,13 +87,9 @@ func (s *Store) Handle(ctx context.Context, ev events.Event) error {
 
 // stage writes the files of one slice unless that is done for what validate has said last.
 func (s *Store) stage(ctx context.Context, view *facts.View, d *dataset.Dataset, w window.Window, piece events.Piece) error {
-	valid, ok := facts.Get[events.Validated](view, piece)
-	if !ok || valid.Definition != d.Definition {
-		return nil // an event without a fact, or rows of another definition: the calendar makes the earlier step due again
-	}
-	collected, ok := facts.Get[events.Collected](view, piece)
+	collected, valid, ok := linked(view, d, piece)
 	if !ok {
-		return nil
+		return nil // an event without a fact, or a fact for other inputs: the calendar makes the earlier step due again
 	}
 	if staged, ok := facts.Get[events.Staged](view, piece); ok && staged.Inputs == valid.Digest() {
 		return nil
