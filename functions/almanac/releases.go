@@ -13,7 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/almanac-data/almanac/functions/internal/deliver"
+	"github.com/almanac-data/almanac/functions/internal/deliver/release"
 )
 
 func newReleases(o *options) *cobra.Command {
@@ -29,7 +29,7 @@ func newReleases(o *options) *cobra.Command {
 type listed struct {
 	Dataset string          `json:"dataset"`
 	Version string          `json:"version"`
-	Window  deliver.Window  `json:"window"`
+	Window  release.Window  `json:"window"`
 	Rows    int64           `json:"rows"`
 	Bytes   int64           `json:"bytes"`
 	Content string          `json:"content_sha256"`
@@ -83,13 +83,13 @@ func findRelease(releases fs.FS, name string) (string, error) {
 	return "", &codedError{codeUsage, fmt.Errorf("%q is in several datasets: name one of %s", name, strings.Join(found, ", "))}
 }
 
-func manifestOf(releases fs.FS, release string) (m deliver.Manifest, err error) {
-	raw, err := fs.ReadFile(releases, release+"/manifest.json")
+func manifestOf(releases fs.FS, path string) (m release.Manifest, err error) {
+	raw, err := fs.ReadFile(releases, path+"/manifest.json")
 	if err != nil {
 		return m, err
 	}
 	if err := json.Unmarshal(raw, &m); err != nil {
-		return m, fmt.Errorf("read manifest of %s: %w", release, err)
+		return m, fmt.Errorf("read manifest of %s: %w", path, err)
 	}
 	return m, nil
 }
@@ -172,7 +172,7 @@ func newReleasesShow(o *options) *cobra.Command {
 	}
 }
 
-func (o *options) printManifest(m deliver.Manifest) {
+func (o *options) printManifest(m release.Manifest) {
 	c := m.Content
 	o.printf("%s %s: %s, contract %s, %s to %s\n", c.Dataset, c.Version, c.Title, c.Contract, c.Window.Start, c.Window.End)
 	o.printf("content %s, made %s by %s\n", m.ContentSHA256, m.Provenance.PublishedAt.UTC().Format("2006-01-02 15:04:05"), m.Provenance.Code)
@@ -203,7 +203,7 @@ func newReleasesVerify(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			reports, bad := []deliver.Report{}, 0
+			reports, bad := []release.Report{}, 0
 			for _, name := range args {
 				r, err := verify(cmd.Context(), releases, name)
 				if err != nil {
@@ -225,19 +225,19 @@ func newReleasesVerify(o *options) *cobra.Command {
 	}
 }
 
-func verify(ctx context.Context, releases fs.FS, name string) (deliver.Report, error) {
+func verify(ctx context.Context, releases fs.FS, name string) (release.Report, error) {
 	p, err := findRelease(releases, name)
 	if err != nil {
-		return deliver.Report{}, err
+		return release.Report{}, err
 	}
-	release, err := fs.Sub(releases, p)
+	folder, err := fs.Sub(releases, p)
 	if err != nil {
-		return deliver.Report{}, err
+		return release.Report{}, err
 	}
-	return deliver.Verify(ctx, release)
+	return release.Verify(ctx, folder)
 }
 
-func (o *options) printReports(reports []deliver.Report) error {
+func (o *options) printReports(reports []release.Report) error {
 	if o.json {
 		return o.printJSON(reports)
 	}

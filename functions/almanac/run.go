@@ -248,6 +248,9 @@ func (o *options) replay(ctx context.Context, h *host) ([]surveyed, error) {
 			p.show(all, wall())
 		}
 		if lag == 0 && !busy(all) {
+			if err := h.trim(ctx, 0); err != nil {
+				return nil, err
+			}
 			return all, o.summary(all, worked, wall().Sub(began))
 		}
 		select {
