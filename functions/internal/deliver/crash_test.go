@@ -13,6 +13,7 @@ import (
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/deliver"
+	"github.com/almanac-data/almanac/functions/internal/deliver/release"
 	"github.com/almanac-data/almanac/functions/internal/facts"
 	"github.com/almanac-data/almanac/functions/internal/query"
 	"github.com/almanac-data/almanac/functions/internal/snapshot"
@@ -209,7 +210,7 @@ func TestAMarkIsKept(t *testing.T) {
 	w.StoreJSON(t, "2001-12", 3, december) // as it was at first
 	aggregated(t, w)
 	handle(t, core(w), "2001-12")
-	var mark deliver.Stale
+	var mark release.Stale
 	data, err := w.Lake.ReadFile(context.Background(), "releases/flights/training-2001-12.1.stale.json")
 	if err == nil {
 		err = json.Unmarshal(data, &mark)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
+	"github.com/almanac-data/almanac/functions/internal/deliver/release"
 	"github.com/almanac-data/almanac/functions/internal/facts"
 	"github.com/almanac-data/almanac/functions/internal/lineage"
 	"github.com/almanac-data/almanac/functions/internal/query"
@@ -134,7 +135,7 @@ func (j work) run(ctx context.Context) error {
 }
 
 // say says that a release is published, unless that was said.
-func (j work) say(ctx context.Context, view *facts.View, m *Manifest) error {
+func (j work) say(ctx context.Context, view *facts.View, m *release.Manifest) error {
 	f := events.Released{
 		Piece: j.piece, Version: m.Content.Version, Revision: m.Content.Revision, Inputs: m.Content.Signature, Content: m.ContentSHA256,
 		Rows: m.Content.Rows.Total, Provisional: len(m.Content.Provisional) > 0,
@@ -157,7 +158,7 @@ func (j work) version(revision int) string {
 
 // latest is the manifest of the latest revision, or nil, and whether it is marked as stale. It looks at the warehouse; the fact only says
 // where to start, so that revisions which are no longer kept are no gap.
-func (j work) latest(ctx context.Context, view *facts.View) (m *Manifest, stale bool, err error) {
+func (j work) latest(ctx context.Context, view *facts.View) (m *release.Manifest, stale bool, err error) {
 	revision := 1
 	if said, ok := facts.Get[events.Released](view, j.piece); ok && said.Revision > 1 {
 		if found, err := j.manifest(ctx, said.Revision); err != nil {
@@ -187,15 +188,15 @@ func (j work) latest(ctx context.Context, view *facts.View) (m *Manifest, stale 
 }
 
 // manifest reads the manifest of a revision: nil if there is no such revision.
-func (j work) manifest(ctx context.Context, revision int) (*Manifest, error) {
-	data, err := j.Files.ReadFile(ctx, path.Join(j.folder(), j.version(revision), manifestFile))
+func (j work) manifest(ctx context.Context, revision int) (*release.Manifest, error) {
+	data, err := j.Files.ReadFile(ctx, path.Join(j.folder(), j.version(revision), release.ManifestFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	m, err := decode(data)
+	m, err := release.Decode(data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", j.version(revision), err)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/aggregate"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/deliver"
+	"github.com/almanac-data/almanac/functions/internal/deliver/release"
 	"github.com/almanac-data/almanac/functions/internal/snapshot/snapshottest"
 	"github.com/almanac-data/almanac/functions/internal/window"
 )
@@ -96,9 +97,9 @@ func said(w *snapshottest.World) (all []events.Released) {
 	return all
 }
 
-func manifest(t *testing.T, w *snapshottest.World, version string) deliver.Manifest {
+func manifest(t *testing.T, w *snapshottest.World, version string) release.Manifest {
 	t.Helper()
-	var m deliver.Manifest
+	var m release.Manifest
 	data, err := os.ReadFile(w.Sub("releases/flights/" + version + "/manifest.json"))
 	if err == nil {
 		err = json.Unmarshal(data, &m)
@@ -140,7 +141,7 @@ func tree(t *testing.T, w *snapshottest.World) string {
 
 func verified(t *testing.T, w *snapshottest.World, version string) {
 	t.Helper()
-	r, err := deliver.Verify(context.Background(), os.DirFS(w.Sub("releases/flights/"+version)))
+	r, err := release.Verify(context.Background(), os.DirFS(w.Sub("releases/flights/"+version)))
 	if err != nil || !r.OK() {
 		t.Errorf("Verify(%s) = %v, %v", version, r.Problems, err)
 	}
@@ -164,7 +165,13 @@ func TestARelease(t *testing.T) {
 	if diff := cmp.Diff(want, w.Lines(t, dir+c.Files[0].Path, dir+c.Files[1].Path)); diff != "" {
 		t.Errorf("rows (-want +got):\n%s", diff)
 	}
-	columns := []deliver.Column{{"date", "timestamp[us, UTC]", true}, {"origin", "string", true}, {"late", "int64", true}, {"delay", "int64", true}, {"split", "string", true}}
+	columns := []release.Column{
+		{Name: "date", Type: "timestamp[us, UTC]", Nullable: true},
+		{Name: "origin", Type: "string", Nullable: true},
+		{Name: "late", Type: "int64", Nullable: true},
+		{Name: "delay", Type: "int64", Nullable: true},
+		{Name: "split", Type: "string", Nullable: true},
+	}
 	if diff := cmp.Diff(columns, c.Schema); diff != "" {
 		t.Errorf("schema (-want +got):\n%s", diff)
 	}
@@ -213,12 +220,12 @@ func TestARestatementMakesTheNextRevision(t *testing.T) {
 	if got := tree(t, w); !strings.Contains(got, strings.TrimSpace(strings.Split(old, "\n")[2])) || !strings.Contains(got, "training-2001-12.2/manifest.json") {
 		t.Errorf("releases are %s, want the old one as it was (%s) and a new one", got, old)
 	}
-	var mark deliver.Stale
+	var mark release.Stale
 	data, err := os.ReadFile(w.Sub("releases/flights/training-2001-12.1.stale.json"))
 	if err == nil {
 		err = json.Unmarshal(data, &mark)
 	}
-	want := deliver.Stale{
+	want := release.Stale{
 		Version: "training-2001-12.1", Cause: ev.Detail, Changed: []string{"monthly 2001-11"}, SupersededBy: "training-2001-12.2",
 	}
 	if diff := cmp.Diff(want, mark); err != nil || diff != "" {

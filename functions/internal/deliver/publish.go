@@ -12,20 +12,17 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 
+	"github.com/almanac-data/almanac/functions/internal/deliver/release"
 	"github.com/almanac-data/almanac/functions/internal/query"
 	"github.com/almanac-data/almanac/functions/internal/snapshot"
 	"github.com/almanac-data/almanac/functions/internal/table"
 )
 
-const (
-	manifestFile = "manifest.json"
-	dataDir      = "data"
-	// maxSplits bounds the values that a split column may have.
-	maxSplits = 64
-)
+// maxSplits bounds the values that a split column may have.
+const maxSplits = 64
 
 // publish makes the revision after the latest one.
-func (j work) publish(ctx context.Context, pin *snapshot.Pin, latest *Manifest) (_ *Manifest, err error) {
+func (j work) publish(ctx context.Context, pin *snapshot.Pin, latest *release.Manifest) (_ *release.Manifest, err error) {
 	temp, err := j.Folders.MkTemp(ctx, j.folder())
 	if err != nil {
 		return nil, err
@@ -36,19 +33,19 @@ func (j work) publish(ctx context.Context, pin *snapshot.Pin, latest *Manifest) 
 			err = errors.Join(err, j.Folders.Discard(context.WithoutCancel(ctx), temp))
 		}
 	}()
-	m := &Manifest{Content: contentOf(pin), Provenance: j.provenance(pin)}
-	m.Content.version(1)
+	m := &release.Manifest{Content: contentOf(pin), Provenance: j.provenance(pin)}
+	m.Content.Number(1)
 	if latest != nil {
-		m.Content.version(latest.Content.Revision + 1)
+		m.Content.Number(latest.Content.Revision + 1)
 	}
 	if err := j.write(ctx, pin, temp, &m.Content); err != nil {
 		return nil, err
 	}
-	data, err := m.encode()
+	data, err := m.Encode()
 	if err != nil {
 		return nil, err
 	}
-	if err := j.Files.WriteFile(ctx, path.Join(temp, manifestFile), data); err != nil {
+	if err := j.Files.WriteFile(ctx, path.Join(temp, release.ManifestFile), data); err != nil {
 		return nil, err
 	}
 	again, err := snapshot.Take(ctx, j.Tables, j.d, j.q, j.w)
@@ -72,7 +69,7 @@ func (j work) publish(ctx context.Context, pin *snapshot.Pin, latest *Manifest) 
 }
 
 // taken says what to do about a name that is taken: another instance was quicker, so look at what it has published.
-func (j work) taken(ctx context.Context, c Content) error {
+func (j work) taken(ctx context.Context, c release.Content) error {
 	found, err := j.manifest(ctx, c.Revision)
 	if err == nil && found == nil {
 		err = fmt.Errorf("a folder without a manifest stands at %s in the warehouse: move it away", path.Join(j.folder(), c.Version))
@@ -83,8 +80,8 @@ func (j work) taken(ctx context.Context, c Content) error {
 	return fmt.Errorf("revision %d: %w", c.Revision, table.ErrMoved)
 }
 
-func (j work) provenance(pin *snapshot.Pin) Provenance {
-	p := Provenance{PublishedAt: j.Now().UTC(), Code: j.Code, Snapshots: map[string]string{}, Reason: j.due.Reason, Attempt: j.due.Attempt}
+func (j work) provenance(pin *snapshot.Pin) release.Provenance {
+	p := release.Provenance{PublishedAt: j.Now().UTC(), Code: j.Code, Snapshots: map[string]string{}, Reason: j.due.Reason, Attempt: j.due.Attempt}
 	for name, head := range pin.Heads {
 		p.Snapshots[name] = strconv.FormatInt(head.Snapshot, 10) // as text: JSON numbers do not hold 64 bits
 	}
@@ -92,7 +89,7 @@ func (j work) provenance(pin *snapshot.Pin) Provenance {
 }
 
 // write makes the data files and enters them into the content.
-func (j work) write(ctx context.Context, pin *snapshot.Pin, temp string, c *Content) error {
+func (j work) write(ctx context.Context, pin *snapshot.Pin, temp string, c *release.Content) error {
 	ordered := *pin
 	if j.q.Split != "" { // so that the rows of each value come together, and one file is open at a time
 		ordered.Query.OrderBy = append([]string{j.q.Split}, j.q.OrderBy...)
@@ -102,9 +99,9 @@ func (j work) write(ctx context.Context, pin *snapshot.Pin, temp string, c *Cont
 		return err
 	}
 	defer r.Release()
-	c.Schema = columns(r.Schema())
+	c.Schema = release.Columns(r.Schema())
 	s := &splitter{content: c, column: -1, open: func() table.Writer {
-		return j.Files.Parquet(ctx, path.Join(temp, dataDir), r.Schema())
+		return j.Files.Parquet(ctx, path.Join(temp, release.DataDir), r.Schema())
 	}}
 	if j.q.Split != "" {
 		found := r.Schema().FieldIndices(j.q.Split)
@@ -127,7 +124,7 @@ func (j work) write(ctx context.Context, pin *snapshot.Pin, temp string, c *Cont
 
 // splitter routes rows, which come ordered by the split column, to files of their own for each value.
 type splitter struct {
-	content *Content
+	content *release.Content
 	column  int // -1 for none
 	open    func() table.Writer
 	out     table.Writer
@@ -194,8 +191,8 @@ func (s *splitter) finish() error {
 	}
 	s.out = nil
 	for _, f := range files {
-		s.content.Files = append(s.content.Files, File{
-			Path: path.Join(dataDir, path.Base(f.Path)), Bytes: f.Bytes, Rows: f.Rows, SHA256: f.Digest, Split: s.value,
+		s.content.Files = append(s.content.Files, release.File{
+			Path: path.Join(release.DataDir, path.Base(f.Path)), Bytes: f.Bytes, Rows: f.Rows, SHA256: f.Digest, Split: s.value,
 		})
 		s.content.Rows.Total += f.Rows
 		if s.column >= 0 {
@@ -212,20 +209,12 @@ func (s *splitter) abort() error {
 	return s.out.Abort()
 }
 
-// Stale is the mark beside a release that is outdated: <version>.stale.json. The release itself never changes.
-type Stale struct {
-	Version      string   `json:"version"`
-	Cause        string   `json:"cause"`
-	Changed      []string `json:"changed"` // the inputs that differ
-	SupersededBy string   `json:"superseded_by"`
-}
-
 func (j work) mark(version string) string { return path.Join(j.folder(), version+".stale.json") }
 
 // markStale marks the latest release before the next one is published. If that then fails, the mark is still true, and it stays so: the next
 // revision is made whatever the inputs are then.
-func (j work) markStale(ctx context.Context, latest, next *Manifest) error {
-	s := Stale{Version: latest.Content.Version, Changed: changes(latest.Content, next.Content), SupersededBy: next.Content.Version}
+func (j work) markStale(ctx context.Context, latest, next *release.Manifest) error {
+	s := release.Stale{Version: latest.Content.Version, Changed: changes(latest.Content, next.Content), SupersededBy: next.Content.Version}
 	switch {
 	case j.due.Detail != "":
 		s.Cause = j.due.Detail
@@ -242,7 +231,7 @@ func (j work) markStale(ctx context.Context, latest, next *Manifest) error {
 }
 
 // changes lists what a release was made from and that is not the same any more.
-func changes(before, after Content) []string {
+func changes(before, after release.Content) []string {
 	all := []string{}
 	if before.SQL != after.SQL {
 		all = append(all, "sql "+after.SQL.File)
@@ -265,7 +254,7 @@ func changes(before, after Content) []string {
 	return all
 }
 
-func seen(c Content) map[string]string {
+func seen(c release.Content) map[string]string {
 	windows := map[string]string{}
 	for _, in := range c.Inputs {
 		for _, w := range in.Windows {

@@ -12,6 +12,7 @@ import (
 	bindings "github.com/duckdb/duckdb-go-bindings"
 	"github.com/duckdb/duckdb-go/v2/mapping"
 
+	"github.com/almanac-data/almanac/functions/internal/duck/vector"
 	"github.com/almanac-data/almanac/functions/internal/query"
 )
 
@@ -83,7 +84,7 @@ func (s *session) prepare(sql string) (mapping.PreparedStatement, error) {
 }
 
 // bind checks the text as it was written, so that messages name its lines, and returns the result's schema.
-func (s *session) bind(q query.Query) (*arrow.Schema, []column, error) {
+func (s *session) bind(q query.Query) (*arrow.Schema, []vector.Column, error) {
 	sql, err := q.Bound()
 	if err != nil {
 		return nil, nil, err
@@ -97,12 +98,12 @@ func (s *session) bind(q query.Query) (*arrow.Schema, []column, error) {
 		return nil, nil, &query.Error{Line: 1, Detail: "the text is not a SELECT"}
 	}
 	var fields []arrow.Field
-	var columns []column
+	var columns []vector.Column
 	seen := map[string]bool{}
 	for i := range mapping.PreparedStatementColumnCount(stmt) {
 		column := mapping.PreparedStatementColumnName(stmt, i)
 		logical := mapping.PreparedStatementColumnLogicalType(stmt, i)
-		c, err := columnOf(mapping.PreparedStatementColumnType(stmt, i), logical)
+		c, err := vector.Of(mapping.PreparedStatementColumnType(stmt, i), logical)
 		mapping.DestroyLogicalType(&logical)
 		if err != nil {
 			return nil, nil, &query.Error{Detail: fmt.Sprintf("column %s: %v", column, err)}
@@ -111,7 +112,7 @@ func (s *session) bind(q query.Query) (*arrow.Schema, []column, error) {
 			return nil, nil, &query.Error{Detail: fmt.Sprintf("two columns are named %s: name one otherwise", column)}
 		}
 		seen[strings.ToLower(column)] = true
-		fields = append(fields, arrow.Field{Name: column, Type: c.kind, Nullable: true})
+		fields = append(fields, arrow.Field{Name: column, Type: c.Type, Nullable: true})
 		columns = append(columns, c)
 	}
 	for _, by := range q.OrderBy {
@@ -180,7 +181,7 @@ type reader struct {
 	session *session
 	result  mapping.Result
 	schema  *arrow.Schema
-	columns []column
+	columns []vector.Column
 	builder *array.RecordBuilder
 	valid   []bool
 	batch   arrow.RecordBatch
@@ -249,8 +250,7 @@ func (r *reader) fetch() (int, error) {
 	defer mapping.DestroyDataChunk(&chunk)
 	n := int(mapping.DataChunkGetSize(chunk))
 	for i, c := range r.columns {
-		vector := mapping.DataChunkGetVector(chunk, mapping.IdxT(i))
-		err := c.append(r.builder.Field(i), mapping.VectorGetData(vector), validity(vector, n, r.valid), n)
+		err := c.Append(r.builder.Field(i), mapping.DataChunkGetVector(chunk, mapping.IdxT(i)), n, r.valid)
 		if err != nil {
 			return 0, &query.Error{Detail: fmt.Sprintf("column %s: %v", r.schema.Field(i).Name, err)}
 		}

@@ -1,4 +1,5 @@
-package duck
+// Package vector copies the vectors of DuckDB's results into Arrow arrays.
+package vector
 
 import (
 	"errors"
@@ -12,15 +13,20 @@ import (
 	"github.com/duckdb/duckdb-go/v2/mapping"
 )
 
-// column copies the vectors of one column of a result into an Arrow builder.
-type column struct {
-	kind   arrow.DataType
+// Column copies the vectors of one column of a result into an Arrow builder.
+type Column struct {
+	Type   arrow.DataType // of the array
 	append func(b array.Builder, data unsafe.Pointer, valid []bool, n int) error
 }
 
-// columnOf finds the Arrow type that a column of a result has in Almanac, whichever width the engine computed it in: int64 for integers,
+// Append copies the first n rows of a vector; the scratch has room for as many.
+func (c Column) Append(b array.Builder, v mapping.Vector, n int, scratch []bool) error {
+	return c.append(b, mapping.VectorGetData(v), validity(v, n, scratch), n)
+}
+
+// Of finds the Arrow type that a column of a result has in Almanac, whichever width the engine computed it in: int64 for integers,
 // float64 for reals, decimal128(38, 0) for HUGEINT, which sums of BIGINT are, timestamp[us, UTC] for both kinds of timestamps.
-func columnOf(t mapping.Type, logical mapping.LogicalType) (column, error) {
+func Of(t mapping.Type, logical mapping.LogicalType) (Column, error) {
 	switch t {
 	case mapping.TypeTinyInt:
 		return integers[int8](), nil
@@ -47,25 +53,25 @@ func columnOf(t mapping.Type, logical mapping.LogicalType) (column, error) {
 	case mapping.TypeTimestampS:
 		return timestamps(1_000_000), nil
 	case mapping.TypeBoolean:
-		return column{arrow.FixedWidthTypes.Boolean, func(b array.Builder, data unsafe.Pointer, valid []bool, n int) error {
+		return Column{arrow.FixedWidthTypes.Boolean, func(b array.Builder, data unsafe.Pointer, valid []bool, n int) error {
 			b.(*array.BooleanBuilder).AppendValues(unsafe.Slice((*bool)(data), n), valid)
 			return nil
 		}}, nil
 	case mapping.TypeDate:
 		return dates(), nil
 	case mapping.TypeVarchar:
-		return column{arrow.BinaryTypes.String, appendStrings}, nil
+		return Column{arrow.BinaryTypes.String, appendStrings}, nil
 	case mapping.TypeHugeInt:
 		return decimals[decimal128.Num](38, 0), nil
 	case mapping.TypeDecimal:
 		return decimalOf(logical)
 	default:
 	}
-	return column{}, errors.New("its type has no place in a table: cast it to BIGINT, DOUBLE, DECIMAL, VARCHAR, DATE, TIMESTAMP or BOOLEAN")
+	return Column{}, errors.New("its type has no place in a table: cast it to BIGINT, DOUBLE, DECIMAL, VARCHAR, DATE, TIMESTAMP or BOOLEAN")
 }
 
-func integers[T int8 | int16 | int32 | int64 | uint8 | uint16 | uint32]() column {
-	return column{arrow.PrimitiveTypes.Int64, func(b array.Builder, data unsafe.Pointer, valid []bool, n int) error {
+func integers[T int8 | int16 | int32 | int64 | uint8 | uint16 | uint32]() Column {
+	return Column{arrow.PrimitiveTypes.Int64, func(b array.Builder, data unsafe.Pointer, valid []bool, n int) error {
 		values := make([]int64, n)
 		for i, v := range unsafe.Slice((*T)(data), n) {
 			values[i] = int64(v)
@@ -76,8 +82,8 @@ func integers[T int8 | int16 | int32 | int64 | uint8 | uint16 | uint32]() column
 }
 
 // reals makes equal numbers equal bits: there is one zero and one NaN.
-func reals[T float32 | float64]() column {
-	return column{arrow.PrimitiveTypes.Float64, func(b array.Builder, data unsafe.Pointer, valid []bool, n int) error {
+func reals[T float32 | float64]() Column {
+	return Column{arrow.PrimitiveTypes.Float64, func(b array.Builder, data unsafe.Pointer, valid []bool, n int) error {
 		values := make([]float64, n)
 		for i, v := range unsafe.Slice((*T)(data), n) {
 			switch f := float64(v); {
@@ -93,8 +99,8 @@ func reals[T float32 | float64]() column {
 	}}
 }
 
-func timestamps(micros int64) column {
-	return column{arrow.FixedWidthTypes.Timestamp_us, func(b array.Builder, data unsafe.Pointer, valid []bool, n int) error {
+func timestamps(micros int64) Column {
+	return Column{arrow.FixedWidthTypes.Timestamp_us, func(b array.Builder, data unsafe.Pointer, valid []bool, n int) error {
 		values := make([]arrow.Timestamp, n)
 		for i, v := range unsafe.Slice((*int64)(data), n) {
 			if (v == math.MaxInt64 || v == -math.MaxInt64) && (valid == nil || valid[i]) {
@@ -107,8 +113,8 @@ func timestamps(micros int64) column {
 	}}
 }
 
-func dates() column {
-	return column{arrow.FixedWidthTypes.Date32, func(b array.Builder, data unsafe.Pointer, valid []bool, n int) error {
+func dates() Column {
+	return Column{arrow.FixedWidthTypes.Date32, func(b array.Builder, data unsafe.Pointer, valid []bool, n int) error {
 		values := unsafe.Slice((*arrow.Date32)(data), n)
 		for i, v := range values {
 			if (v == math.MaxInt32 || v == -math.MaxInt32) && (valid == nil || valid[i]) {
@@ -120,7 +126,7 @@ func dates() column {
 	}}
 }
 
-func decimalOf(logical mapping.LogicalType) (column, error) {
+func decimalOf(logical mapping.LogicalType) (Column, error) {
 	width, scale := int32(mapping.DecimalWidth(logical)), int32(mapping.DecimalScale(logical))
 	switch mapping.DecimalInternalType(logical) {
 	case mapping.TypeSmallInt:
@@ -132,13 +138,13 @@ func decimalOf(logical mapping.LogicalType) (column, error) {
 	case mapping.TypeHugeInt:
 		return decimals[decimal128.Num](width, scale), nil
 	default:
-		return column{}, fmt.Errorf("DECIMAL(%d,%d) is kept in an unknown way", width, scale)
+		return Column{}, fmt.Errorf("DECIMAL(%d,%d) is kept in an unknown way", width, scale)
 	}
 }
 
 // decimals reads the integers that DuckDB keeps decimals in; decimal128.Num lies in memory as DuckDB's HUGEINT does.
-func decimals[T int16 | int32 | int64 | decimal128.Num](width, scale int32) column {
-	return column{&arrow.Decimal128Type{Precision: width, Scale: scale}, func(b array.Builder, data unsafe.Pointer, valid []bool, n int) error {
+func decimals[T int16 | int32 | int64 | decimal128.Num](width, scale int32) Column {
+	return Column{&arrow.Decimal128Type{Precision: width, Scale: scale}, func(b array.Builder, data unsafe.Pointer, valid []bool, n int) error {
 		values := make([]decimal128.Num, n)
 		for i, v := range unsafe.Slice((*T)(data), n) {
 			switch v := any(v).(type) {

@@ -1,4 +1,4 @@
-package deliver
+package release
 
 import (
 	"context"
@@ -41,15 +41,15 @@ func (r *Report) problem(format string, args ...any) {
 // what kept it from looking.
 func Verify(ctx context.Context, release fs.FS) (Report, error) {
 	r := Report{Problems: []string{}}
-	data, err := fs.ReadFile(release, manifestFile)
+	data, err := fs.ReadFile(release, ManifestFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		r.problem("%s is missing", manifestFile)
+		r.problem("%s is missing", ManifestFile)
 		return r, nil
 	}
 	if err != nil {
 		return r, fmt.Errorf("verify release: %w", err)
 	}
-	m, err := decode(data)
+	m, err := Decode(data)
 	if err != nil {
 		r.problem("%v", err)
 		return r, nil
@@ -133,8 +133,8 @@ func (r *Report) sheets(c Content) {
 
 // file checks one data file.
 func (r *Report) file(ctx context.Context, release fs.FS, c Content, f File) error {
-	if !fs.ValidPath(f.Path) || path.Dir(f.Path) != dataDir {
-		r.problem("%s: a data file lies in %s", f.Path, dataDir)
+	if !fs.ValidPath(f.Path) || path.Dir(f.Path) != DataDir {
+		r.problem("%s: a data file lies in %s", f.Path, DataDir)
 		return nil
 	}
 	in, err := release.Open(f.Path)
@@ -196,7 +196,7 @@ func (r *Report) parquet(ctx context.Context, in fs.File, c Content, f File) (er
 	if err != nil {
 		return err
 	}
-	if got := columns(schema); !slices.Equal(got, c.Schema) {
+	if got := Columns(schema); !slices.Equal(got, c.Schema) {
 		r.problem("%s: its columns are %v, the manifest says %v", f.Path, got, c.Schema)
 		return nil
 	}
@@ -245,7 +245,7 @@ func seekable(in fs.File) (parquet.ReaderAtSeeker, error) {
 
 // extra checks that nothing lies in the release that the manifest does not name.
 func (r *Report) extra(release fs.FS, c Content) error {
-	named := map[string]bool{manifestFile: true}
+	named := map[string]bool{ManifestFile: true}
 	for _, f := range c.Files {
 		if named[f.Path] {
 			r.problem("%s is named twice", f.Path)

@@ -1,4 +1,5 @@
-package deliver
+// Package release is the form of a published release: its manifest, the mark of an outdated one, and the verification of both by the files alone.
+package release
 
 import (
 	"bytes"
@@ -13,12 +14,16 @@ import (
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/lineage"
-	"github.com/almanac-data/almanac/functions/internal/snapshot"
-	"github.com/almanac-data/almanac/functions/internal/table"
 )
 
 // Format names the form of the manifest.
 const Format = "almanac-release/1"
+
+// What lies in the folder of a release.
+const (
+	ManifestFile = "manifest.json"
+	DataDir      = "data" // data/<sha256>.parquet
+)
 
 // Manifest says what a release holds. It is written as canonical JSON (RFC 8785).
 type Manifest struct {
@@ -114,41 +119,14 @@ type InputWindow struct {
 	Sheet events.Sheet `json:"sheet,omitempty"`
 }
 
-// contentOf is the content but for the files and what names the revision.
-func contentOf(p *snapshot.Pin) Content {
-	d, q := p.Dataset, p.Query
-	digest := sha256.Sum256([]byte(q.SQL))
-	c := Content{
-		Format: Format, Dataset: d.Name, Title: d.Title, Owner: d.Owner, Contract: d.Version, Definition: d.Definition, Release: q.Name,
-		Window: Window{p.Window.Key(), p.Window.Start, p.Window.End}, Split: q.Split, OrderBy: q.OrderBy,
-		SQL: SQL{q.File, hex.EncodeToString(digest[:])}, Signature: p.Inputs, Files: []File{},
-		Provisional: append([]lineage.Absence{}, p.Absent...),
-	}
-	for _, seen := range p.Seen {
-		in := Input{Table: seen.Table, Back: seen.Back.String(), Signature: seen.Signature, Windows: []InputWindow{}}
-		for _, w := range seen.Windows {
-			if seen.Table == table.Rows {
-				e := p.Known.Rows[w.Key()]
-				in.Windows = append(in.Windows, InputWindow{
-					Window: w.Key(), Digest: e.Digest, Generation: e.Generation, Definition: e.Definition, Rows: e.Sheet.Total().Stored, Sheet: e.Sheet,
-				})
-			} else {
-				e := p.Known.Aggregates[seen.Table][w.Key()]
-				in.Windows = append(in.Windows, InputWindow{Window: w.Key(), Digest: e.Digest, Rows: e.Rows})
-			}
-		}
-		c.Inputs = append(c.Inputs, in)
-	}
-	return c
-}
-
-// version names a revision of the release.
-func (c *Content) version(revision int) {
+// Number names a revision of the release.
+func (c *Content) Number(revision int) {
 	c.Revision = revision
 	c.Version = fmt.Sprintf("%s-%s.%d", c.Release, c.Window.Key, revision)
 }
 
-func columns(schema *arrow.Schema) []Column {
+// Columns is how the manifest writes a schema.
+func Columns(schema *arrow.Schema) []Column {
 	all := make([]Column, schema.NumFields())
 	for i, f := range schema.Fields() {
 		all[i] = Column{f.Name, typeName(f.Type), f.Nullable}
@@ -174,8 +152,8 @@ func typeName(t arrow.DataType) string {
 	return t.Name()
 }
 
-// encode writes the manifest and sets the digest of its content.
-func (m *Manifest) encode() ([]byte, error) {
+// Encode writes the manifest and sets the digest of its content.
+func (m *Manifest) Encode() ([]byte, error) {
 	content, err := json.Marshal(m.Content)
 	if err != nil {
 		return nil, fmt.Errorf("encode manifest: %w", err)
@@ -203,8 +181,8 @@ func digestOf(content []byte) (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// decode reads a manifest, and refuses what it does not know.
-func decode(data []byte) (Manifest, error) {
+// Decode reads a manifest, and refuses what it does not know.
+func Decode(data []byte) (Manifest, error) {
 	var m Manifest
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
@@ -215,4 +193,12 @@ func decode(data []byte) (Manifest, error) {
 		return m, fmt.Errorf("read manifest: its format is %q, this version of Almanac reads %q", m.Content.Format, Format)
 	}
 	return m, nil
+}
+
+// Stale is the mark beside a release that is outdated: <version>.stale.json. The release itself never changes.
+type Stale struct {
+	Version      string   `json:"version"`
+	Cause        string   `json:"cause"`
+	Changed      []string `json:"changed"` // the inputs that differ
+	SupersededBy string   `json:"superseded_by"`
 }
