@@ -1,6 +1,9 @@
 package fsys
 
-import "os"
+import (
+	"os"
+	"syscall"
+)
 
 // linkNew publishes a file by a hard link, which cannot overwrite. A folder is renamed over a folder made for it:
 // making one is exclusive, and a rename replaces an empty folder only.
@@ -13,7 +16,7 @@ func linkNew(old, name string) error {
 		if err := os.Mkdir(name, 0o755); err != nil {
 			return err
 		}
-		return os.Rename(old, name)
+		return syscall.Rename(old, name) // os.Rename refuses every folder
 	}
 	if err := os.Link(old, name); err != nil {
 		return err
