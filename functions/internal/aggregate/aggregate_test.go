@@ -25,7 +25,7 @@ func flights() *dataset.Dataset {
 	return &dataset.Dataset{
 		Name:    "flights",
 		Columns: []dataset.Column{{Name: "date", Type: dataset.Timestamp}, {Name: "origin", Type: dataset.String}, {Name: "delay", Type: dataset.Integer}},
-		Collect: dataset.Collect{Every: window.Day, Start: time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC), EventTime: "date"},
+		Collect: dataset.Collect{Every: window.Week, Start: time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC), EventTime: "date"},
 		Aggregates: []dataset.Query{{
 			Name: "weekly", Every: window.Week, File: "aggregates/weekly.sql", Inputs: []dataset.Input{{Table: "rows"}},
 			SQL: "SELECT origin, count(*) AS flights, CAST(sum(delay) AS BIGINT) AS late FROM rows WHERE date >= :start GROUP BY origin",
@@ -33,20 +33,28 @@ func flights() *dataset.Dataset {
 	}
 }
 
-// world has every day of two weeks stored, with one flight of EWR late by as many minutes as the day says.
+// world has two weeks stored, with one flight of EWR a day, late by as many minutes as the day says.
 func world(t *testing.T) *snapshottest.World {
 	t.Helper()
 	w := snapshottest.New(t, flights())
-	for d := 1; d <= 14; d++ {
-		storeDay(t, w, d, 1, d)
-	}
+	storeWeek(t, w, 1, 1, 1)
+	storeWeek(t, w, 8, 1, 8)
 	return w
 }
 
-func storeDay(t *testing.T, w *snapshottest.World, d, generation, delay int) {
+// storeWeek stores the week that begins on a day of January. The flight of that day has a delay of its own.
+func storeWeek(t *testing.T, w *snapshottest.World, monday, generation, delay int) {
 	t.Helper()
-	key := fmt.Sprintf("2001-01-%02d", d)
-	w.StoreJSON(t, key, generation, fmt.Sprintf(`[{"date": "%sT10:00:00Z", "origin": "EWR", "delay": %d}]`, key, delay))
+	rows := make([]string, 7)
+	for i := range rows {
+		late := monday + i
+		if i == 0 {
+			late = delay
+		}
+		rows[i] = fmt.Sprintf(`{"date": "2001-01-%02dT10:00:00Z", "origin": "EWR", "delay": %d}`, monday+i, late)
+	}
+	week := window.At(window.Week, time.Date(2001, 1, monday, 0, 0, 0, 0, time.UTC))
+	w.StoreJSON(t, week.Key(), generation, "["+strings.Join(rows, ",")+"]")
 }
 
 func core(w *snapshottest.World) *aggregate.Aggregate {
@@ -123,10 +131,11 @@ func TestAnIncompleteWeekWaits(t *testing.T) {
 		t.Errorf("said %d facts of a week without rows", n)
 	}
 	w.D.Aggregates[0].Provisional = true
-	storeDay(t, w, 15, 1, 3)
 	handle(t, core(w), "2001-W03")
-	if facts := said(t, w); len(facts) != 1 || !facts[0].Provisional || facts[0].Rows != 1 {
-		t.Errorf("said %+v, want a provisional week", facts)
+	storeWeek(t, w, 15, 1, 15)
+	handle(t, core(w), "2001-W03")
+	if facts := said(t, w); len(facts) != 2 || !facts[0].Provisional || facts[0].Rows != 0 || facts[1].Provisional || facts[1].Rows != 1 {
+		t.Errorf("said %+v, want a provisional week, then a complete one", facts)
 	}
 }
 
@@ -135,8 +144,8 @@ func TestARestatedDayReplacesItsWeek(t *testing.T) {
 	for _, week := range []string{"2001-W01", "2001-W02"} {
 		handle(t, core(w), week)
 	}
-	storeDay(t, w, 3, 2, 103)
-	storeDay(t, w, 10, 2, 10) // equal rows
+	storeWeek(t, w, 1, 2, 101)
+	storeWeek(t, w, 8, 2, 8) // equal rows
 	for _, week := range []string{"2001-W01", "2001-W02"} {
 		handle(t, core(w), week)
 	}
@@ -208,7 +217,7 @@ func TestWhatIsOutdatedWhileItIsComputedIsNotCommitted(t *testing.T) {
 	w := world(t)
 	a := core(w)
 	a.Writes = &between{Writes: w.Lake, do: func() { // another instance is quicker, after a restatement
-		storeDay(t, w, 3, 2, 103)
+		storeWeek(t, w, 1, 2, 101)
 		handle(t, core(w), "2001-W01")
 	}}
 	handle(t, a, "2001-W01")
@@ -235,7 +244,7 @@ func (m *moving) Parquet(ctx context.Context, dir string, schema *arrow.Schema) 
 func TestInputsThatMoveAreJudgedAgain(t *testing.T) {
 	w := world(t)
 	a := core(w)
-	a.Writes = &moving{Writes: w.Lake, do: func() { storeDay(t, w, 3, 2, 103) }}
+	a.Writes = &moving{Writes: w.Lake, do: func() { storeWeek(t, w, 1, 2, 101) }}
 	handle(t, a, "2001-W01")
 	if got, want := lines(t, w), strings.Replace(first, "28", "128", 1); got != want {
 		t.Errorf("the table holds %s, want %s", got, want)
