@@ -19,6 +19,7 @@ import (
 // endless is a store that reads one block again and again, and forgets what is written.
 type endless struct {
 	block.Block
+
 	times int
 }
 
@@ -134,6 +135,7 @@ func TestMemoryDoesNotGrowWithTheSlice(t *testing.T) {
 // watched looks at the live heap after every few blocks.
 type watched struct {
 	endless
+
 	most uint64
 }
 

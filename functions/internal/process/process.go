@@ -83,7 +83,7 @@ func (p *Process) slice(ctx context.Context, d *dataset.Dataset, w window.Window
 		return p.Journal.Retract(ctx, c)
 	}
 	fact, err := p.run(ctx, d, w, c)
-	var mismatch *parse.Mismatch
+	var mismatch *parse.MismatchError
 	switch {
 	case errors.As(err, &mismatch):
 		return p.Journal.Say(ctx, events.Stopped{

@@ -157,6 +157,7 @@ func TestHandleTwiceSaysOnce(t *testing.T) {
 // late is a journal whose first view is from before the work of another instance.
 type late struct {
 	facts.Journal
+
 	view *facts.View
 }
 
@@ -167,12 +168,11 @@ func TestTwoInstancesSayFactsOfOneDigest(t *testing.T) {
 	c := w.file("day,n,text\n2001-01-01,1,a\nbad\n\n2001-01-02,2,\"b\nc\"\n", 20)
 	var digests []string
 	for range 2 {
-		view := facts.NewView()
 		before := factstest.Memory{}
 		if err := before.Say(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
-		view, _ = before.View(t.Context())
+		view, _ := before.View(t.Context())
 		p := w.process()
 		p.Journal = late{&w.journal, view}
 		if err := p.Handle(t.Context(), &events.Collected{Piece: w.piece}); err != nil {
@@ -316,6 +316,7 @@ func TestHandleOfNothingToDo(t *testing.T) {
 // failing is a store whose blocks are not taken.
 type failing struct {
 	block.Store
+
 	topic string
 	claim bool
 }
@@ -332,6 +333,7 @@ func (f failing) Open(ctx context.Context, topic string, p events.Piece) (block.
 
 type refusing struct {
 	block.Appender
+
 	claim bool
 }
 

@@ -113,7 +113,7 @@ func (s *slice) start(b block.Block, data []byte) (n int, err error) {
 	}
 	err = s.parser.Header(header)
 	if b.From.Offset == 0 && b.Fragment {
-		err = &parse.Mismatch{Reason: "bad_header", Detail: "the first record, the header, is longer than a block: see whether the file is what the pipeline says"}
+		err = &parse.MismatchError{Reason: "bad_header", Detail: "the first record, the header, is longer than a block: see whether the file is what the pipeline says"}
 	}
 	if err != nil {
 		return 0, fmt.Errorf("read %s: %w", s.uri(b.From.File), err)

@@ -149,8 +149,9 @@ func TestCuttingAtAnyRecordEndGivesTheSameRecords(t *testing.T) {
 				t.Fatalf("cut at %d, %q gives %q, want %q", at, text, got, want)
 			}
 		}
-		if got := stream(text, 1+r.IntN(30)); !slices.Equal(got, want) && !strings.Contains(text, "\"") {
-			t.Fatalf("read in pieces, %q gives %q, want %q", text, got, want)
+		plain := strings.ReplaceAll(text, "\"", "")
+		if got, want := stream(plain, 1+r.IntN(30)), all(csvFormat, plain, false); !slices.Equal(got, want) {
+			t.Fatalf("read in pieces, %q gives %q, want %q", plain, got, want)
 		}
 	}
 }

@@ -79,7 +79,7 @@ func create(path string) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
+	defer func() { _ = os.Remove(f.Name()) }()
 	_, err = fmt.Fprintln(f, hex.EncodeToString(key))
 	if err == nil {
 		err = f.Sync()

@@ -81,7 +81,7 @@ func fault(err error) Fault {
 }
 
 // text is v as a string that shares its bytes; it must not outlive them.
-func text(v []byte) string { return unsafe.String(unsafe.SliceData(v), len(v)) }
+func text(v []byte) string { return unsafe.String(unsafe.SliceData(v), len(v)) } //nolint:gosec // parsers read it, and keep copies in their errors
 
 // tens are the powers of ten that a float64 holds exactly.
 var tens = [...]float64{
@@ -168,10 +168,10 @@ func Decimal(precision, scale int) func(v []byte) (decimal128.Num, Fault) {
 	limit := decimal128.GetMaxValue(int32(precision))
 	return func(v []byte) (decimal128.Num, Fault) {
 		n, at, f := coefficient(v)
-		for ; f == Fine && at > -scale && !(n.hi == 0 && n.lo == 0); at-- {
+		for ; f == Fine && at > -scale && n != (wide{}); at-- {
 			f = n.add(0)
 		}
-		for ; f == Fine && at < -scale && !(n.hi == 0 && n.lo == 0); at++ {
+		for ; f == Fine && at < -scale && n != (wide{}); at++ {
 			if n.cut() != 0 {
 				f = Overflow // more digits after the point than the contract keeps
 			}

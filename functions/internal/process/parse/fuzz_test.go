@@ -218,7 +218,7 @@ func reference(line string) (string, bool) {
 		name := key.(string)
 		var value json.RawMessage
 		_ = d.Decode(&value)
-		if strings.ContainsRune(name, utf8.RuneError) || name != "z" && slices.Contains(seen, name) || len(name) != 1 || !strings.Contains("bcdz", name) {
+		if strings.ContainsRune(name, utf8.RuneError) || name != "z" && slices.Contains(seen, name) || !slices.Contains([]string{"b", "c", "d", "z"}, name) {
 			return "", false
 		}
 		seen = append(seen, name)

@@ -1,6 +1,7 @@
 package parse
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -285,9 +286,9 @@ func TestHeader(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := ""
-			if err := p.Header([]byte(c.header)); err != nil {
-				got = err.(*Mismatch).Reason + ": " + err.Error()
+			var got string
+			if mismatch, ok := errors.AsType[*MismatchError](p.Header([]byte(c.header))); ok {
+				got = mismatch.Reason + ": " + mismatch.Error()
 			} else {
 				batch, err := p.Block([]byte(c.record), 0, func(r Reject) error { return fmt.Errorf("%+v", r) })
 				if err != nil {

@@ -101,7 +101,8 @@ func (l *line) end(pos int) bool {
 func unquote(text []byte, rec span, f dataset.Format, out []Ref) ([]byte, int, bool) {
 	at, end := rec.start, rec.end
 	for n := 0; ; n++ {
-		start, stop, kind := at, 0, Bare
+		start, kind := at, Bare
+		var stop int
 		if at < end && text[at] == f.Quote && f.Quote != 0 {
 			kind = Quoted
 			text, start, stop, at = inner(text, at+1, end, f.Quote)

@@ -2,6 +2,7 @@ package split
 
 import (
 	"bytes"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -25,8 +26,9 @@ func (r *reader) text() (Ref, bool) {
 
 // escaped reads a string with escapes from start, and writes it anew behind the text.
 func (r *reader) escaped(start int) (Ref, bool) {
-	from := len(r.chunk.Text)
-	text := append(r.chunk.Text, r.line[start:r.at]...)
+	text := r.chunk.Text
+	from := len(text)
+	text = append(text, r.line[start:r.at]...)
 	for r.at < len(r.line) {
 		c := r.line[r.at]
 		r.at++
@@ -58,7 +60,7 @@ func (r *reader) escape(text []byte) ([]byte, bool) {
 	}
 	c := r.line[r.at]
 	r.at++
-	if i := bytes.IndexByte([]byte(`"\/bfnrt`), c); i >= 0 {
+	if i := strings.IndexByte(`"\/bfnrt`, c); i >= 0 {
 		return append(text, "\"\\/\b\f\n\r\t"[i]), true
 	}
 	u, ok := r.unit(c)

@@ -24,10 +24,11 @@ type Pseudonyms interface {
 // Column is one column of the contract with the values of the batch so far.
 type Column struct {
 	dataset.Column
+	vector
+
 	// At is the index of the column's field in a record; -1 if the file has none.
 	At int
 
-	vector
 	trim   bool // ASCII white space around values
 	key    bool // a text of the primary key, which must not be empty
 	nulls  [][]byte
@@ -48,7 +49,7 @@ type vector interface {
 	Finish(n int) arrow.Array
 	// IsNull says whether a value is null, or could not be read.
 	IsNull(row int) bool
-	// Size is the number of bytes of the first n values.
+	// Size is the number of bytes that the first n values take at most.
 	Size(n int) int
 	// nullable says whether any value is null.
 	nullable() bool
@@ -126,6 +127,7 @@ func (c *Column) text(k *split.Chunk, i int) ([]byte, split.Kind) {
 		if len(v) == 0 && (kind == split.Bare || c.Type != dataset.String) || c.isNull(v) {
 			kind = split.Null
 		}
+	default:
 	}
 	if kind == split.Null && c.Default != nil {
 		return []byte(*c.Default), split.Quoted

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/binary"
 	"slices"
-	"unsafe"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
@@ -23,6 +22,7 @@ type scalar interface {
 // fixed holds values of fixed size.
 type fixed[T scalar] struct {
 	flags
+
 	column  *Column
 	kind    arrow.DataType
 	read    func(v []byte) (T, field.Fault)
@@ -43,7 +43,7 @@ func newFixed[T scalar](c *Column, read func([]byte) (T, field.Fault)) *fixed[T]
 // room returns n values from row base on, to be written.
 func (f *fixed[T]) room(base, n int) []T {
 	f.values = slices.Grow(f.values[:base], n)[:base+n]
-	f.flags.room(base, n)
+	f.extend(base, n)
 	return f.values[base:]
 }
 
@@ -87,18 +87,25 @@ func (f *fixed[T]) Keep(base int, rows []int32) {
 	for to, from := range rows {
 		values[to] = values[from]
 	}
-	f.flags.keep(base, rows)
+	f.pick(base, rows)
 }
 
-func (f *fixed[T]) Size(n int) int { return n * int(unsafe.Sizeof(*new(T))) }
+func (f *fixed[T]) Size(n int) int { return n * arrow.Decimal128SizeBytes } // at most
 
 func (f *fixed[T]) Finish(n int) arrow.Array {
 	validity, nulls := f.buffer(n)
 	var data []byte
-	if truths, ok := any(f.values[:n]).([]bool); ok {
-		data = pack(nil, truths, true)
-	} else {
-		data = unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(f.values))), f.Size(n))
+	switch v := any(f.values[:n]).(type) {
+	case []int64:
+		data = arrow.Int64Traits.CastToBytes(v)
+	case []int32:
+		data = arrow.Int32Traits.CastToBytes(v)
+	case []float64:
+		data = arrow.Float64Traits.CastToBytes(v)
+	case []decimal128.Num:
+		data = arrow.Decimal128Traits.CastToBytes(v)
+	case []bool:
+		data = pack(nil, v, true)
 	}
 	return made(f.kind, n, nulls, validity, memory.NewBufferBytes(data))
 }
@@ -156,6 +163,7 @@ func (f *integers) Load(k *split.Chunk, base int) {
 // stamps reads timestamps.
 type stamps struct {
 	*fixed[int64]
+
 	clock *field.Clock
 }
 

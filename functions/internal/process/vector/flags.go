@@ -13,8 +13,8 @@ type flags struct {
 	bits []byte // as Arrow has it: a 1 for each value that is not null
 }
 
-// room clears the flags of n rows from base on.
-func (f *flags) room(base, n int) {
+// extend clears the flags of n rows from base on.
+func (f *flags) extend(base, n int) {
 	f.rows = grow(f.rows, base, n)
 	clear(f.rows[base:])
 	f.any = f.any && base > 0
@@ -24,7 +24,7 @@ func (f *flags) set(row int)         { f.rows[row], f.any = true, true }
 func (f *flags) nullable() bool      { return f.any }
 func (f *flags) IsNull(row int) bool { return f.rows[row] }
 
-func (f *flags) keep(base int, rows []int32) {
+func (f *flags) pick(base int, rows []int32) {
 	for to, from := range rows {
 		f.rows[base+to] = f.rows[base+int(from)]
 	}

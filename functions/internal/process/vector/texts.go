@@ -14,6 +14,7 @@ import (
 // texts holds the values of a text column: value i is the bytes from offset i to offset i+1 of data.
 type texts struct {
 	flags
+
 	column  *Column
 	lengths uint64 // bit n mod 64 says that a text that stands for null may have n bytes
 	data    []byte
@@ -30,7 +31,7 @@ func newTexts(c *Column) *texts {
 }
 
 func (t *texts) Load(k *split.Chunk, base int) {
-	t.flags.room(base, k.N)
+	t.extend(base, k.N)
 	t.offsets = grow(t.offsets, base+1, k.N)
 	offsets := t.offsets[base+1:]
 	at := int(t.offsets[base])
@@ -90,7 +91,7 @@ func (t *texts) Keep(base int, rows []int32) {
 		to += int32(len(v))
 		t.offsets[base+i+1] = to
 	}
-	t.flags.keep(base, rows)
+	t.pick(base, rows)
 }
 
 // Hide replaces the values of rows [from, to), which are the last, by pseudonyms if the column is personal.
