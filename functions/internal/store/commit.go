@@ -206,6 +206,9 @@ func (s *Store) replace(ctx context.Context, t target, w window.Window, entry ev
 			return now, head.Snapshot, err
 		}
 		before := head.Entries[w.Key()]
+		if before == nil && len(t.files) == 0 && t.name.Table == table.Quarantine {
+			return entry, head.Snapshot, nil // nothing was ever refused in this window: no commit is owed
+		}
 		entry.Changed = changedDays(now.Sheet, entry.Sheet)
 		data, err := json.Marshal(entry)
 		if err != nil {
