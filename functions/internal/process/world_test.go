@@ -44,6 +44,7 @@ func (c catalog) Dataset(name string) (*dataset.Dataset, error) {
 // world is what one or more instances of process stand on.
 type world struct {
 	*testing.T
+
 	d       *dataset.Dataset
 	journal factstest.Memory
 	blocks  blocktest.Memory
