@@ -1,7 +1,7 @@
 // Package record finds where records begin and end: in CSV as RFC 4180 has it (quotes, doubled quotes, embedded newlines,
 // CRLF or LF, no newline needed at the end of the file) and in NDJSON by newlines.
 //
-// Whoever cuts bytes into blocks (collect), reads the records of a block (process) or looks one up again (validate) uses this
+// Whoever cuts bytes into blocks (collect), reads the records of a block (process) or finds one again (validate) uses this
 // package, so that all agree. What a record is depends on the bytes up to its end alone, never on where blocks were cut:
 // a quoted field that does not end, or ends wrongly, makes its record one line, and the next record starts on the next line.
 package record
@@ -63,17 +63,4 @@ func Header(f dataset.Format, buf []byte) (header []byte, n int) {
 		return nil, len(buf)
 	}
 	return buf[s.Start:s.End:s.End], s.w.pos
-}
-
-// Nth returns record k (from 0) of a block, without its line end, and false if there are fewer. first says that the block
-// starts a file, so that byte order mark and header record do not count.
-func Nth(f dataset.Format, block []byte, first bool, k int64) ([]byte, bool) {
-	s := Scan(f, block, first)
-	for s.Next() {
-		if k == 0 {
-			return block[s.Start:s.End:s.End], true
-		}
-		k--
-	}
-	return nil, false
 }

@@ -62,12 +62,6 @@ func TestScan(t *testing.T) {
 			if !slices.Equal(got, c.want) {
 				t.Errorf("Scan(%q) = %q, want %q", c.in, got, c.want)
 			}
-			for k, want := range append(c.want, "") {
-				rec, ok := Nth(c.format, []byte(c.in), c.first, int64(k))
-				if ok != (k < len(c.want)) || ok && string(rec) != want[2:] {
-					t.Errorf("Nth(%q, %d) = %q, %v", c.in, k, rec, ok)
-				}
-			}
 		})
 	}
 }

@@ -24,7 +24,20 @@ import (
 // maxBatch bounds the bytes of one batch: what the shortest records of a raw block can grow to.
 const maxBatch = 64 << 20
 
-// Reject is a record that does not become a row. Its slices are valid until the call that gets it returns.
+// Reject is a record that does not become a row. Its slices are valid until the call that gets it returns. The reasons:
+//
+//	ragged                     another number of fields than the header, or the contract without a header, has
+//	unterminated_quote         a quoted field without an end
+//	bad_quote                  a quote where none may stand
+//	json                       not one JSON object
+//	unknown_column             a key that neither the contract nor process.drop names
+//	duplicate_field            a key twice
+//	nul, invalid_utf8          a NUL character, or not UTF-8
+//	missing                    no value where one is required, in the event time, or in a text of the primary key
+//	type                       not a value of the column's type and formats
+//	overflow                   too large or too precise for the column's type
+//	event_time_outside_window  before the window's start less the lateness, or not before its end
+//	record_too_long            longer than a raw block
 type Reject struct {
 	Original []byte // without the line end
 	Ordinal  int64
