@@ -9,7 +9,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/process/vector"
 )
 
-// MismatchError says that a file is not of the form that the contract and the pipeline describe.
+// MismatchError says that a file is not of the form that the contract and the pipeline describe: no record of it can be trusted.
 type MismatchError struct{ Reason, Detail string }
 
 func (m *MismatchError) Error() string { return m.Detail }

@@ -21,8 +21,9 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/window"
 )
 
-// maxBatch bounds the bytes of one batch: what the shortest records of a raw block can grow to.
-const maxBatch = 64 << 20
+// maxBatch bounds the bytes of one batch, which travels as one record of Kafka. CSV grows to a third of it at most; defaults
+// and columns that objects leave out can take any space.
+const maxBatch = 24 << 20
 
 // Reject is a record that does not become a row. Its slices are valid until the call that gets it returns. The reasons:
 //
@@ -168,7 +169,8 @@ func (p *Parser) take(refuse func(Reject) error) error {
 	p.rows += kept
 	p.next += int64(n)
 	if size > maxBatch {
-		return fmt.Errorf("%w: the rows of one raw block take more than %d bytes: its records are too short for so many columns and defaults", events.ErrInvalid, maxBatch)
+		return &MismatchError{"rows_too_large", fmt.Sprintf("the rows of one raw block take more than %d bytes: "+
+			"its records are too short for so many columns and defaults; shorten process.defaults in pipeline.yaml, or take columns out of the contract", maxBatch)}
 	}
 	return nil
 }

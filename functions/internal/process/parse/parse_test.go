@@ -440,7 +440,8 @@ func TestRowsThatGrowWithoutBoundAreAnError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err = p.Block([]byte(strings.Repeat("{}\n", 100000)), 0, nil); err == nil || !strings.Contains(err.Error(), events.ErrInvalid.Error()) {
-		t.Errorf("Block() = %v, want invalid", err)
+	_, err = p.Block([]byte(strings.Repeat("{}\n", 100000)), 0, nil)
+	if mismatch, ok := errors.AsType[*MismatchError](err); !ok || mismatch.Reason != "rows_too_large" {
+		t.Errorf("Block() = %v, want rows_too_large", err)
 	}
 }
