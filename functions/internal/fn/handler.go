@@ -55,6 +55,7 @@ func NewHandler(name string, h Handler, o Options) http.Handler {
 		o.Tracer = noop.NewTracerProvider()
 	}
 	e.tracer = o.Tracer.Tracer(scope)
+	e.late = fmt.Errorf("%w after %s (ALMANAC_TIMEOUT)", context.DeadlineExceeded, e.timeout)
 	return e
 }
 
@@ -65,6 +66,7 @@ type endpoint struct {
 	meter   *meter.Metrics
 	tracer  trace.Tracer
 	timeout time.Duration
+	late    error // cause of the end of a context
 }
 
 // ServeHTTP receives one event.
@@ -93,8 +95,7 @@ type lifetime struct{}
 
 // detach frees the work from the caller's connection: a caller that gives up must not undo it half way.
 func (e *endpoint) detach(r context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(r), e.timeout,
-		fmt.Errorf("%w after %s (ALMANAC_TIMEOUT)", context.DeadlineExceeded, e.timeout))
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(r), e.timeout, e.late)
 	life, ok := ctx.Value(lifetime{}).(context.Context)
 	if !ok {
 		return ctx, cancel

@@ -46,17 +46,19 @@ func newTracer(ctx context.Context, name string, env envconfig.Lookuper) (trace.
 // traceOf continues the trace that the event was made in (the extension of CloudEvents distributed tracing), or else that of
 // the request which brought it.
 func traceOf(ctx context.Context, ce *cloudevents.Event, header http.Header) context.Context {
-	carrier := propagation.MapCarrier{}
-	for _, key := range []string{"traceparent", "tracestate"} {
-		if v, err := types.ToString(ce.Extensions()[key]); err == nil && v != "" {
-			carrier[key] = v
+	if given := ce.Extensions(); given["traceparent"] != nil {
+		carrier := propagation.MapCarrier{}
+		for _, key := range []string{"traceparent", "tracestate"} {
+			if v, err := types.ToString(given[key]); err == nil {
+				carrier[key] = v
+			}
+		}
+		out := propagation.TraceContext{}.Extract(ctx, carrier)
+		if trace.SpanContextFromContext(out).IsValid() {
+			return out
 		}
 	}
-	out := propagation.TraceContext{}.Extract(ctx, carrier)
-	if !trace.SpanContextFromContext(out).IsValid() {
-		out = propagation.TraceContext{}.Extract(ctx, propagation.HeaderCarrier(header))
-	}
-	return out
+	return propagation.TraceContext{}.Extract(ctx, propagation.HeaderCarrier(header))
 }
 
 func (e *endpoint) startSpan(ctx context.Context, m message) (context.Context, trace.Span) {
