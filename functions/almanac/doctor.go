@@ -14,7 +14,6 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/duck"
@@ -107,20 +106,10 @@ const wantFree = 1 << 30
 
 // examineSpace looks at the disk of the data folder, or of the nearest folder above it that exists.
 func (o *options) examineSpace() finding {
-	dir, err := filepath.Abs(o.data)
+	free, dir, err := freeSpace(o.data)
 	if err != nil {
 		return finding{"free space", false, err.Error()}
 	}
-	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
-		if _, err := os.Stat(dir); err == nil {
-			break
-		}
-	}
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		return finding{"free space", false, err.Error()}
-	}
-	free := st.Bavail * uint64(st.Bsize)
 	detail := fmt.Sprintf("%.1f GiB on the disk of %s", float64(free)/(1<<30), dir)
 	if free < wantFree {
 		return finding{"free space", false, detail + "; at least 1 GiB is wanted: make room, or choose another disk with --data"}
@@ -174,8 +163,12 @@ func examineSQL(ctx context.Context, engine *duck.Engine, d *dataset.Dataset) []
 	tables := map[string]*arrow.Schema{table.Rows: store.RowsSchema(d)}
 	var found []finding
 	for _, q := range slices.Concat(d.Aggregates, d.Releases) {
-		schema, err := engine.Check(ctx, bindable(q, tables))
 		check := d.Name + " " + q.File
+		if unknown := slices.IndexFunc(q.Inputs, func(in dataset.Input) bool { return tables[in.Table] == nil }); unknown >= 0 {
+			found = append(found, finding{check, false, fmt.Sprintf("it cannot be checked before %s is right, which it reads", q.Inputs[unknown].Table)})
+			continue
+		}
+		schema, err := engine.Check(ctx, bindable(q, tables))
 		if err != nil {
 			found = append(found, finding{check, false, err.Error()})
 			continue

@@ -40,7 +40,13 @@ func newRun(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "run", Short: "Do all that is due, then serve the HTTP API", Long: runHelp, Args: usage(cobra.NoArgs),
 		Example: "  almanac run\n  almanac run --no-serve --to 2001-02-15\n  almanac run --listen 127.0.0.1:9000",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), f) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			err := o.run(cmd.Context(), f)
+			if err != nil && cmd.Context().Err() != nil {
+				return &codedError{1, errors.New("interrupted; the same command goes on where this one was")}
+			}
+			return err
+		},
 	}
 	cmd.Flags().BoolVar(&f.noServe, "no-serve", false, "end when nothing is left to do")
 	cmd.Flags().StringVar(&f.from, "from", "", "leave out collection windows that start before this day (2001-02-01)")
@@ -67,6 +73,9 @@ func (o *options) run(ctx context.Context, f *runFlags) (err error) {
 	}
 	catalog, clock, err := o.prepare(f)
 	if err != nil {
+		return err
+	}
+	if err := checkSpace(o.data); err != nil {
 		return err
 	}
 	l, err := listen(f)
@@ -201,7 +210,7 @@ func (o *options) hostUntilDone(ctx context.Context, h *host, l net.Listener, f 
 	case err != nil && ctx.Err() == nil:
 		return err
 	case ctx.Err() != nil && f.noServe:
-		return &codedError{1, errors.New("interrupted; the same command goes on where this one was")}
+		return ctx.Err()
 	case attention(after):
 		return &codedError{code: codeAttention}
 	}
@@ -233,6 +242,9 @@ func (o *options) replay(ctx context.Context, h *host) ([]surveyed, error) {
 	defer tick.Stop()
 	began, worked := wall(), false
 	for {
+		if err := checkSpace(o.data); err != nil {
+			return nil, err
+		}
 		lag, err := h.lag(ctx)
 		if err != nil {
 			return nil, err

@@ -27,9 +27,7 @@ import (
 // manifest is manifest.json, as far as a consumer needs it.
 type manifest struct {
 	Content struct {
-		Version string `json:"version"`
-		Rows    int64  `json:"rows"`
-		Files   []struct {
+		Files []struct {
 			Path   string `json:"path"`
 			Bytes  int64  `json:"bytes"`
 			Rows   int64  `json:"rows"`

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -108,27 +109,46 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// TestFullDisk replays on a file system that is too small, and goes on when there is room.
+// TestFullDisk replays on a small file system that something else fills meanwhile, and goes on when there is room.
 func TestFullDisk(t *testing.T) {
 	command(t)
 	if os.Geteuid() != 0 {
 		t.Skip("mounting a small tmpfs needs root")
 	}
 	s := newShop(t)
-	if err := os.MkdirAll(s.Data, 0o755); err != nil {
+	disk := filepath.Dir(s.Data) + "/disk"
+	if err := os.MkdirAll(disk, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Mount("tmpfs", s.Data, "tmpfs", 0, "size=400k"); err != nil {
+	const size = 64 << 20
+	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size="+strconv.Itoa(size)); err != nil {
 		t.Skipf("a tmpfs cannot be mounted here: %v", err)
 	}
 	defer func() {
-		if err := syscall.Unmount(s.Data, syscall.MNT_DETACH); err != nil {
+		if err := syscall.Unmount(disk, syscall.MNT_DETACH); err != nil {
 			t.Error(err)
 		}
 	}()
-	result := run(t, s.Box, 1, "run", "--no-serve")
-	contains(t, "the run", result.Text(), "no space left on device", s.Data, "make room")
-	if err := syscall.Mount("tmpfs", s.Data, "tmpfs", syscall.MS_REMOUNT, "size="+strconv.Itoa(256<<20)); err != nil {
+	s.Data = filepath.Join(disk, "data")
+	running, err := s.Start("run", "--no-serve")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := running.Await("collect 0/14", patience); err != nil {
+		t.Fatal(err)
+	}
+	filler := filepath.Join(disk, "filler")
+	err = os.WriteFile(filler, make([]byte, size), 0o600)
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("the disk should be full: %v", err)
+	}
+	result, err := running.Within(patient(t))
+	if err != nil || result.Code != 1 {
+		t.Fatalf("want exit 1: %v: %s", err, result)
+	}
+	contains(t, "the run", result.Err, "no space left on device", disk, "make room")
+	contains(t, "a run on the full disk", run(t, s.Box, 1, "run", "--no-serve").Err, "no space left on device", disk, "make room")
+	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
 	s.run(t, 0)
@@ -143,7 +163,7 @@ func TestBrokenDefinition(t *testing.T) {
 	}{
 		"a rule that is not supported": {
 			"contract.yaml", "logicalTypeOptions: {minimum: 0, maximum: 1000}", "logicalTypeOptions: {minimum: 0, multipleOf: 5}",
-			[]string{"shop/contract.yaml:20", "multipleOf", "not supported"},
+			[]string{"shop/contract.yaml:21", "multipleOf", "not supported"},
 		},
 		"a slip of the pen in the pipeline": {
 			"pipeline.yaml", "lateness: 0d", "latenes: 0d", []string{"shop/pipeline.yaml:7", "latenes", "use one of"},
@@ -152,7 +172,7 @@ func TestBrokenDefinition(t *testing.T) {
 			"pipeline.yaml", "collect:", "collect: [", []string{"shop/pipeline.yaml:"},
 		},
 		"a query that is missing": {
-			"pipeline.yaml", "sql: releases/training.sql", "sql: releases/trainings.sql", []string{"shop/pipeline.yaml:22", "trainings.sql"},
+			"pipeline.yaml", "sql: releases/training.sql", "sql: releases/trainings.sql", []string{"shop/pipeline.yaml:21", "trainings.sql"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
