@@ -65,6 +65,9 @@ func entry(i int) json.RawMessage {
 	e := events.Entry{Generation: 1, Definition: events.Digest("d"), Digest: digest, Slices: 1,
 		Pin:   events.Pin{Files: []events.PinnedFile{{URI: fmt.Sprintf("sample/2001-01/%d.csv.gz", i), Bytes: int64(i), Digest: events.Digest("x", digest), Version: digest[:8]}}},
 		Sheet: events.Sheet{laketest.Day(i).Key(): {Read: 16000, Stored: 16000, Hash: digest[:16]}}}
-	data, _ := json.Marshal(e)
+	data, err := json.Marshal(e)
+	if err != nil {
+		return nil
+	}
 	return data
 }

@@ -59,7 +59,9 @@ func commitForEver(dir string) error {
 }
 
 func generationOf(entry json.RawMessage) int {
-	var e struct{ Generation int }
+	var e struct {
+		Generation int `json:"generation"`
+	}
 	_ = json.Unmarshal(entry, &e)
 	return e.Generation
 }

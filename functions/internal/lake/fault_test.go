@@ -22,6 +22,7 @@ import (
 // faulty is a file system with something before or after the rename that is a commit.
 type faulty struct {
 	*fsys.Local
+
 	before func() error
 	after  func() error
 	create func(name string) error

@@ -69,7 +69,8 @@ func (f *File) Write(p []byte) (int, error) {
 // AddRows counts rows, for what Finish returns.
 func (f *File) AddRows(n int64) { f.rows += n }
 
-// Finish makes the bytes durable (their name is not yet: who builds on the file syncs that) and gives the file its name. A file of the same content that is there already is replaced by its equal.
+// Finish makes the bytes durable (their name is not yet: who builds on the file syncs that) and gives the file its name.
+// A file of the same content that is there already is replaced by its equal.
 func (f *File) Finish() (events.File, error) {
 	err := f.w.Sync()
 	if err = errors.Join(err, f.w.Close()); err != nil {

@@ -15,7 +15,8 @@ import (
 // ParquetWriter writes rows into Parquet files <dir>/<digest>.parquet, and starts another file when one has reached the target size.
 // The bytes depend on the rows and the schema alone, not on how the rows were cut into batches. It is not safe for concurrent use.
 type ParquetWriter struct {
-	ctx    context.Context // of the whole writing, given to NewParquet
+	// The context of the whole writing: callers' Write has none, as for any writer.
+	ctx    context.Context //nolint:containedctx // lives as long as the writer does
 	lake   *Lake
 	dir    string
 	schema *arrow.Schema

@@ -159,8 +159,8 @@ func greater(t iceberg.Type, v []byte) []byte {
 			return v
 		}
 		runes := []rune(string(short))
-		for i := len(runes) - 1; i >= 0; i-- {
-			next := runes[i] + 1
+		for i, r := range slices.Backward(runes) {
+			next := r + 1
 			if next == 0xd800 {
 				next = 0xe000 // surrogates are no characters
 			}

@@ -15,7 +15,7 @@ import (
 
 // FS is what a warehouse needs of a file system. It has more methods than a port of ours usually has,
 // because it is one: the least with which files can be published atomically.
-type FS interface {
+type FS interface { //nolint:interfacebloat // a file system is what it is
 	// URI is the absolute location of a name for other programs.
 	URI(name string) string
 	// Open opens a file for reading. The caller closes it.

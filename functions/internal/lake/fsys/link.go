@@ -13,7 +13,7 @@ func linkNew(old, name string) error {
 		return err
 	}
 	if info.IsDir() {
-		if err := os.Mkdir(name, 0o755); err != nil {
+		if err := os.Mkdir(name, 0o750); err != nil {
 			return err
 		}
 		return syscall.Rename(old, name) // os.Rename refuses every folder

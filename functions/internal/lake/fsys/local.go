@@ -24,7 +24,7 @@ func OpenLocal(dir string) (*Local, error) {
 	if strings.ContainsAny(root, " %?#\\\"<>|") || root == "/" {
 		return nil, fmt.Errorf("open warehouse %q: the path must not be / and must not hold spaces or any of %% ? # \\ \" < > |: choose another folder", root)
 	}
-	if err := os.MkdirAll(root, 0o755); err != nil {
+	if err := os.MkdirAll(root, 0o750); err != nil {
 		return nil, fmt.Errorf("open warehouse: %w", err)
 	}
 	return &Local{root: root}, nil
@@ -45,7 +45,7 @@ func (l *Local) Stat(name string) (fs.FileInfo, error) { return os.Stat(l.at(nam
 func (l *Local) ReadDir(name string) ([]fs.DirEntry, error) { return os.ReadDir(l.at(name)) }
 
 // MkdirAll makes a folder and those above it.
-func (l *Local) MkdirAll(name string) error { return os.MkdirAll(l.at(name), 0o755) }
+func (l *Local) MkdirAll(name string) error { return os.MkdirAll(l.at(name), 0o750) }
 
 // Remove deletes a file or an empty folder.
 func (l *Local) Remove(name string) error { return os.Remove(l.at(name)) }
@@ -57,7 +57,7 @@ func (l *Local) RemoveAll(name string) error { return os.RemoveAll(l.at(name)) }
 func (l *Local) Create(name string) (Writer, error) {
 	f, err := os.Create(l.at(name))
 	if errors.Is(err, fs.ErrNotExist) {
-		if err := os.MkdirAll(filepath.Dir(l.at(name)), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Dir(l.at(name)), 0o750); err != nil {
 			return nil, err
 		}
 		f, err = os.Create(l.at(name))

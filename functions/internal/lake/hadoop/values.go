@@ -89,6 +89,7 @@ func (c *Catalog) Forget(t string) {
 // Table is a loaded version of a table.
 type Table struct {
 	*table.Table
+
 	values values
 }
 

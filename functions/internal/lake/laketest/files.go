@@ -11,6 +11,7 @@ import (
 )
 
 func finish(t *testing.T, open Open) {
+	t.Helper()
 	l := open(t, t.TempDir())
 	for range 2 { // the second time the name is taken by its equal
 		f, err := l.Create(t.Context(), "flights/raw/2001-01-05/1", "3-", ".zst")
@@ -43,6 +44,7 @@ func finish(t *testing.T, open Open) {
 }
 
 func abort(t *testing.T, open Open) {
+	t.Helper()
 	l := open(t, t.TempDir())
 	f, err := l.Create(t.Context(), "flights/raw", "", ".zst")
 	if err != nil {
@@ -65,6 +67,7 @@ func abort(t *testing.T, open Open) {
 }
 
 func escape(t *testing.T, open Open) {
+	t.Helper()
 	l := open(t, t.TempDir())
 	for _, name := range []string{"", "..", "/etc/passwd", "../x", "a/../../x", "a\\..\\x", "a\x00b", "a/b/../../.."} {
 		_, err := l.OpenFile(t.Context(), name)
@@ -92,6 +95,7 @@ func escape(t *testing.T, open Open) {
 }
 
 func publish(t *testing.T, open Open) {
+	t.Helper()
 	l := open(t, t.TempDir())
 	const writers = 8
 	var won, lost atomic.Int64

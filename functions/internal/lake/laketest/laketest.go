@@ -20,7 +20,7 @@ import (
 )
 
 // Open opens the warehouse of a folder; several may be open at once, as if by several processes.
-type Open func(t testing.TB, dir string) *lake.Lake
+type Open func(tb testing.TB, dir string) *lake.Lake
 
 // Run runs the whole suite.
 func Run(t *testing.T, open Open) {
@@ -87,23 +87,23 @@ func Batch(w window.Window, seed, n int) arrow.RecordBatch {
 }
 
 // Write writes n rows of a window as data files of the table.
-func Write(t testing.TB, l *lake.Lake, w window.Window, seed, n int) []events.File {
-	t.Helper()
-	return WriteBatches(t, l, lake.DataDir(Rows, w), Batch(w, seed, n))
+func Write(tb testing.TB, l *lake.Lake, w window.Window, seed, n int) []events.File {
+	tb.Helper()
+	return WriteBatches(tb, l, lake.DataDir(Rows, w), Batch(w, seed, n))
 }
 
 // WriteBatches writes the batches as data files of the folder.
-func WriteBatches(t testing.TB, l *lake.Lake, dir string, batches ...arrow.RecordBatch) []events.File {
-	t.Helper()
-	p := l.NewParquet(t.Context(), dir, batches[0].Schema())
+func WriteBatches(tb testing.TB, l *lake.Lake, dir string, batches ...arrow.RecordBatch) []events.File {
+	tb.Helper()
+	p := l.NewParquet(tb.Context(), dir, batches[0].Schema())
 	for _, b := range batches {
 		if err := p.Write(b); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	files, err := p.Finish()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return files
 }
@@ -119,37 +119,37 @@ func Replacing(w window.Window, entry json.RawMessage, files ...events.File) tab
 }
 
 // MustReplace commits a replacement.
-func MustReplace(t testing.TB, l *lake.Lake, r table.Replace) int64 {
-	t.Helper()
-	snapshot, _, err := l.Replace(t.Context(), r)
+func MustReplace(tb testing.TB, l *lake.Lake, r table.Replace) int64 {
+	tb.Helper()
+	snapshot, _, err := l.Replace(tb.Context(), r)
 	if err != nil {
-		t.Fatalf("Replace(%s) = %v", r.Window, err)
+		tb.Fatalf("Replace(%s) = %v", r.Window, err)
 	}
 	return snapshot
 }
 
 // MustHead reads the head of the table.
-func MustHead(t testing.TB, l *lake.Lake) table.Head {
-	t.Helper()
-	head, err := l.Head(t.Context(), Rows)
+func MustHead(tb testing.TB, l *lake.Lake) table.Head {
+	tb.Helper()
+	head, err := l.Head(tb.Context(), Rows)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return head
 }
 
-func wantErr(t testing.TB, err, want error, what string) {
-	t.Helper()
+func wantErr(tb testing.TB, err, want error, what string) {
+	tb.Helper()
 	if !errors.Is(err, want) {
-		t.Errorf("%s = %v, want %v", what, err, want)
+		tb.Errorf("%s = %v, want %v", what, err, want)
 	}
 }
 
-func filesOf(t testing.TB, l *lake.Lake, snapshot int64, windows ...string) []events.File {
-	t.Helper()
-	files, err := l.Files(context.WithoutCancel(t.Context()), Rows, snapshot, windows)
+func filesOf(tb testing.TB, l *lake.Lake, snapshot int64, windows ...string) []events.File {
+	tb.Helper()
+	files, err := l.Files(context.WithoutCancel(tb.Context()), Rows, snapshot, windows)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return files
 }

@@ -7,11 +7,11 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/lake"
 )
 
 func roundTrip(t *testing.T, open Open) {
+	t.Helper()
 	l := open(t, t.TempDir())
 	batch := Batch(Day(0), 1, 1000)
 	files := WriteBatches(t, l, "flights/x", batch)
@@ -22,7 +22,11 @@ func roundTrip(t *testing.T, open Open) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer rows.Close()
+	defer func() {
+		if err := rows.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	var at int64
 	for rows.Next() {
 		b := rows.RecordBatch()
@@ -45,6 +49,7 @@ func roundTrip(t *testing.T, open Open) {
 func slice(a arrow.Array, from, n int64) arrow.Array { return array.NewSlice(a, from, from+n) }
 
 func cuts(t *testing.T, open Open) {
+	t.Helper()
 	l := open(t, t.TempDir())
 	const n = 50_000
 	whole := Batch(Day(0), 1, n)
@@ -68,6 +73,7 @@ func cuts(t *testing.T, open Open) {
 }
 
 func split(t *testing.T, _ Open) {
+	t.Helper()
 	l, err := lake.Open(t.Context(), t.TempDir(), lake.TargetFileSize(2000))
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +82,7 @@ func split(t *testing.T, _ Open) {
 	for i := range 60 {
 		batches = append(batches, Batch(Day(0), i*7919, 5000))
 	}
-	var files []events.File = WriteBatches(t, l, "flights/x", batches...)
+	files := WriteBatches(t, l, "flights/x", batches...)
 	var rows int64
 	for _, f := range files {
 		rows += f.Rows

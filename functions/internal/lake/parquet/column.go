@@ -22,6 +22,7 @@ const (
 // column collects the values of a page, and the finished pages of a row group.
 type column struct {
 	field
+
 	levels  encoding.Levels // definition levels of the page, if the column is nullable
 	numbers encoding.Levels // numbers in the dictionary of the page's values, or booleans
 	words   []int64         // values of the page that go without dictionary: numbers

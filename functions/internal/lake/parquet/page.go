@@ -38,8 +38,8 @@ func (c *column) undoDictionary() {
 	c.plain = true
 	for i := range c.count {
 		number := int(c.numbers.At(i))
-		switch {
-		case c.physical == typeBytes || c.physical == typeFixed:
+		switch c.physical {
+		case typeBytes, typeFixed:
 			v := c.dict.value(number)
 			if c.width == 0 {
 				c.raw = binary.LittleEndian.AppendUint32(c.raw, uint32(len(v)))

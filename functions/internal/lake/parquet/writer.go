@@ -6,6 +6,7 @@ package parquet
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -62,7 +63,7 @@ func NewWriter(w io.Writer, schema *arrow.Schema, ids []int) (*Writer, error) {
 	out := &Writer{w: w, columns: make([]*column, schema.NumFields())}
 	enc, ok := encoders.Get().(*zstd.Encoder)
 	if !ok {
-		return nil, fmt.Errorf("start parquet file: no zstd")
+		return nil, errors.New("start parquet file: no zstd")
 	}
 	for i, f := range schema.Fields() {
 		described, err := newField(f, ids[i])

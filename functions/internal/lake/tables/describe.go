@@ -45,5 +45,5 @@ func (l *Tables) describeFile(t *hadoop.Table, f events.File, day int32) (_ iceb
 		return nil, fmt.Errorf("has %d bytes, want %d", info.Size(), f.Bytes)
 	}
 	of := columns.File{Location: l.catalog.Location(f.Path), Bytes: f.Bytes, Rows: f.Rows, Day: day}
-	return columns.Describe(in, of, t.Table.Schema(), t.Spec())
+	return columns.Describe(in, of, t.Schema(), t.Spec())
 }

@@ -113,7 +113,7 @@ func (l *Tables) Schema(ctx context.Context, name table.Name, snapshot int64) (*
 	if t == nil {
 		return nil, fmt.Errorf("schema of %s: no such table: %w", name, fs.ErrNotExist)
 	}
-	schema := t.Table.Schema()
+	schema := t.Schema()
 	if snapshot != 0 {
 		s, err := snapshotOf(t.Table, snapshot)
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	random "math/rand/v2"
 	"slices"
 	"time"
@@ -73,7 +74,7 @@ func checkReplace(r table.Replace) error {
 // wait sleeps a random time that grows with the number of tries, up to half a second.
 func wait(ctx context.Context, try int) error {
 	most := min(5*time.Millisecond<<min(try, 10), 500*time.Millisecond)
-	timer := time.NewTimer(random.N(most))
+	timer := time.NewTimer(random.N(most)) //nolint:gosec // a backoff needs no secret
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -184,7 +185,7 @@ func (l *Tables) commit(ctx context.Context, t *hadoop.Table, head table.Head, r
 		l.remember(r.Table, head)
 		return head.Snapshot, nil
 	}
-	if snapshot := l.committed(r.Table, token); snapshot != 0 {
+	if snapshot := l.committed(context.WithoutCancel(ctx), r.Table, token); snapshot != 0 {
 		return snapshot, nil
 	}
 	return 0, fmt.Errorf("commit snapshot: %w", err)
@@ -200,9 +201,7 @@ func difference(a, b []iceberg.DataFile) []iceberg.DataFile {
 // summarise makes the summary of the snapshot, but for the map: what a person wants to read.
 func summarise(r table.Replace, token string) iceberg.Properties {
 	summary := iceberg.Properties{}
-	for key, value := range r.Summary {
-		summary[key] = value
-	}
+	maps.Copy(summary, r.Summary)
 	summary[mapFormatProperty] = mapFormat
 	summary[windowProperty] = r.Window.Key()
 	summary[commitProperty] = token

@@ -8,9 +8,9 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/table"
 )
 
-// committed finds the snapshot of a commit that got an error for an answer, or returns 0. It must look even if the caller's context has ended.
-func (l *Tables) committed(name table.Name, token string) int64 {
-	t, err := l.load(context.Background(), name)
+// committed finds the snapshot of a commit that got an error for an answer, or returns 0. It is asked with a context that does not end with the caller's.
+func (l *Tables) committed(ctx context.Context, name table.Name, token string) int64 {
+	t, err := l.load(ctx, name)
 	if err != nil || t == nil {
 		return 0
 	}
