@@ -159,6 +159,17 @@ func edit[T events.Event](change func(*T)) func(*facts.View) events.Event {
 	}
 }
 
+func TestASliceMustStartWhereTheOneBeforeEnds(t *testing.T) {
+	for _, gap := range []int64{-1, 1} {
+		w := newWorld(t)
+		w.gap = gap
+		w.handle(w.store(), w.ingest(1, first, second)...)
+		if _, ok := known[events.Stored](w, piece(1)); ok {
+			t.Errorf("slices with %d bytes between them were committed", gap)
+		}
+	}
+}
+
 func TestAForgedEventDoesNothing(t *testing.T) {
 	w := newWorld(t)
 	forged := &events.Validated{Piece: piece(1).At(1), Definition: "d1", Inputs: "x", Rows: events.Claim{Blocks: 1}}

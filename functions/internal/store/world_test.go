@@ -37,6 +37,7 @@ type world struct {
 	journal *factstest.Memory
 	blocks  *blocktest.Memory
 	lake    *lake.Lake
+	gap     int64 // left out between slices
 }
 
 // row is a record of the source, as a test writes it. Records that are refused or filtered have an ordinal, but no row.
@@ -108,6 +109,7 @@ func (w *world) ingest(generation int, source ...[]row) []*events.Validated {
 		collected.To = events.Position{Offset: prev.To.Offset + int64(len(text(records)))}
 		if i > 0 {
 			collected.Inputs = prev.Digest()
+			collected.From.Offset += w.gap
 		}
 		prev = collected
 		sheet, reasons := counted(records)
