@@ -102,7 +102,7 @@ func flights(t testing.TB) query.View {
 
 func TestRunSeesItsViews(t *testing.T) {
 	e := open(t, duck.Options{})
-	wide := arrow.NewSchema(append([]arrow.Field{{Name: "gate", Type: arrow.BinaryTypes.String}}, schema.Fields()...), nil)
+	wide := arrow.NewSchema(append([]arrow.Field{{Name: "gate", Type: arrow.BinaryTypes.String, Nullable: true}}, schema.Fields()...), nil)
 	for name, c := range map[string]struct {
 		change func(v *query.View)
 		text   string
@@ -133,6 +133,12 @@ func TestRunSeesItsViews(t *testing.T) {
 		},
 		"a column that a file does not have is null": {
 			func(v *query.View) { v.Schema = wide }, "SELECT count(gate) AS gates, count(*) AS n FROM rows", `{"gates":0,"n":5}`,
+		},
+		"a column that only a newer file has": {
+			func(v *query.View) {
+				v.Schema = wide
+				v.Files = append(v.Files, write(t, wide, `[{"gate": "A1", "_event_time": "2001-01-03T10:00:00Z"}]`))
+			}, "SELECT count(gate) AS gates, count(*) AS n FROM rows", `{"gates":1,"n":6}`,
 		},
 		"a column that the schema does not have is not there": {
 			func(v *query.View) { v.Schema = arrow.NewSchema(schema.Fields()[1:], nil) }, "SELECT * EXCLUDE (_event_time, _window) FROM rows WHERE delay = 5",

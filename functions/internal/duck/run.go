@@ -53,16 +53,27 @@ func (e *Engine) prepared(ctx context.Context, q query.Query) (*session, error) 
 	}
 	s.watch(ctx)
 	for _, v := range q.Views {
-		sql, err := view(v)
-		if err == nil {
-			err = s.exec(sql)
-		}
-		if err != nil {
+		if err := s.view(v); err != nil {
 			s.close()
 			return nil, ended(ctx, fmt.Errorf("make view %s: %w", v.Name, err))
 		}
 	}
 	return s, nil
+}
+
+// view makes a view, if need be one with columns that no file has.
+func (s *session) view(v query.View) error {
+	sql, err := view(v, false)
+	if err != nil {
+		return err
+	}
+	if err := s.exec(sql); err == nil || !strings.HasPrefix(err.Error(), "Binder Error") {
+		return err
+	}
+	if sql, err = view(v, true); err != nil {
+		return err
+	}
+	return s.exec(sql)
 }
 
 // ended puts the reason why ctx has ended before an error that this caused.
