@@ -41,6 +41,7 @@ func newHost(ctx context.Context, s *state, log *slog.Logger) (*host, error) {
 		return nil, err
 	}
 	s.close = append(s.close, func() error { engine.Close(); return nil })
+	proc.Meter.CommitRetries(s.lake.Retries)
 	h := &host{state: s, proc: proc, log: log}
 	h.handlers = h.functions(key, engine)
 	h.api = serve.New(serve.Server{Journal: s.journal, Datasets: s.catalog, Files: s.lake, Log: log})

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -73,10 +74,10 @@ func (h *host) serve(ctx context.Context, l net.Listener) <-chan error {
 		mux.Handle("/functions/"+name, fn.NewHandler(name, handle, h.proc.Options(eventTimeout)))
 	}
 	mux.Handle("/functions/deadletter", onebox.DeadLetterSink(h.cluster.Bury, h.log))
-	mux.Handle("/", h.api)
+	mux.Handle("/", h.proc.Instrument(h.api))
 	h.base = "http://" + l.Addr().String()
 	ended := make(chan error, 1)
-	go func() { ended <- h.proc.Listen(ctx, l, mux) }()
+	go func() { ended <- h.proc.Listen(ctx, l, onlyLoopback(mux)) }()
 	return ended
 }
 
@@ -91,7 +92,7 @@ func (h *host) start(ctx context.Context) error {
 		h.close = append(h.close, func() error { feed.Close(); return nil })
 		source := onebox.KafkaSource{
 			Namespace: "default", Name: t.function, Sink: h.base + "/functions/" + t.function, DeadLetter: h.base + "/functions/deadletter",
-			InFlight: t.inFlight, Commit: 200 * time.Millisecond, Client: client, Log: h.log,
+			Done: h.count(t.function), InFlight: t.inFlight, Commit: 200 * time.Millisecond, Client: client, Log: h.log,
 		}
 		h.sources.Go(func() {
 			if err := source.Run(ctx, feed); err != nil {
@@ -125,4 +126,29 @@ func (h *host) lag(ctx context.Context) (int64, error) {
 		sum += n
 	}
 	return sum, nil
+}
+
+// count returns what counts the dead letters of a function.
+func (h *host) count(function string) func(topic, outcome string) {
+	return func(_, outcome string) {
+		if outcome != onebox.Delivered {
+			h.proc.Meter.DeadLetter(function)
+		}
+	}
+}
+
+// onlyLoopback refuses requests that came by another name than this machine's own: a page in a browser must not reach the API by
+// a name that it made point here (DNS rebinding).
+func onlyLoopback(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name := r.Host
+		if host, _, err := net.SplitHostPort(name); err == nil {
+			name = host
+		}
+		if ip := net.ParseIP(strings.Trim(name, "[]")); name != "localhost" && (ip == nil || !ip.IsLoopback()) {
+			http.Error(w, "this server answers to 127.0.0.1 and localhost only", http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }

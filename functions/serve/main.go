@@ -17,5 +17,6 @@ func run(ctx context.Context, p *fn.Process) error {
 		return err
 	}
 	defer on.Close()
-	return p.ServeHTTP(ctx, serve.New(serve.Server{Journal: on.Journal, Datasets: on.Datasets, Files: on.Warehouse, Log: p.Log}))
+	api := serve.New(serve.Server{Journal: on.Journal, Datasets: on.Datasets, Files: on.Warehouse, Log: p.Log})
+	return p.ServeHTTP(ctx, p.Instrument(api))
 }

@@ -49,6 +49,7 @@ func Open(ctx context.Context, p *fn.Process) (_ *Platform, err error) {
 	if pf.Warehouse, err = lake.Open(ctx, cfg.Warehouse); err != nil {
 		return nil, err
 	}
+	p.Meter.CommitRetries(pf.Warehouse.Retries)
 	if pf.Cluster, err = kafka.Open(ctx, kafka.Config{Brokers: cfg.Kafka, ClientID: p.Name, Now: p.Now}); err != nil {
 		return nil, err
 	}

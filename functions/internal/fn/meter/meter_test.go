@@ -73,7 +73,7 @@ func TestObserve(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.Event("collect", events.TypeDue, "done", time.Second)
-	m.CommitRetry("flights", "rows")
+	m.CommitRetries(func() int64 { return 1 })
 	m.DeadLetter("store")
 	want := map[string]float64{
 		"rows_total{flights,read,process}": 10, "rows_total{flights,stored,process}": 8, "rows_total{flights,filtered,process}": 2,
@@ -83,7 +83,7 @@ func TestObserve(t *testing.T) {
 		"bytes_total{flights,aggregate}": 9, "bytes_total{flights,deliver}": 11,
 		"window_lag_seconds{flights}": 30 * 3600, "releases_total{flights,training}": 1, "stops_total{flights,reject_budget,store}": 1,
 		"events_total{collect,done,dev.almanac.due.v1}": 1, "event_duration_seconds{collect,dev.almanac.due.v1}": 1,
-		"commit_retries_total{flights,rows}": 1, "deadletters_total{store}": 1,
+		"commit_retries_total{}": 1, "deadletters_total{store}": 1,
 	}
 	if got := values(t, reg); !cmp.Equal(got, want) {
 		t.Error(cmp.Diff(want, got))

@@ -17,7 +17,7 @@ type Metrics struct {
 	duration *prometheus.HistogramVec
 	rows     *prometheus.CounterVec
 	bytes    *prometheus.CounterVec
-	retries  *prometheus.CounterVec
+	reg      prometheus.Registerer
 	dead     *prometheus.CounterVec
 	releases *prometheus.CounterVec
 	stops    *prometheus.CounterVec
@@ -38,7 +38,7 @@ func New(reg prometheus.Registerer, now func() time.Time) *Metrics {
 		}, []string{"function", "type"}),
 		rows:     counter("almanac_rows_total", "Rows by step and outcome; read = stored + quarantined + duplicate + filtered.", "dataset", "step", "outcome"),
 		bytes:    counter("almanac_bytes_total", "Bytes written by step.", "dataset", "step"),
-		retries:  counter("almanac_commit_retries_total", "Commits begun again because the head of the table had moved.", "dataset", "table"),
+		reg:      reg,
 		dead:     counter("almanac_deadletters_total", "Events given up, by the function that they were for.", "function"),
 		releases: counter("almanac_releases_total", "Releases published.", "dataset", "name"),
 		stops:    counter("almanac_stops_total", "Pieces of work that stopped and wait for a person, or for their source.", "dataset", "step", "reason"),
@@ -48,7 +48,7 @@ func New(reg prometheus.Registerer, now func() time.Time) *Metrics {
 		}, []string{"code", "method"}),
 		lag: &lag{now: now, newest: map[string]time.Time{}},
 	}
-	reg.MustRegister(m.events, m.duration, m.rows, m.bytes, m.retries, m.dead, m.releases, m.stops, m.requests, m.lag)
+	reg.MustRegister(m.events, m.duration, m.rows, m.bytes, m.dead, m.releases, m.stops, m.requests, m.lag)
 	return m
 }
 
@@ -57,8 +57,12 @@ func (m *Metrics) Requests(h http.Handler) http.Handler {
 	return promhttp.InstrumentHandlerDuration(m.requests, h)
 }
 
-// CommitRetry counts a commit that begins again because the head of the table moved.
-func (m *Metrics) CommitRetry(dataset, table string) { m.retries.WithLabelValues(dataset, table).Inc() }
+// CommitRetries exports what counts the commits that began again because the head of the table had moved. It is called once.
+func (m *Metrics) CommitRetries(count func() int64) {
+	m.reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "almanac_commit_retries_total", Help: "Commits begun again because the head of the table had moved.",
+	}, func() float64 { return float64(count()) }))
+}
 
 // DeadLetter counts an event that a source gave up.
 func (m *Metrics) DeadLetter(function string) { m.dead.WithLabelValues(function).Inc() }
