@@ -105,7 +105,7 @@ func (a *Aggregate) compute(ctx context.Context, d *dataset.Dataset, q dataset.Q
 		return nil
 	}
 	files, schema, err := a.write(ctx, pin)
-	if mistake := new(query.Error); errors.As(err, &mistake) {
+	if _, ok := errors.AsType[*query.Error](err); ok {
 		return a.Journal.Say(ctx, events.Stopped{
 			Piece: piece, Step: events.StepAggregate, Inputs: pin.Inputs, Reason: "sql",
 			Detail: err.Error() + ". Mend the text; the window is computed again by itself.",

@@ -204,6 +204,7 @@ func TestHandleRefuses(t *testing.T) {
 // between runs a function once, before the n-th commit.
 type between struct {
 	aggregate.Writes
+
 	do   func()
 	once sync.Once
 }
@@ -232,6 +233,7 @@ func TestWhatIsOutdatedWhileItIsComputedIsNotCommitted(t *testing.T) {
 // moving restates a day while the result is written.
 type moving struct {
 	aggregate.Writes
+
 	do   func()
 	once sync.Once
 }

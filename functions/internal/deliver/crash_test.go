@@ -34,6 +34,7 @@ type fragile struct {
 	snapshot.Engine
 	files
 	deliver.Folders
+
 	steps, at int
 	after     bool
 }
@@ -98,12 +99,13 @@ func (f *fragile) Discard(ctx context.Context, temp string) error {
 }
 
 func (f *fragile) Parquet(ctx context.Context, dir string, schema *arrow.Schema) table.Writer {
-	return &fragileWriter{f, f.files.Parquet(ctx, dir, schema)}
+	return &fragileWriter{f.files.Parquet(ctx, dir, schema), f}
 }
 
 type fragileWriter struct {
-	f *fragile
 	table.Writer
+
+	f *fragile
 }
 
 func (w *fragileWriter) Write(batch arrow.RecordBatch) error {
@@ -129,7 +131,7 @@ func fragileCore(w *snapshottest.World, at int, after bool) (*deliver.Deliver, *
 func restated(t *testing.T) *snapshottest.World {
 	t.Helper()
 	d := flights()
-	d.Releases[0].Inputs, d.Releases[0].SQL = d.Releases[0].Inputs[:1], "SELECT *, CASE WHEN delay > 15 THEN 'test' ELSE 'train' END AS split FROM rows"
+	d.Releases[0].Inputs, d.Releases[0].SQL = d.Releases[0].Inputs[:1], "SELECT date, origin, delay, CASE WHEN delay > 15 THEN 'test' ELSE 'train' END AS split FROM rows"
 	w := snapshottest.New(t, d)
 	w.StoreJSON(t, "2001-12", 1, december)
 	handle(t, core(w), "2001-12")

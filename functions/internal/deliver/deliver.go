@@ -63,6 +63,7 @@ type Deliver struct {
 // work is one window of a release.
 type work struct {
 	*Deliver
+
 	d     *dataset.Dataset
 	q     dataset.Query
 	w     window.Window
@@ -122,7 +123,7 @@ func (j work) run(ctx context.Context) error {
 		return nil
 	}
 	published, err := j.publish(ctx, pin, latest)
-	if mistake := new(query.Error); errors.As(err, &mistake) {
+	if _, ok := errors.AsType[*query.Error](err); ok {
 		return j.Journal.Say(ctx, events.Stopped{
 			Piece: j.piece, Step: events.StepDeliver, Inputs: pin.Inputs, Reason: "sql",
 			Detail: err.Error() + ". Mend the text; the release is made again by itself.",

@@ -33,9 +33,9 @@ type Engine struct{ db mapping.Database }
 // Open starts an engine. The caller closes it, after the last reader of a result is released.
 func Open(o Options) (*Engine, error) {
 	settings := map[string]string{
-		"autoinstall_known_extensions": "false",
-		"autoload_known_extensions":    "false",
-		"preserve_insertion_order":     "false", // results are ordered by all of their columns
+		"autoinstall_known_extensions": no,
+		"autoload_known_extensions":    no,
+		"preserve_insertion_order":     no, // results are ordered by all of their columns
 	}
 	if o.MemoryLimit != "" {
 		settings["memory_limit"] = o.MemoryLimit
@@ -182,6 +182,8 @@ func explain(message string) error {
 	}
 	return errors.New(message)
 }
+
+const no = "false"
 
 // text and name quote for SQL.
 func text(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }

@@ -150,7 +150,7 @@ func ordered(sql string, q query.Query, schema *arrow.Schema) string {
 	for _, f := range schema.Fields() {
 		add(f.Name)
 	}
-	return "SELECT * FROM (" + sql + "\n) AS result ORDER BY " + strings.Join(by, ", ")
+	return "FROM (" + sql + "\n) AS result ORDER BY " + strings.Join(by, ", ")
 }
 
 func (s *session) run(ctx context.Context, q query.Query) (*reader, error) {
@@ -188,7 +188,7 @@ const batchRows = 16 << 10
 
 // reader streams a result as Arrow batches.
 type reader struct {
-	ctx     context.Context // of the query
+	ctx     context.Context //nolint:containedctx // a reader is a query under way, and the interface has no place for it
 	session *session
 	result  mapping.Result
 	schema  *arrow.Schema

@@ -33,7 +33,7 @@ func view(v query.View, typed bool) (string, error) {
 		}
 		columns = append(columns, column+" AS "+name(f.Name))
 	}
-	from, where := "", "false"
+	from, where := "", no
 	if len(v.Files) > 0 {
 		files := make([]string, len(v.Files))
 		for i, file := range v.Files {

@@ -23,6 +23,7 @@ type Verdict struct {
 // Seen is what a query sees of one input.
 type Seen struct {
 	dataset.Input
+
 	Signature string          // over its content
 	Windows   []window.Window // needed and there, oldest first
 }

@@ -38,6 +38,7 @@ type Engine interface {
 // Pin is one window of a query over tables that are fixed, and the verdict over exactly those.
 type Pin struct {
 	lineage.Verdict
+
 	Dataset *dataset.Dataset
 	Query   dataset.Query
 	Window  window.Window
@@ -166,8 +167,7 @@ func WithWindow(d *dataset.Dataset, a dataset.Query, result *arrow.Schema) (*arr
 
 // Explain names the file of a text in an error that is a mistake of the text.
 func Explain(d *dataset.Dataset, q dataset.Query, err error) error {
-	var mistake *query.Error
-	if errors.As(err, &mistake) {
+	if _, ok := errors.AsType[*query.Error](err); ok {
 		return fmt.Errorf("%s/%s: %w", d.Name, q.File, err)
 	}
 	return err

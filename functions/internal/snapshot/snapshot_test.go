@@ -63,6 +63,7 @@ func (w warehouse) URI(path string) string { return "file:///" + path }
 // engine remembers what it was asked.
 type engine struct {
 	*duck.Engine
+
 	asked query.Query
 }
 

@@ -51,7 +51,7 @@ func run(mode, in, out, some string) error {
 		return errors.New("--out is missing: name the folder to write to")
 	case mode == "sample":
 		c.gzip, c.only = true, map[string]bool{}
-		for _, origin := range strings.Split(some, ",") {
+		for origin := range strings.SplitSeq(some, ",") {
 			c.only[origin] = true
 		}
 	case mode != "full":
@@ -89,7 +89,7 @@ func (c *cut) all(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	ar, err := pqarrow.NewFileReader(r, pqarrow.ArrowReadProperties{BatchSize: 1 << 14}, memory.DefaultAllocator)
 	if err != nil {
 		return err

@@ -30,9 +30,9 @@ type Report struct {
 }
 
 // OK says whether nothing is wrong.
-func (r Report) OK() bool { return len(r.Problems) == 0 }
+func (r *Report) OK() bool { return len(r.Problems) == 0 }
 
-func (r *Report) problem(format string, args ...any) {
+func (r *Report) problemf(format string, args ...any) {
 	r.Problems = append(r.Problems, fmt.Sprintf(format, args...))
 }
 
@@ -43,7 +43,7 @@ func Verify(ctx context.Context, release fs.FS) (Report, error) {
 	r := Report{Problems: []string{}}
 	data, err := fs.ReadFile(release, ManifestFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		r.problem("%s is missing", ManifestFile)
+		r.problemf("%s is missing", ManifestFile)
 		return r, nil
 	}
 	if err != nil {
@@ -51,7 +51,7 @@ func Verify(ctx context.Context, release fs.FS) (Report, error) {
 	}
 	m, err := Decode(data)
 	if err != nil {
-		r.problem("%v", err)
+		r.problemf("%v", err)
 		return r, nil
 	}
 	r.Version = m.Content.Version
@@ -79,13 +79,13 @@ func (r *Report) content(data []byte, m Manifest) {
 		r.Content, err = digestOf(raw.Content)
 	}
 	if err != nil {
-		r.problem("content of the manifest: %v", err)
+		r.problemf("content of the manifest: %v", err)
 	} else if r.Content != m.ContentSHA256 {
-		r.problem("content of the manifest: its digest is %s, content_sha256 says %s", r.Content, m.ContentSHA256)
+		r.problemf("content of the manifest: its digest is %s, content_sha256 says %s", r.Content, m.ContentSHA256)
 	}
 	c := m.Content
 	if want := fmt.Sprintf("%s-%s.%d", c.Release, c.Window.Key, c.Revision); c.Version != want {
-		r.problem("version is %s, but release, window and revision make %s", c.Version, want)
+		r.problemf("version is %s, but release, window and revision make %s", c.Version, want)
 	}
 }
 
@@ -98,19 +98,19 @@ func (r *Report) sums(c Content) {
 		splits[f.Split] += f.Rows
 	}
 	if total != c.Rows.Total {
-		r.problem("rows: the files have %d, the total says %d", total, c.Rows.Total)
+		r.problemf("rows: the files have %d, the total says %d", total, c.Rows.Total)
 	}
 	if c.Split == "" {
 		return
 	}
 	for value, n := range c.Rows.Splits {
 		if splits[value] != n {
-			r.problem("rows of split %q: the files have %d, the manifest says %d", value, splits[value], n)
+			r.problemf("rows of split %q: the files have %d, the manifest says %d", value, splits[value], n)
 		}
 		delete(splits, value)
 	}
 	for value, n := range splits {
-		r.problem("rows of split %q: the files have %d, the manifest does not count them", value, n)
+		r.problemf("rows of split %q: the files have %d, the manifest does not count them", value, n)
 	}
 }
 
@@ -120,12 +120,12 @@ func (r *Report) sheets(c Content) {
 		for _, w := range in.Windows {
 			for day, counts := range w.Sheet {
 				if !counts.Balanced() {
-					r.problem("balance of %s %s, day %s: %d rows were read, but %d stored + %d quarantined + %d duplicate + %d filtered",
+					r.problemf("balance of %s %s, day %s: %d rows were read, but %d stored + %d quarantined + %d duplicate + %d filtered",
 						in.Table, w.Window, day, counts.Read, counts.Stored, counts.Quarantined, counts.Duplicate, counts.Filtered)
 				}
 			}
 			if w.Sheet != nil && w.Sheet.Total().Stored != w.Rows {
-				r.problem("balance of %s %s: %d rows are stored, the manifest says %d", in.Table, w.Window, w.Sheet.Total().Stored, w.Rows)
+				r.problemf("balance of %s %s: %d rows are stored, the manifest says %d", in.Table, w.Window, w.Sheet.Total().Stored, w.Rows)
 			}
 		}
 	}
@@ -134,12 +134,12 @@ func (r *Report) sheets(c Content) {
 // file checks one data file.
 func (r *Report) file(ctx context.Context, release fs.FS, c Content, f File) error {
 	if !fs.ValidPath(f.Path) || path.Dir(f.Path) != DataDir {
-		r.problem("%s: a data file lies in %s", f.Path, DataDir)
+		r.problemf("%s: a data file lies in %s", f.Path, DataDir)
 		return nil
 	}
 	in, err := release.Open(f.Path)
 	if errors.Is(err, fs.ErrNotExist) {
-		r.problem("%s is missing", f.Path)
+		r.problemf("%s is missing", f.Path)
 		return nil
 	}
 	if err != nil {
@@ -155,16 +155,16 @@ func (r *Report) file(ctx context.Context, release fs.FS, c Content, f File) err
 	r.Bytes += n
 	digest := hex.EncodeToString(hash.Sum(nil))
 	if n != f.Bytes {
-		r.problem("%s: it has %d bytes, the manifest says %d", f.Path, n, f.Bytes)
+		r.problemf("%s: it has %d bytes, the manifest says %d", f.Path, n, f.Bytes)
 	}
 	if digest != f.SHA256 {
-		r.problem("%s: its SHA-256 is %s, the manifest says %s", f.Path, digest, f.SHA256)
+		r.problemf("%s: its SHA-256 is %s, the manifest says %s", f.Path, digest, f.SHA256)
 	}
 	if base := path.Base(f.Path); base != f.SHA256+".parquet" {
-		r.problem("%s: it is not named by its digest %s", f.Path, f.SHA256)
+		r.problemf("%s: it is not named by its digest %s", f.Path, f.SHA256)
 	}
 	if err := r.parquet(ctx, in, c, f); err != nil {
-		r.problem("%s: it cannot be read: %v", f.Path, err)
+		r.problemf("%s: it cannot be read: %v", f.Path, err)
 	}
 	return ctx.Err()
 }
@@ -186,7 +186,7 @@ func (r *Report) parquet(ctx context.Context, in fs.File, c Content, f File) (er
 	}
 	r.Rows += pf.NumRows()
 	if pf.NumRows() != f.Rows {
-		r.problem("%s: it has %d rows, the manifest says %d", f.Path, pf.NumRows(), f.Rows)
+		r.problemf("%s: it has %d rows, the manifest says %d", f.Path, pf.NumRows(), f.Rows)
 	}
 	reader, err := pqarrow.NewFileReader(pf, pqarrow.ArrowReadProperties{BatchSize: 1 << 16}, memory.DefaultAllocator)
 	if err != nil {
@@ -197,7 +197,7 @@ func (r *Report) parquet(ctx context.Context, in fs.File, c Content, f File) (er
 		return err
 	}
 	if got := Columns(schema); !slices.Equal(got, c.Schema) {
-		r.problem("%s: its columns are %v, the manifest says %v", f.Path, got, c.Schema)
+		r.problemf("%s: its columns are %v, the manifest says %v", f.Path, got, c.Schema)
 		return nil
 	}
 	if c.Split == "" {
@@ -216,7 +216,7 @@ func (r *Report) split(ctx context.Context, reader *pqarrow.FileReader, c Conten
 		values := rows.RecordBatch().Column(0)
 		for i := range values.Len() {
 			if other(values, i, f.Split) {
-				r.problem("%s: it has a row with %s = %s, the manifest says %s", f.Path, c.Split, values.ValueStr(i), f.Split)
+				r.problemf("%s: it has a row with %s = %s, the manifest says %s", f.Path, c.Split, values.ValueStr(i), f.Split)
 				return nil
 			}
 		}
@@ -248,13 +248,13 @@ func (r *Report) extra(release fs.FS, c Content) error {
 	named := map[string]bool{ManifestFile: true}
 	for _, f := range c.Files {
 		if named[f.Path] {
-			r.problem("%s is named twice", f.Path)
+			r.problemf("%s is named twice", f.Path)
 		}
 		named[f.Path] = true
 	}
 	err := fs.WalkDir(release, ".", func(name string, e fs.DirEntry, err error) error {
 		if err == nil && !e.IsDir() && !named[name] {
-			r.problem("%s is not named by the manifest", name)
+			r.problemf("%s is not named by the manifest", name)
 		}
 		return err
 	})

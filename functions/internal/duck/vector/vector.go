@@ -54,7 +54,7 @@ func Of(t mapping.Type, logical mapping.LogicalType) (Column, error) {
 		return timestamps(1_000_000), nil
 	case mapping.TypeBoolean:
 		return Column{arrow.FixedWidthTypes.Boolean, func(b array.Builder, data unsafe.Pointer, valid []bool, n int) error {
-			b.(*array.BooleanBuilder).AppendValues(unsafe.Slice((*bool)(data), n), valid)
+			b.(*array.BooleanBuilder).AppendValues(values[bool](data, n), valid)
 			return nil
 		}}, nil
 	case mapping.TypeDate:
@@ -72,11 +72,11 @@ func Of(t mapping.Type, logical mapping.LogicalType) (Column, error) {
 
 func integers[T int8 | int16 | int32 | int64 | uint8 | uint16 | uint32]() Column {
 	return Column{arrow.PrimitiveTypes.Int64, func(b array.Builder, data unsafe.Pointer, valid []bool, n int) error {
-		values := make([]int64, n)
-		for i, v := range unsafe.Slice((*T)(data), n) {
-			values[i] = int64(v)
+		out := make([]int64, n)
+		for i, v := range values[T](data, n) {
+			out[i] = int64(v)
 		}
-		b.(*array.Int64Builder).AppendValues(values, valid)
+		b.(*array.Int64Builder).AppendValues(out, valid)
 		return nil
 	}}
 }
@@ -84,44 +84,44 @@ func integers[T int8 | int16 | int32 | int64 | uint8 | uint16 | uint32]() Column
 // reals makes equal numbers equal bits: there is one zero and one NaN.
 func reals[T float32 | float64]() Column {
 	return Column{arrow.PrimitiveTypes.Float64, func(b array.Builder, data unsafe.Pointer, valid []bool, n int) error {
-		values := make([]float64, n)
-		for i, v := range unsafe.Slice((*T)(data), n) {
+		out := make([]float64, n)
+		for i, v := range values[T](data, n) {
 			switch f := float64(v); {
 			case f == 0:
 			case math.IsNaN(f):
-				values[i] = math.NaN()
+				out[i] = math.NaN()
 			default:
-				values[i] = f
+				out[i] = f
 			}
 		}
-		b.(*array.Float64Builder).AppendValues(values, valid)
+		b.(*array.Float64Builder).AppendValues(out, valid)
 		return nil
 	}}
 }
 
 func timestamps(micros int64) Column {
 	return Column{arrow.FixedWidthTypes.Timestamp_us, func(b array.Builder, data unsafe.Pointer, valid []bool, n int) error {
-		values := make([]arrow.Timestamp, n)
-		for i, v := range unsafe.Slice((*int64)(data), n) {
+		out := make([]arrow.Timestamp, n)
+		for i, v := range values[int64](data, n) {
 			if (v == math.MaxInt64 || v == -math.MaxInt64) && (valid == nil || valid[i]) {
 				return errors.New("a timestamp is infinite")
 			}
-			values[i] = arrow.Timestamp(v * micros)
+			out[i] = arrow.Timestamp(v * micros)
 		}
-		b.(*array.TimestampBuilder).AppendValues(values, valid)
+		b.(*array.TimestampBuilder).AppendValues(out, valid)
 		return nil
 	}}
 }
 
 func dates() Column {
 	return Column{arrow.FixedWidthTypes.Date32, func(b array.Builder, data unsafe.Pointer, valid []bool, n int) error {
-		values := unsafe.Slice((*arrow.Date32)(data), n)
-		for i, v := range values {
+		days := values[arrow.Date32](data, n)
+		for i, v := range days {
 			if (v == math.MaxInt32 || v == -math.MaxInt32) && (valid == nil || valid[i]) {
 				return errors.New("a date is infinite")
 			}
 		}
-		b.(*array.Date32Builder).AppendValues(values, valid)
+		b.(*array.Date32Builder).AppendValues(days, valid)
 		return nil
 	}}
 }
@@ -145,23 +145,23 @@ func decimalOf(logical mapping.LogicalType) (Column, error) {
 // decimals reads the integers that DuckDB keeps decimals in; decimal128.Num lies in memory as DuckDB's HUGEINT does.
 func decimals[T int16 | int32 | int64 | decimal128.Num](width, scale int32) Column {
 	return Column{&arrow.Decimal128Type{Precision: width, Scale: scale}, func(b array.Builder, data unsafe.Pointer, valid []bool, n int) error {
-		values := make([]decimal128.Num, n)
-		for i, v := range unsafe.Slice((*T)(data), n) {
+		out := make([]decimal128.Num, n)
+		for i, v := range values[T](data, n) {
 			switch v := any(v).(type) {
 			case int16:
-				values[i] = decimal128.FromI64(int64(v))
+				out[i] = decimal128.FromI64(int64(v))
 			case int32:
-				values[i] = decimal128.FromI64(int64(v))
+				out[i] = decimal128.FromI64(int64(v))
 			case int64:
-				values[i] = decimal128.FromI64(v)
+				out[i] = decimal128.FromI64(v)
 			case decimal128.Num:
 				if (valid == nil || valid[i]) && !v.FitsInPrecision(width) {
 					return fmt.Errorf("%s has more than %d digits", v.BigInt(), width)
 				}
-				values[i] = v
+				out[i] = v
 			}
 		}
-		b.(*array.Decimal128Builder).AppendValues(values, valid)
+		b.(*array.Decimal128Builder).AppendValues(out, valid)
 		return nil
 	}}
 }
@@ -170,22 +170,22 @@ func decimals[T int16 | int32 | int64 | decimal128.Num](width, scale int32) Colu
 type duckString struct {
 	length  uint32
 	prefix  [4]byte
-	pointer *byte
+	pointer unsafe.Pointer
 }
 
 func appendStrings(b array.Builder, data unsafe.Pointer, valid []bool, n int) error {
 	to := b.(*array.StringBuilder)
 	to.Reserve(n)
-	values := unsafe.Slice((*duckString)(data), n)
-	for i := range values {
-		s := &values[i]
+	all := values[duckString](data, n)
+	for i := range all {
+		s := &all[i]
 		switch {
 		case valid != nil && !valid[i]:
 			to.AppendNull()
 		case s.length <= 12:
-			to.BinaryBuilder.Append(unsafe.Slice(&s.prefix[0], s.length))
+			to.BinaryBuilder.Append(values[byte](unsafe.Pointer(&s.prefix[0]), int(s.length)))
 		default:
-			to.BinaryBuilder.Append(unsafe.Slice(s.pointer, s.length))
+			to.BinaryBuilder.Append(values[byte](s.pointer, int(s.length)))
 		}
 	}
 	return nil
@@ -197,10 +197,15 @@ func validity(v mapping.Vector, n int, buf []bool) []bool {
 	if mask == nil {
 		return nil
 	}
-	words := unsafe.Slice((*uint64)(mask), (n+63)/64)
+	words := values[uint64](mask, (n+63)/64)
 	valid := buf[:n]
 	for i := range valid {
 		valid[i] = words[i/64]>>(i%64)&1 == 1
 	}
 	return valid
+}
+
+// values are n values as they lie in memory that DuckDB owns.
+func values[T any](data unsafe.Pointer, n int) []T {
+	return unsafe.Slice((*T)(data), n) //nolint:gosec // DuckDB says what lies there
 }

@@ -48,18 +48,18 @@ func (w *World) Dataset(name string) (*dataset.Dataset, error) {
 }
 
 // New makes an empty warehouse for a dataset.
-func New(t testing.TB, d *dataset.Dataset) *World {
-	t.Helper()
-	root := t.TempDir()
+func New(tb testing.TB, d *dataset.Dataset) *World {
+	tb.Helper()
+	root := tb.TempDir()
 	l, err := lake.Open(context.Background(), root)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	e, err := duck.Open(duck.Options{Threads: 2, Dirs: []string{root}})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(e.Close)
+	tb.Cleanup(e.Close)
 	return &World{Root: root, Lake: l, Engine: e, Journal: &factstest.Memory{}, D: d}
 }
 
@@ -69,24 +69,24 @@ func (w *World) Again() *World {
 }
 
 // StoreJSON stores a generation of a window, its rows given as a JSON list of objects of the contract's columns.
-func (w *World) StoreJSON(t testing.TB, key string, generation int, rows string) {
-	t.Helper()
+func (w *World) StoreJSON(tb testing.TB, key string, generation int, rows string) {
+	tb.Helper()
 	fields := block.Schema(w.D).Fields()
 	batch, _, err := array.RecordFromJSON(memory.DefaultAllocator, arrow.NewSchema(fields[:len(fields)-1], nil), strings.NewReader(rows))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer batch.Release()
-	w.Store(t, key, generation, batch)
+	w.Store(tb, key, generation, batch)
 }
 
 // Store stores a generation of a window as store would: one file, and an entry with a balance sheet of its event days.
-func (w *World) Store(t testing.TB, key string, generation int, contract arrow.RecordBatch) {
-	t.Helper()
+func (w *World) Store(tb testing.TB, key string, generation int, contract arrow.RecordBatch) {
+	tb.Helper()
 	ctx := context.Background()
 	win, err := window.Parse(key)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	schema := snapshot.RowsSchema(w.D)
 	batch, sheet := system(w.D, win, generation, contract, schema)
@@ -100,13 +100,13 @@ func (w *World) Store(t testing.TB, key string, generation int, contract arrow.R
 	}
 	entry, jerr := json.Marshal(events.Entry{Generation: generation, Definition: "definition", Digest: digest, Slices: 1, Sheet: sheet})
 	if err := errors.Join(err, ferr, jerr); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	_, _, err = w.Lake.Replace(ctx, table.Replace{
 		Table: table.Name{Dataset: w.D.Name, Table: table.Rows}, Schema: schema, Window: win, Files: files, Entry: entry,
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
@@ -144,13 +144,13 @@ func system(d *dataset.Dataset, w window.Window, generation int, contract arrow.
 }
 
 // Files lists the data files of a table at its head.
-func (w *World) Files(t testing.TB, name string) []events.File {
-	t.Helper()
+func (w *World) Files(tb testing.TB, name string) []events.File {
+	tb.Helper()
 	ctx := context.Background()
 	tab := table.Name{Dataset: w.D.Name, Table: name}
 	head, err := w.Lake.Head(ctx, tab)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var keys []string
 	for key := range head.Entries {
@@ -158,27 +158,27 @@ func (w *World) Files(t testing.TB, name string) []events.File {
 	}
 	files, err := w.Lake.Files(ctx, tab, head.Snapshot, keys)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return files
 }
 
 // Lines reads Parquet files of the warehouse, one line of JSON for each row.
-func (w *World) Lines(t testing.TB, files ...string) string {
-	t.Helper()
+func (w *World) Lines(tb testing.TB, files ...string) string {
+	tb.Helper()
 	var out strings.Builder
 	for _, name := range files {
 		r, err := w.Lake.Scan(context.Background(), name)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		for r.Next() {
 			if err := array.RecordToJSON(r.RecordBatch(), &out); err != nil {
-				t.Fatal(err)
+				tb.Fatal(err)
 			}
 		}
 		if err := errors.Join(r.Err(), r.Close()); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	return out.String()
