@@ -102,7 +102,7 @@ func (h *host) start(ctx context.Context) error {
 	}
 	h.sources.Go(func() { h.trimming(ctx) })
 	ping := onebox.PingSource{
-		Namespace: "default", Name: "calendar", Schedule: "* * * * *", Sink: h.base + "/functions/calendar",
+		Namespace: "default", Name: "calendar", Schedule: "*/10 * * * * *", Sink: h.base + "/functions/calendar",
 		Clock: onebox.Running(wall), Client: client, Log: h.log,
 	}
 	h.sources.Go(func() {

@@ -95,6 +95,9 @@ func (o *options) run(ctx context.Context, f *runFlags) (err error) {
 	if err := s.lake.Sweep(ctx); err != nil {
 		return errors.Join(err, l.Close())
 	}
+	if err := s.folder.Sweep(); err != nil {
+		return errors.Join(err, l.Close())
+	}
 	h, err := newHost(ctx, s, log)
 	if err != nil {
 		return errors.Join(err, l.Close())
