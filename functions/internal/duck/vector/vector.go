@@ -183,7 +183,7 @@ func appendStrings(b array.Builder, data unsafe.Pointer, valid []bool, n int) er
 		case valid != nil && !valid[i]:
 			to.AppendNull()
 		case s.length <= 12:
-			to.BinaryBuilder.Append(values[byte](unsafe.Pointer(&s.prefix[0]), int(s.length)))
+			to.BinaryBuilder.Append(values[byte](unsafe.Pointer(&s.prefix), int(s.length))) //nolint:gosec // the bytes go on behind the prefix
 		default:
 			to.BinaryBuilder.Append(values[byte](s.pointer, int(s.length)))
 		}
