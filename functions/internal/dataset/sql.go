@@ -12,6 +12,11 @@ import (
 var (
 	parameter = regexp.MustCompile(`^:[A-Za-z_][A-Za-z0-9_]*`)
 	firstWord = regexp.MustCompile(`^\s*([A-Za-z]*)`)
+	// unstable are functions whose answer depends on when, where or how often a query runs, or that read what is no declared input:
+	// with them the same inputs would not give the same release.
+	unstable = regexp.MustCompile(`(?i)\b((?:now|random|rand|randn|uuid|gen_random_uuid|setseed|getenv|nextval|current_setting|today|` +
+		`transaction_timestamp|get_current_time(?:stamp)?|read_(?:parquet|csv|csv_auto|json|json_auto|ndjson|text|blob)|parquet_scan|glob)\s*\(|` +
+		`current_(?:timestamp|date|time|user)\b|localtime(?:stamp)?\b)`)
 )
 
 // checkSQL checks that the text is one query whose only parameters are :start and :end. Whether it is good SQL only
@@ -28,6 +33,11 @@ func checkSQL(m *document.Mistakes, file, text string) {
 	}
 	if word := strings.ToLower(firstWord.FindStringSubmatch(code)[1]); word != "select" && word != "with" {
 		m.Add(file, line(text, len(code)-len(strings.TrimLeft(code, " \t\r\n"))), "the text is not a query", "start it with SELECT or WITH")
+	}
+	for _, at := range unstable.FindAllStringIndex(code, -1) {
+		name := strings.TrimRight(code[at[0]:at[1]], "( \t\r\n")
+		m.Add(file, line(text, at[0]), fmt.Sprintf("%s may not be used: the same inputs must give the same result", name),
+			"use :start, :end and the declared inputs")
 	}
 	for i := 0; i < len(code); i++ {
 		switch {
