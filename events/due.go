@@ -15,6 +15,7 @@ const (
 // Due asks for a piece of work. It is a hint: the handler looks at the facts before it does anything.
 type Due struct {
 	Piece
+
 	Step    string `json:"step"`
 	Attempt int    `json:"attempt"`          // never enters the identity of data
 	Reason  string `json:"reason,omitempty"` // schedule, restated, contract, quarantine, late, requested, inputs
@@ -23,7 +24,11 @@ type Due struct {
 	Inputs string `json:"inputs,omitempty"`
 }
 
-func (Due) Type() string    { return TypeDue }
+// Type is the CloudEvents type of every due, whatever its step.
+func (Due) Type() string { return TypeDue }
+
+// Topic keeps the latest due of each piece of the step.
 func (d Due) Topic() string { return DueTopicPrefix + d.Step }
-func (d Due) Of() Piece     { return d.Piece }
-func (d Due) ID() string    { return id("due."+d.Step, d.Piece, d.Inputs, strconv.Itoa(d.Attempt)) }
+
+// ID differs between attempts and between inputs, so that asking again is not taken for a repeat.
+func (d Due) ID() string { return id("due."+d.Step, d.Piece, d.Inputs, strconv.Itoa(d.Attempt)) }

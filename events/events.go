@@ -56,6 +56,9 @@ func (p Piece) At(slice int) Piece {
 	return p
 }
 
+// Of is the piece itself. An event speaks of the piece that it embeds.
+func (p Piece) Of() Piece { return p }
+
 // Event is implemented by every fact and due of this package.
 type Event interface {
 	// Type is the CloudEvents type: dev.almanac.<fact>.v1.
@@ -76,8 +79,7 @@ func id(kind string, p Piece, more ...string) string {
 func Digest(parts ...string) string {
 	h := sha256.New()
 	for _, p := range parts {
-		fmt.Fprintf(h, "%d:", len(p))
-		h.Write([]byte(p))
+		h.Write([]byte(strconv.Itoa(len(p)) + ":" + p))
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }

@@ -58,7 +58,10 @@ func TestDecodePassesOverWhatALaterVersionAdds(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	for _, samples := range []map[string]Event{full(), least()} {
 		for _, e := range samples {
-			data, _ := json.Marshal(e)
+			data, err := json.Marshal(e)
+			if err != nil {
+				f.Fatal(err)
+			}
 			f.Add(e.Type(), data)
 			f.Add(e.Type(), data[:len(data)/2])
 		}

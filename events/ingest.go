@@ -20,6 +20,7 @@ type Position struct {
 // Collected says that the raw blocks of one slice are written.
 type Collected struct {
 	Piece
+
 	Definition string   `json:"definition"` // digest of the dataset's definition of rows
 	Inputs     string   `json:"inputs"`     // digest of the fact of the slice before; of the pin for slice 1
 	Pin        Pin      `json:"pin"`        // the same in every slice of a generation
@@ -34,6 +35,7 @@ type Collected struct {
 // Processed says that one slice is parsed and cleaned.
 type Processed struct {
 	Piece
+
 	Definition string `json:"definition"`
 	Inputs     string `json:"inputs"` // digest of the collected fact
 	Rows       Claim  `json:"rows"`
@@ -44,6 +46,7 @@ type Processed struct {
 // Validated says that the row rules of the contract are applied to one slice.
 type Validated struct {
 	Piece
+
 	Definition string  `json:"definition"`
 	Inputs     string  `json:"inputs"` // digest of the processed fact
 	Rows       Claim   `json:"rows"`
@@ -56,6 +59,7 @@ type Validated struct {
 // Staged says that one slice is written as files of the warehouse that no table names yet.
 type Staged struct {
 	Piece
+
 	Definition string `json:"definition"`
 	Inputs     string `json:"inputs"` // digest of the validated fact
 	Last       bool   `json:"last"`
@@ -75,6 +79,7 @@ type Staged struct {
 // Stored says that a generation of a window is visible in the tables.
 type Stored struct {
 	Piece
+
 	Entry    Entry `json:"entry"`    // as the table's map has it
 	Snapshot int64 `json:"snapshot"` // of the rows table
 }
@@ -93,29 +98,50 @@ type Entry struct {
 	Reason  string           `json:"reason,omitempty"` // why the generation was collected
 }
 
+// Type is TypeCollected.
 func (Collected) Type() string { return TypeCollected }
+
+// Type is TypeProcessed.
 func (Processed) Type() string { return TypeProcessed }
+
+// Type is TypeValidated.
 func (Validated) Type() string { return TypeValidated }
-func (Staged) Type() string    { return TypeStaged }
-func (Stored) Type() string    { return TypeStored }
 
+// Type is TypeStaged.
+func (Staged) Type() string { return TypeStaged }
+
+// Type is TypeStored.
+func (Stored) Type() string { return TypeStored }
+
+// Topic keeps the latest collected fact of each slice.
 func (Collected) Topic() string { return FactTopicPrefix + "collected" }
+
+// Topic keeps the latest processed fact of each slice.
 func (Processed) Topic() string { return FactTopicPrefix + "processed" }
+
+// Topic keeps the latest validated fact of each slice.
 func (Validated) Topic() string { return FactTopicPrefix + "validated" }
-func (Staged) Topic() string    { return FactTopicPrefix + "staged" }
-func (Stored) Topic() string    { return FactTopicPrefix + "stored" }
 
-func (f Collected) Of() Piece { return f.Piece }
-func (f Processed) Of() Piece { return f.Piece }
-func (f Validated) Of() Piece { return f.Piece }
-func (f Staged) Of() Piece    { return f.Piece }
-func (f Stored) Of() Piece    { return f.Piece }
+// Topic keeps the latest staged fact of each slice.
+func (Staged) Topic() string { return FactTopicPrefix + "staged" }
 
+// Topic keeps the latest stored fact of each generation.
+func (Stored) Topic() string { return FactTopicPrefix + "stored" }
+
+// ID names the slice and what the fact claims: doing the same work twice shares it.
 func (f Collected) ID() string { return id("collected", f.Piece, f.Digest()) }
+
+// ID names the slice and what the fact claims: doing the same work twice shares it.
 func (f Processed) ID() string { return id("processed", f.Piece, f.Digest()) }
+
+// ID names the slice and what the fact claims: doing the same work twice shares it.
 func (f Validated) ID() string { return id("validated", f.Piece, f.Digest()) }
-func (f Staged) ID() string    { return id("staged", f.Piece, f.Digest()) }
-func (f Stored) ID() string    { return id("stored", f.Piece, f.Entry.Digest) }
+
+// ID names the slice and what the fact claims: doing the same work twice shares it.
+func (f Staged) ID() string { return id("staged", f.Piece, f.Digest()) }
+
+// ID names the generation by the digest of its staged slices: two commits of the same slices share it.
+func (f Stored) ID() string { return id("stored", f.Piece, f.Entry.Digest) }
 
 // Digest identifies what the fact claims, not where it lies: two instances that did the same work say facts of one digest.
 // It leaves out what does not decide the raw bytes: the definition, the reason, and the versions of files of equal content.

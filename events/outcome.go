@@ -12,6 +12,7 @@ const (
 // (no slice): what is due again for a later generation, definition or input signature supersedes it.
 type Stopped struct {
 	Piece
+
 	Step       string `json:"step"`
 	Definition string `json:"definition,omitempty"`
 	Inputs     string `json:"inputs,omitempty"`
@@ -24,8 +25,9 @@ type Stopped struct {
 
 // Restated says that the source of a window differs from what the generation pinned.
 type Restated struct {
-	Piece     // Generation is the one that is outdated
-	Pin   Pin `json:"pin"` // what the source holds now
+	Piece // Generation is the one that is outdated
+
+	Pin Pin `json:"pin"` // what the source holds now
 }
 
 // Input is one table that an aggregate or release was computed from.
@@ -39,6 +41,7 @@ type Input struct {
 // Aggregated says that one window of an aggregate table is visible.
 type Aggregated struct {
 	Piece
+
 	Inputs      string  `json:"inputs"` // signature over all tables and the SQL
 	Tables      []Input `json:"tables"`
 	Rows        int64   `json:"rows"`
@@ -51,6 +54,7 @@ type Aggregated struct {
 // Released says that a release is published.
 type Released struct {
 	Piece
+
 	Version     string `json:"version"` // <name>-<window>.<revision>
 	Revision    int    `json:"revision"`
 	Inputs      string `json:"inputs"`
@@ -60,25 +64,41 @@ type Released struct {
 	Provisional bool   `json:"provisional,omitempty"`
 }
 
-func (Stopped) Type() string    { return TypeStopped }
-func (Restated) Type() string   { return TypeRestated }
+// Type is TypeStopped.
+func (Stopped) Type() string { return TypeStopped }
+
+// Type is TypeRestated.
+func (Restated) Type() string { return TypeRestated }
+
+// Type is TypeAggregated.
 func (Aggregated) Type() string { return TypeAggregated }
-func (Released) Type() string   { return TypeReleased }
 
-func (Stopped) Topic() string    { return FactTopicPrefix + "stopped" }
-func (Restated) Topic() string   { return FactTopicPrefix + "restated" }
+// Type is TypeReleased.
+func (Released) Type() string { return TypeReleased }
+
+// Topic keeps the latest stopped fact of each piece of work.
+func (Stopped) Topic() string { return FactTopicPrefix + "stopped" }
+
+// Topic keeps the latest restated fact of each generation.
+func (Restated) Topic() string { return FactTopicPrefix + "restated" }
+
+// Topic keeps the latest aggregated fact of each window of an aggregate.
 func (Aggregated) Topic() string { return FactTopicPrefix + "aggregated" }
-func (Released) Topic() string   { return FactTopicPrefix + "released" }
 
-func (f Stopped) Of() Piece    { return f.Piece }
-func (f Restated) Of() Piece   { return f.Piece }
-func (f Aggregated) Of() Piece { return f.Piece }
-func (f Released) Of() Piece   { return f.Piece }
+// Topic keeps the latest released fact of each window of a release.
+func (Released) Topic() string { return FactTopicPrefix + "released" }
 
-func (f Stopped) ID() string    { return id("stopped", f.Piece, f.Step, f.Reason, Digest(f.Detail)) }
-func (f Restated) ID() string   { return id("restated", f.Piece, f.Pin.Content()) }
+// ID names the step and the cause: stopping again for the same cause shares it.
+func (f Stopped) ID() string { return id("stopped", f.Piece, f.Step, f.Reason, Digest(f.Detail)) }
+
+// ID names what the source holds now: seeing it twice shares it.
+func (f Restated) ID() string { return id("restated", f.Piece, f.Pin.Content()) }
+
+// ID names inputs and files: computing the same again shares it.
 func (f Aggregated) ID() string { return id("aggregated", f.Piece, f.Inputs, f.Digest) }
-func (f Released) ID() string   { return id("released", f.Piece, f.Version, f.Content) }
+
+// ID names version and content: publishing the same again shares it.
+func (f Released) ID() string { return id("released", f.Piece, f.Version, f.Content) }
 
 // FactTopics lists the topics of all facts, in the order of the way of the data.
 func FactTopics() []string {
