@@ -164,7 +164,7 @@ func (c *campaign) kill(running *box.Running) (bool, box.Result) {
 }
 
 // moment draws how long a run lives: many are killed while they start and find out where they were; most early in their work, so that a
-// folder sees many kills before it is finished; and some at any time of the undisturbed run's length.
+// folder sees many kills before it is finished; and some later.
 func (c *campaign) moment() time.Duration {
 	uniform := func(most time.Duration) time.Duration { return time.Duration(c.random.Int64N(int64(most))) }
 	switch draw := c.random.IntN(10); {
@@ -173,14 +173,14 @@ func (c *campaign) moment() time.Duration {
 	case draw < 9:
 		return uniform(min(2500*time.Millisecond, c.length))
 	}
-	return uniform(c.length)
+	return uniform(min(8*time.Second, c.length))
 }
 
 // look notes what the kill hit. A second process that opens the folder in between is part of the test: it must not matter.
 func (c *campaign) look(ctx context.Context, t *testing.T, b box.Box, n int, killed box.Result) {
 	t.Helper()
 	c.moments[bucket(killed.Wall)]++
-	if c.random.IntN(2) == 0 {
+	if c.random.IntN(3) > 0 {
 		return
 	}
 	all, err := b.Status(ctx)
@@ -279,7 +279,7 @@ func (c *campaign) idle(ctx context.Context, t *testing.T, b box.Box) {
 func (c *campaign) report(t *testing.T) {
 	t.Helper()
 	t.Logf("%d kills, %d runs to the end, %d unclaimed files named by their digest, %d temporary files", c.kills, c.ends, c.unclaimed, c.temporary)
-	for title, counts := range map[string]map[string]int{"lived": c.moments, "work under way at the kill (every second kill is looked at)": c.phases} {
+	for title, counts := range map[string]map[string]int{"lived": c.moments, "work under way at the kill (every third kill is looked at)": c.phases} {
 		t.Log(title)
 		for _, name := range slices.Sorted(maps.Keys(counts)) {
 			t.Logf("  %-28s %4d %s", name, counts[name], strings.Repeat("#", (counts[name]+1)/2))

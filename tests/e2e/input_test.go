@@ -74,6 +74,13 @@ func badDays() map[string]badDay {
 			phase: "stopped", tells: []string{"3 of 24 rows", "budget"},
 			mend: rewrite,
 		},
+		"a line of 100 MB": {
+			spoil: put(func(*testing.T) []byte {
+				return csvOf(rowsOf(bad), "2024-01-03T20:00:00Z,"+strings.Repeat("north", 20<<20)+",1")
+			}),
+			phase: "stored",
+			mend:  rewrite,
+		},
 		"a quote that nothing closes": {
 			spoil: put(func(*testing.T) []byte {
 				return csvOf(rowsOf(bad)[:20], `2024-01-03T20:00:00Z,"north,1`, "2024-01-03T20:00:00Z,north,1")

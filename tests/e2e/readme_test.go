@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -44,7 +45,7 @@ var serves = regexp.MustCompile(`^(bin/almanac|make) run\b`)
 // which would run this test's own run again, is only asked for its commands.
 func script(all []fence) string {
 	var b strings.Builder
-	b.WriteString("set -eu\nend() { kill -INT $(jobs -p) 2>/dev/null || :; wait; }\ntrap end EXIT\n")
+	b.WriteString("set -eu\nend() { kill -TERM $(jobs -p) 2>/dev/null || :; wait; }\ntrap end EXIT\n")
 	for _, f := range all {
 		if f.language != "sh" {
 			continue
@@ -77,7 +78,9 @@ func TestReadme(t *testing.T) {
 	if err := os.WriteFile(name, []byte(script(all)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(patient(t), "bash", "-x", name)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "bash", "-x", name)
 	cmd.Dir = dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.WaitDelay = time.Second

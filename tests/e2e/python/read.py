@@ -7,7 +7,6 @@ import json
 import sys
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyiceberg.table import StaticTable
 
 
@@ -17,10 +16,10 @@ def describe(metadata):
     sums = {}
     for name in rows.column_names:
         column = rows.column(name)
+        if pa.types.is_timestamp(column.type):
+            column = column.cast(pa.timestamp("us", column.type.tz)).cast(pa.int64())
         if pa.types.is_integer(column.type):
-            sums[name] = pc.sum(column).as_py()
-        elif pa.types.is_timestamp(column.type) and column.type.unit == "us":
-            sums[name] = pc.sum(column.cast(pa.int64())).as_py()
+            sums[name] = sum(v for v in column.to_pylist() if v is not None)
     planned = sum(1 for _ in table.scan().plan_files())
     return {"rows": rows.num_rows, "columns": rows.column_names, "sums": sums, "files": planned}
 
