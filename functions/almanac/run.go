@@ -92,9 +92,6 @@ func (o *options) run(ctx context.Context, f *runFlags) (err error) {
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	s.now = clock.Now
-	if err := s.lake.Sweep(ctx); err != nil {
-		return errors.Join(err, l.Close())
-	}
 	if err := s.folder.Sweep(); err != nil {
 		return errors.Join(err, l.Close())
 	}
