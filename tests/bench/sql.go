@@ -148,6 +148,10 @@ func (b *bench) aggregateOnce(ctx context.Context, c *compared, ingested, weekly
 	if err := os.CopyFS(data, os.DirFS(ingested)); err != nil {
 		return err
 	}
+	// The copy is readable by all, which almanac refuses of a key.
+	if err := os.Chmod(filepath.Join(data, "pseudonym.key"), 0o600); err != nil {
+		return err
+	}
 	defer func() {
 		_ = os.RemoveAll(ingested)
 		_ = os.Rename(data, ingested)
