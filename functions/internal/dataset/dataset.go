@@ -121,6 +121,12 @@ type Reject struct {
 	Rows  int64
 }
 
+// Scopes of a rule: it is decided row by row, or for a window once all of its slices are there.
+const (
+	ScopeRow    = "row"
+	ScopeWindow = "window"
+)
+
 // Rule is one quality rule of the contract.
 type Rule struct {
 	Name      string // unique in the contract
@@ -128,7 +134,7 @@ type Rule struct {
 	Column    string // empty for rules of the table
 	Dimension string // completeness, conformity, uniqueness, timeliness, ... (of the contract)
 	Severity  string // error (row: quarantine; window: stop) or warning (counted)
-	Scope     string // row or window
+	Scope     string // ScopeRow or ScopeWindow
 	// Min and Max bound a range (of a Date in days, of a Timestamp in microseconds since 1970), a length in characters, a row_count
 	// in rows and a null_share as a share of 1. Both are inclusive, nil if open.
 	Min, Max *float64

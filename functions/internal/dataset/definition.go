@@ -4,13 +4,14 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 )
 
 // definition is the digest of what decides which rows are stored from given raw bytes, and how. What only says where the
 // bytes come from, when something runs, or what a thing is for stays out of it.
-func definition(d *Dataset) string {
+func definition(d *Dataset) (string, error) {
 	type column struct {
 		Name, Source, Type string
 		Precision, Scale   int
@@ -49,9 +50,12 @@ func definition(d *Dataset) string {
 	form.Trim, form.Filters, form.Reject = d.Process.Trim, d.Process.Filters, d.Reject
 	form.Drop = sorted(d.Process.Drop)
 	form.Location = d.Process.Location.String()
-	text, _ := json.Marshal(form) // every field has a JSON form, and the loader refuses bounds that are not finite
+	text, err := json.Marshal(form) //nolint:musttag // nobody reads the form
+	if err != nil {
+		return "", fmt.Errorf("digest definition of %s: %w", d.Name, err) // the loader refuses bounds that are not finite
+	}
 	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:])
+	return hex.EncodeToString(sum[:]), nil
 }
 
 func sorted(list []string) []string {

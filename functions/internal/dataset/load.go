@@ -21,9 +21,9 @@ var datasetName = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
 // loader reads one folder. It goes on after a mistake, so that all of them are told at once.
 type loader struct {
 	document.Mistakes
-	dir  string
-	d    *Dataset
-	null []string // of the pipeline, as written
+
+	dir string
+	d   *Dataset
 	// later are checks that need both files.
 	later []func()
 }
@@ -84,7 +84,9 @@ func Load(dir string) (*Dataset, error) {
 	if err := l.Err(); err != nil {
 		return nil, err
 	}
-	l.d.Definition = definition(l.d)
+	if l.d.Definition, err = definition(l.d); err != nil {
+		return nil, err
+	}
 	return l.d, nil
 }
 

@@ -38,14 +38,14 @@ func TestLoadReadsEverything(t *testing.T) {
 		Key: []string{"id", "at"},
 		Rules: []Rule{
 			{Name: "at.required", Kind: "required", Column: "at", Dimension: "completeness", Severity: "error", Scope: "row", Line: 17},
-			{Name: "at.range", Kind: "range", Column: "at", Dimension: "conformity", Severity: "error", Scope: "row", Min: number(946684800e6), Line: 20},
+			{Name: "at.range", Kind: "range", Column: "at", Dimension: "conformity", Severity: "error", Scope: "row", Min: new(946684800e6), Line: 20},
 			{Name: "id.required", Kind: "required", Column: "id", Dimension: "completeness", Severity: "error", Scope: "row", Line: 23},
-			{Name: "id.length", Kind: "length", Column: "id", Dimension: "conformity", Severity: "error", Scope: "row", Min: number(1), Max: number(8), Line: 26},
+			{Name: "id.length", Kind: "length", Column: "id", Dimension: "conformity", Severity: "error", Scope: "row", Min: new(1.0), Max: new(8.0), Line: 26},
 			{Name: "id.regex", Kind: "regex", Column: "id", Dimension: "conformity", Severity: "error", Scope: "row", Pattern: "[A-Z]+", Line: 26},
-			{Name: "delay.range", Kind: "range", Column: "delay", Dimension: "conformity", Severity: "error", Scope: "row", Min: number(-60), Max: number(600), Line: 29},
-			{Name: "delay.null_share", Kind: "null_share", Column: "delay", Dimension: "completeness", Severity: "warning", Scope: "window", Max: number(math.Nextafter(0.05, 0)), Line: 31},
+			{Name: "delay.range", Kind: "range", Column: "delay", Dimension: "conformity", Severity: "error", Scope: "row", Min: new(-60.0), Max: new(600.0), Line: 29},
+			{Name: "delay.null_share", Kind: "null_share", Column: "delay", Dimension: "completeness", Severity: "warning", Scope: "window", Max: new(math.Nextafter(0.05, 0)), Line: 31},
 			{Name: "kind.set", Kind: "set", Column: "kind", Dimension: "conformity", Severity: "error", Scope: "row", Set: []string{"A", "B"}, Line: 38},
-			{Name: "row_count", Kind: "row_count", Dimension: "coverage", Severity: "error", Scope: "window", Min: number(11), Line: 47},
+			{Name: "row_count", Kind: "row_count", Dimension: "coverage", Severity: "error", Scope: "window", Min: new(11.0), Line: 47},
 			{Name: "key.unique", Kind: "unique", Dimension: "uniqueness", Severity: "error", Scope: "window", Columns: []string{"id", "at"}, Line: 14},
 			{Name: "is-fresh", Kind: "freshness", Dimension: "timeliness", Severity: "error", Scope: "window", Within: 48 * time.Hour, Line: 10},
 		},
@@ -75,8 +75,6 @@ func TestLoadReadsEverything(t *testing.T) {
 	}
 }
 
-func number(v float64) *float64 { return &v }
-
 func day(y int, m time.Month, d int) time.Time { return time.Date(y, m, d, 0, 0, 0, 0, time.UTC) }
 
 func TestRulesSayWhatTheContractAsks(t *testing.T) {
@@ -91,16 +89,16 @@ func TestRulesSayWhatTheContractAsks(t *testing.T) {
 		"no nulls can be asked of a window": {
 			"{metric: nullValues, mustBeLessThan: 5, unit: percent, severity: warning}",
 			"{id: known, metric: nullValues, mustBe: 0, customProperties: [{property: scope, value: window}]}",
-			Rule{Name: "known", Kind: "null_share", Column: "delay", Dimension: "completeness", Scope: "window", Min: number(0), Max: number(0)},
+			Rule{Name: "known", Kind: "null_share", Column: "delay", Dimension: "completeness", Scope: "window", Min: new(0.0), Max: new(0.0)},
 		},
 		"missing values that the pipeline reads as null": {
 			"{metric: nullValues, mustBeLessThan: 5, unit: percent, severity: warning}",
 			"{metric: missingValues, arguments: {missingValues: [null, '', NA]}, mustBeLessOrEqualTo: 10, unit: percent}",
-			Rule{Name: "delay.null_share", Kind: "null_share", Column: "delay", Dimension: "completeness", Scope: "window", Max: number(0.1)},
+			Rule{Name: "delay.null_share", Kind: "null_share", Column: "delay", Dimension: "completeness", Scope: "window", Max: new(0.1)},
 		},
 		"the word of version 3.0": {
 			"{metric: rowCount, mustBeGreaterThan: 10}", "{rule: rowCount, mustBeBetween: [1, 5], name: some rows}",
-			Rule{Name: "some rows", Kind: "row_count", Dimension: "coverage", Scope: "window", Min: number(1), Max: number(5)},
+			Rule{Name: "some rows", Kind: "row_count", Dimension: "coverage", Scope: "window", Min: new(1.0), Max: new(5.0)},
 		},
 		"a pattern": {
 			"arguments: {validValues: [A, B]}", "arguments: {pattern: '^[AB]$'}",
@@ -125,27 +123,27 @@ func TestRulesSayWhatTheContractAsks(t *testing.T) {
 		},
 		"a length": {
 			"classification: personal", "quality: [{type: custom, engine: almanac, implementation: {rule: length, maximum: 3}}]",
-			Rule{Name: "rider.length", Kind: "length", Column: "rider", Dimension: "conformity", Scope: "row", Max: number(3)},
+			Rule{Name: "rider.length", Kind: "length", Column: "rider", Dimension: "conformity", Scope: "row", Max: new(3.0)},
 		},
 		"an exclusive bound of a decimal": {
 			"physicalType: DECIMAL(9,2)", "physicalType: DECIMAL(9,2)\n        logicalTypeOptions: {exclusiveMinimum: 0}",
-			Rule{Name: "fare.range", Kind: "range", Column: "fare", Dimension: "conformity", Scope: "row", Min: number(0.01)},
+			Rule{Name: "fare.range", Kind: "range", Column: "fare", Dimension: "conformity", Scope: "row", Min: new(0.01)},
 		},
 		"an exclusive bound of a number": {
 			"        physicalType: DECIMAL(9,2)", "        logicalTypeOptions: {exclusiveMaximum: 1, maximum: 2, format: f64}",
-			Rule{Name: "fare.range", Kind: "range", Column: "fare", Dimension: "conformity", Scope: "row", Max: number(math.Nextafter(1, 0))},
+			Rule{Name: "fare.range", Kind: "range", Column: "fare", Dimension: "conformity", Scope: "row", Max: new(math.Nextafter(1, 0))},
 		},
 		"a format of integers": {
 			"maximum: 600", "format: u8",
-			Rule{Name: "delay.format", Kind: "range", Column: "delay", Dimension: "conformity", Scope: "row", Min: number(0), Max: number(255)},
+			Rule{Name: "delay.format", Kind: "range", Column: "delay", Dimension: "conformity", Scope: "row", Min: new(0.0), Max: new(255.0)},
 		},
 		"a fraction bounds the integers beyond it": {
 			"exclusiveMinimum: -61, maximum: 600", "exclusiveMinimum: 1.5, exclusiveMaximum: 2.5",
-			Rule{Name: "delay.range", Kind: "range", Column: "delay", Dimension: "conformity", Scope: "row", Min: number(2), Max: number(2)},
+			Rule{Name: "delay.range", Kind: "range", Column: "delay", Dimension: "conformity", Scope: "row", Min: new(2.0), Max: new(2.0)},
 		},
 		"a range of days": {
 			"logicalType: boolean", "logicalType: date\n        logicalTypeOptions: {minimum: 1970-01-02, exclusiveMaximum: 1970-01-05}",
-			Rule{Name: "ok.range", Kind: "range", Column: "ok", Dimension: "conformity", Scope: "row", Min: number(1), Max: number(3)},
+			Rule{Name: "ok.range", Kind: "range", Column: "ok", Dimension: "conformity", Scope: "row", Min: new(1.0), Max: new(3.0)},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -94,9 +94,10 @@ func (l *loader) source(n document.Node) {
 	format.Delimiter = octet(options.Get("delimiter"), ',')
 	format.Quote = octet(options.Get("quote"), '"')
 	format.Header = options.Get("header").Bool(true)
-	if format.Delimiter == 0 {
+	switch format.Delimiter {
+	case 0:
 		options.Get("delimiter").Fail("is empty", "write one character")
-	} else if format.Delimiter == format.Quote {
+	case format.Quote:
 		csv.Fail("the delimiter and the quote are the same", "change one")
 	}
 }

@@ -15,15 +15,15 @@ var kinds = map[string]struct {
 	scope, dimension string
 	types            []Type
 }{
-	"required":   {"row", "completeness", nil},
-	"range":      {"row", "conformity", []Type{Integer, Number, Decimal, Date, Timestamp}},
-	"set":        {"row", "conformity", []Type{String, Integer}},
-	"regex":      {"row", "conformity", []Type{String}},
-	"length":     {"row", "conformity", []Type{String}},
-	"unique":     {"window", "uniqueness", nil},
-	"row_count":  {"window", "coverage", nil},
-	"freshness":  {"window", "timeliness", nil},
-	"null_share": {"window", "completeness", nil},
+	"required":   {ScopeRow, "completeness", nil},
+	"range":      {ScopeRow, "conformity", []Type{Integer, Number, Decimal, Date, Timestamp}},
+	"set":        {ScopeRow, "conformity", []Type{String, Integer}},
+	"regex":      {ScopeRow, "conformity", []Type{String}},
+	"length":     {ScopeRow, "conformity", []Type{String}},
+	"unique":     {ScopeWindow, "uniqueness", nil},
+	"row_count":  {ScopeWindow, "coverage", nil},
+	"freshness":  {ScopeWindow, "timeliness", nil},
+	"null_share": {ScopeWindow, "completeness", nil},
 }
 
 var (
@@ -38,6 +38,7 @@ var (
 // item is one quality item on its way to a rule.
 type item struct {
 	document.Fields
+
 	at     document.Node
 	column *Column // nil: of the table
 	rule   Rule
@@ -79,8 +80,8 @@ func (q *item) head() {
 	for _, property := range q.Get("customProperties").List() {
 		f := property.Fields("id", "property", "value", "description")
 		scope := f.Need("value", "write row or window")
-		scope.OneOf("row", "window")
-		if f.Need("property", "write scope").OneOf("scope") == f.Get("property").Raw() && (scope.Raw() == "row" || scope.Raw() == "window") {
+		scope.OneOf(ScopeRow, ScopeWindow)
+		if f.Need("property", "write scope").OneOf("scope") == f.Get("property").Raw() && (scope.Raw() == ScopeRow || scope.Raw() == ScopeWindow) {
 			q.scope = scope
 		}
 	}
@@ -144,7 +145,7 @@ func (l *loader) nulls(q *item) {
 	q.rule.Min, q.rule.Max = q.bounds("rows", "percent")
 	none := q.rule.Max != nil && *q.rule.Max == 0
 	switch {
-	case none && q.scope.Raw() != "window":
+	case none && q.scope.Raw() != ScopeWindow:
 		q.rule.Kind, q.rule.Min, q.rule.Max = "required", nil, nil
 	case none || share:
 		q.rule.Kind = "null_share"
@@ -315,7 +316,7 @@ func (l *loader) custom(q *item) {
 func (l *loader) rangeOf(q *item, n document.Node) {
 	f := n.Fields(append([]string{"rule"}, bounds...)...)
 	before := len(l.d.Rules)
-	if q.scope.Given() && q.scope.Raw() != "row" {
+	if q.scope.Given() && q.scope.Raw() != ScopeRow {
 		q.scope.Failf("remove it, or write row", "is not where a range rule is decided")
 	}
 	l.rangeRule(q.at, f, q.column, q.rule)
@@ -328,7 +329,7 @@ func (l *loader) rangeOf(q *item, n document.Node) {
 func (l *loader) fresh(n document.Node, column string) {
 	l.later = append(l.later, func() {
 		if at := l.d.Collect.EventTime; column != "" && at != "" && column != at {
-			n.Fail(fmt.Sprintf("freshness is asked of %s", column), fmt.Sprintf("ask it of the event time, %s", at))
+			n.Fail("freshness is asked of "+column, "ask it of the event time, "+at)
 		}
 	})
 }

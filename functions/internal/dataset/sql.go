@@ -1,7 +1,6 @@
 package dataset
 
 import (
-	"fmt"
 	"regexp"
 	"strings"
 	"unicode/utf8"
@@ -36,7 +35,7 @@ func checkSQL(m *document.Mistakes, file, text string) {
 	}
 	for _, at := range unstable.FindAllStringIndex(code, -1) {
 		name := strings.TrimRight(code[at[0]:at[1]], "( \t\r\n")
-		m.Add(file, line(text, at[0]), fmt.Sprintf("%s may not be used: the same inputs must give the same result", name),
+		m.Add(file, line(text, at[0]), name+" may not be used: the same inputs must give the same result",
 			"use :start, :end and the declared inputs")
 	}
 	for i := 0; i < len(code); i++ {
@@ -47,7 +46,7 @@ func checkSQL(m *document.Mistakes, file, text string) {
 			i++ // a cast
 		case code[i] == ':':
 			if name := parameter.FindString(code[i:]); name != "" && name != ":start" && name != ":end" {
-				m.Add(file, line(text, i), fmt.Sprintf("there is no parameter %s", name), "use :start and :end, the bounds of the window")
+				m.Add(file, line(text, i), "there is no parameter "+name, "use :start and :end, the bounds of the window")
 			}
 		}
 	}

@@ -27,7 +27,7 @@ func judge(d *dataset.Dataset, w window.Window, slices []events.Staged, sheet ev
 		stop = append(stop, *b)
 	}
 	for _, r := range d.Rules {
-		if r.Scope != "window" {
+		if r.Scope != dataset.ScopeWindow {
 			continue
 		}
 		detail := decide(r, w, slices, total, repeated)

@@ -16,6 +16,7 @@ import (
 // slice is the validation of one slice.
 type slice struct {
 	*Validate
+
 	d         *dataset.Dataset
 	collected events.Collected
 	processed events.Processed
@@ -75,23 +76,31 @@ func (s *slice) refused(ctx context.Context) error {
 	return nil
 }
 
+// run passes the rows on. A slice without a bad row is passed on as it is: the fact claims the blocks that process wrote. From the
+// first bad row on, clean blocks are written.
 func (s *slice) run(ctx context.Context) (err error) {
-	if s.rows, err = s.Blocks.Open(ctx, block.CleanTopic(s.d.Name), s.fact.Piece); err != nil {
-		return fmt.Errorf("write clean rows: %w", err)
-	}
+	passed := 0
 	for b, err := range s.Blocks.Read(ctx, s.processed.Rows) {
 		if err != nil {
 			return claimed(s.processed, fmt.Errorf("read rows: %w", err))
 		}
-		if b, err = s.block(ctx, b); err != nil {
+		clean, err := s.block(ctx, b)
+		if err != nil {
 			return err
 		}
-		if err := s.rows.Append(ctx, b); err != nil {
-			return fmt.Errorf("write clean rows: %w", err)
+		if s.rows == nil && clean.Rows == b.Rows {
+			passed++
+			continue
+		}
+		if err := s.write(ctx, clean, passed); err != nil {
+			return err
 		}
 	}
-	if s.fact.Rows, err = s.rows.Claim(ctx); err != nil {
-		return fmt.Errorf("write clean rows: %w", err)
+	s.fact.Rows = s.processed.Rows
+	if s.rows != nil {
+		if s.fact.Rows, err = s.rows.Claim(ctx); err != nil {
+			return fmt.Errorf("write clean rows: %w", err)
+		}
 	}
 	var own events.Claim
 	if s.quarantine != nil {
@@ -103,6 +112,31 @@ func (s *slice) run(ctx context.Context) (err error) {
 		}
 	}
 	s.fact.Quarantine = []events.Claim{s.processed.Quarantine, own}
+	return nil
+}
+
+// write appends a block, and before the first one those that were passed over.
+func (s *slice) write(ctx context.Context, b block.Block, passed int) (err error) {
+	if s.rows == nil {
+		if s.rows, err = s.Blocks.Open(ctx, block.CleanTopic(s.d.Name), s.fact.Piece); err != nil {
+			return fmt.Errorf("write clean rows: %w", err)
+		}
+		for again, err := range s.Blocks.Read(ctx, s.processed.Rows) {
+			if passed == 0 {
+				break
+			}
+			if err != nil {
+				return claimed(s.processed, fmt.Errorf("read rows: %w", err))
+			}
+			passed--
+			if err := s.rows.Append(ctx, block.Block{Piece: s.fact.Piece, Index: again.Index, Rows: again.Rows, Value: again.Value}); err != nil {
+				return fmt.Errorf("write clean rows: %w", err)
+			}
+		}
+	}
+	if err := s.rows.Append(ctx, b); err != nil {
+		return fmt.Errorf("write clean rows: %w", err)
+	}
 	return nil
 }
 

@@ -25,8 +25,6 @@ var ctx = context.Background()
 
 var piece = events.Piece{Dataset: "flights", Window: "2001-01-05", Generation: 1, Slice: 2}
 
-func p(v float64) *float64 { return &v }
-
 // world has a slice that is processed. It is also the port that finds the dataset.
 type world struct {
 	t         testing.TB
@@ -61,11 +59,11 @@ func newWorld(t testing.TB, header string, blocks ...raw) *world {
 		Name: "flights", Version: "1.2.0", Definition: "d1",
 		Columns: []dataset.Column{{Name: "date", Type: dataset.Timestamp}, {Name: "delay", Type: dataset.Integer}, {Name: "origin", Type: dataset.String}},
 		Rules: []dataset.Rule{
-			{Name: "late", Kind: "range", Column: "delay", Max: p(100), Scope: "row", Severity: "warning"},
-			{Name: "delay-range", Kind: "range", Column: "delay", Min: p(-60), Max: p(1440), Scope: "row", Severity: "error"},
+			{Name: "late", Kind: "range", Column: "delay", Max: new(100.0), Scope: "row", Severity: "warning"},
+			{Name: "delay-range", Kind: "range", Column: "delay", Min: new(-60.0), Max: new(1440.0), Scope: "row", Severity: "error"},
 			{Name: "origin-code", Kind: "regex", Column: "origin", Pattern: "[A-Z]{3}", Scope: "row", Severity: "error"},
 			{Name: "origin-there", Kind: "required", Column: "origin", Scope: "row", Severity: "error"},
-			{Name: "enough", Kind: "row_count", Min: p(1), Scope: "window", Severity: "error"},
+			{Name: "enough", Kind: "row_count", Min: new(1.0), Scope: "window", Severity: "error"},
 		},
 		Collect: dataset.Collect{EventTime: "date", Format: dataset.Format{Kind: "csv", Delimiter: ',', Quote: '"', Header: true}},
 	}}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -31,10 +32,8 @@ type mistake struct {
 // Add keeps one mistake: what is wrong and what to do about it.
 func (m *Mistakes) Add(file string, line int, wrong, do string) {
 	found := mistake{file, line, wrong + "; " + do}
-	for _, other := range m.list {
-		if other == found {
-			return
-		}
+	if slices.Contains(m.list, found) {
+		return
 	}
 	m.list = append(m.list, found)
 }

@@ -19,6 +19,7 @@ import (
 // Rule is one row rule, ready to look at batches. It is for one goroutine.
 type Rule struct {
 	dataset.Rule
+
 	Index int // of the column in the schema
 	// broken calls hit for each row of the column that breaks the rule. A null breaks no rule but required.
 	broken func(column arrow.Array, hit func(row int))
@@ -29,7 +30,7 @@ type Rule struct {
 func Compile(d *dataset.Dataset, schema *arrow.Schema) ([]*Rule, error) {
 	var all []*Rule
 	for _, r := range d.Rules {
-		if r.Scope != "row" {
+		if r.Scope != dataset.ScopeRow {
 			continue
 		}
 		at := schema.FieldIndices(r.Column)
@@ -136,7 +137,7 @@ func (r *Rule) ranges(t arrow.DataType) error {
 // outside finds the values that do not lie within the bounds; NaN lies nowhere.
 func outside[T int64 | float64 | arrow.Date32 | arrow.Timestamp](column arrow.Array, values []T, low, high T, hit func(int)) {
 	for i, v := range values {
-		if !(low <= v && v <= high) && column.IsValid(i) {
+		if !(low <= v && v <= high) && column.IsValid(i) { //nolint:staticcheck // turned round it would pass NaN
 			hit(i)
 		}
 	}

@@ -17,8 +17,6 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 )
 
-func p(v float64) *float64 { return &v }
-
 var columns = []dataset.Column{
 	{Name: "i", Type: dataset.Integer}, {Name: "f", Type: dataset.Number}, {Name: "c", Type: dataset.Decimal, Precision: 10, Scale: 2},
 	{Name: "d", Type: dataset.Date}, {Name: "t", Type: dataset.Timestamp}, {Name: "s", Type: dataset.String}, {Name: "b", Type: dataset.Boolean},
@@ -57,23 +55,23 @@ func TestBroken(t *testing.T) {
 	}{
 		"required":            {dataset.Rule{Kind: "required", Column: "s"}, []string{"a", "", "''"}, map[int]string{1: "s is missing"}},
 		"required of all":     {dataset.Rule{Kind: "required", Column: "i"}, []string{"1", "2"}, nil},
-		"a range of integers": {dataset.Rule{Kind: "range", Column: "i", Min: p(-1.5), Max: p(3)}, []string{"-2", "-1", "3", "4", ""}, map[int]string{0: "i is -2, must be -1.5 to 3", 3: "i is 4, must be -1.5 to 3"}},
-		"a range open below":  {dataset.Rule{Kind: "range", Column: "i", Max: p(1440)}, []string{"1441", "-9223372036854775808"}, map[int]string{0: "i is 1441, must be at most 1440"}},
-		"a range open above":  {dataset.Rule{Kind: "range", Column: "i", Min: p(0)}, []string{"9223372036854775807", "-1"}, map[int]string{1: "i is -1, must be at least 0"}},
-		"a range beyond all":  {dataset.Rule{Kind: "range", Column: "i", Min: p(-1e300), Max: p(1e300)}, []string{"9223372036854775807", "-9223372036854775808"}, nil},
-		"a range of numbers":  {dataset.Rule{Kind: "range", Column: "f", Min: p(0.1), Max: p(1)}, []string{"0.1", "1", "1.0000000000000002", "NaN", "+Inf", "", "0"}, map[int]string{2: "f is 1.0000000000000002, must be 0.1 to 1", 3: "f is NaN, must be 0.1 to 1", 4: "f is +Inf, must be 0.1 to 1", 6: "f is 0, must be 0.1 to 1"}},
-		"a range of decimals": {dataset.Rule{Kind: "range", Column: "c", Min: p(0.1), Max: p(1.005)}, []string{"0.10", "0.09", "1.00", "1.01", "", "-5.00"}, map[int]string{1: "c is 0.09, must be 0.1 to 1.005", 3: "c is 1.01, must be 0.1 to 1.005", 5: "c is -5, must be 0.1 to 1.005"}},
-		"decimals open":       {dataset.Rule{Kind: "range", Column: "c", Min: p(0)}, []string{"99999999.99", "-0.01"}, map[int]string{1: "c is -0.01, must be at least 0"}},
-		"a range of dates":    {dataset.Rule{Kind: "range", Column: "d", Min: p(11323)}, []string{"2001-01-01", "2000-12-31", ""}, map[int]string{1: "d is 2000-12-31, must be at least 2001-01-01"}},
-		"dates, impossible":   {dataset.Rule{Kind: "range", Column: "d", Min: p(1e12)}, []string{"2001-01-01"}, map[int]string{0: "d is 2001-01-01, must be at least " + "2739908908-08-10"}},
-		"a range of times":    {dataset.Rule{Kind: "range", Column: "t", Max: p(978307200e6)}, []string{"2001-01-01T00:00:00Z", "2001-01-01T00:00:00.000001Z", ""}, map[int]string{1: "t is 2001-01-01T00:00:00.000001Z, must be at most 2001-01-01T00:00:00Z"}},
+		"a range of integers": {dataset.Rule{Kind: "range", Column: "i", Min: new(-1.5), Max: new(3.0)}, []string{"-2", "-1", "3", "4", ""}, map[int]string{0: "i is -2, must be -1.5 to 3", 3: "i is 4, must be -1.5 to 3"}},
+		"a range open below":  {dataset.Rule{Kind: "range", Column: "i", Max: new(1440.0)}, []string{"1441", "-9223372036854775808"}, map[int]string{0: "i is 1441, must be at most 1440"}},
+		"a range open above":  {dataset.Rule{Kind: "range", Column: "i", Min: new(0.0)}, []string{"9223372036854775807", "-1"}, map[int]string{1: "i is -1, must be at least 0"}},
+		"a range beyond all":  {dataset.Rule{Kind: "range", Column: "i", Min: new(-1e300), Max: new(1e300)}, []string{"9223372036854775807", "-9223372036854775808"}, nil},
+		"a range of numbers":  {dataset.Rule{Kind: "range", Column: "f", Min: new(0.1), Max: new(1.0)}, []string{"0.1", "1", "1.0000000000000002", "NaN", "+Inf", "", "0"}, map[int]string{2: "f is 1.0000000000000002, must be 0.1 to 1", 3: "f is NaN, must be 0.1 to 1", 4: "f is +Inf, must be 0.1 to 1", 6: "f is 0, must be 0.1 to 1"}},
+		"a range of decimals": {dataset.Rule{Kind: "range", Column: "c", Min: new(0.1), Max: new(1.005)}, []string{"0.10", "0.09", "1.00", "1.01", "", "-5.00"}, map[int]string{1: "c is 0.09, must be 0.1 to 1.005", 3: "c is 1.01, must be 0.1 to 1.005", 5: "c is -5, must be 0.1 to 1.005"}},
+		"decimals open":       {dataset.Rule{Kind: "range", Column: "c", Min: new(0.0)}, []string{"99999999.99", "-0.01"}, map[int]string{1: "c is -0.01, must be at least 0"}},
+		"a range of dates":    {dataset.Rule{Kind: "range", Column: "d", Min: new(11323.0)}, []string{"2001-01-01", "2000-12-31", ""}, map[int]string{1: "d is 2000-12-31, must be at least 2001-01-01"}},
+		"dates, impossible":   {dataset.Rule{Kind: "range", Column: "d", Min: new(1e12)}, []string{"2001-01-01"}, map[int]string{0: "d is 2001-01-01, must be at least " + "2739908908-08-10"}},
+		"a range of times":    {dataset.Rule{Kind: "range", Column: "t", Max: new(978307200e6)}, []string{"2001-01-01T00:00:00Z", "2001-01-01T00:00:00.000001Z", ""}, map[int]string{1: "t is 2001-01-01T00:00:00.000001Z, must be at most 2001-01-01T00:00:00Z"}},
 		"a set of texts":      {dataset.Rule{Kind: "set", Column: "s", Set: []string{"A", "B"}}, []string{"A", "C", "C", "B", "", "''"}, map[int]string{1: `s is "C", must be one of A, B`, 2: `s is "C", must be one of A, B`, 5: `s is "", must be one of A, B`}},
 		"a set with nothing":  {dataset.Rule{Kind: "set", Column: "s", Set: []string{""}}, []string{"''", "A"}, map[int]string{1: `s is "A", must be one of `}},
 		"a large set":         {dataset.Rule{Kind: "set", Column: "i", Set: strings.Fields("1 2 3 4 5 6 7 8 9 10 11 -12")}, []string{"11", "0", "", "-12"}, map[int]string{1: "i is 0, must be one of 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 or 2 more"}},
 		"a pattern":           {dataset.Rule{Kind: "regex", Column: "s", Pattern: "[A-Z]{3}|x"}, []string{"ABC", "ABCD", "x", "xx", "xx", "", "ABC\n"}, map[int]string{1: `s is "ABCD", must match [A-Z]{3}|x`, 3: `s is "xx", must match [A-Z]{3}|x`, 4: `s is "xx", must match [A-Z]{3}|x`, 6: `s is "ABC\n", must match [A-Z]{3}|x`}},
-		"a length":            {dataset.Rule{Kind: "length", Column: "s", Min: p(2), Max: p(3)}, []string{"äöü", "äöüß", "a", "", "''", "abc", "日本"}, map[int]string{1: "s has 4 characters, must have 2 to 3", 2: "s has 1 characters, must have 2 to 3", 4: "s has 0 characters, must have 2 to 3"}},
-		"an exact length":     {dataset.Rule{Kind: "length", Column: "s", Min: p(2), Max: p(2)}, []string{"ab", "abc"}, map[int]string{1: "s has 3 characters, must have 2"}},
-		"a long value":        {dataset.Rule{Kind: "length", Column: "s", Max: p(3)}, []string{strings.Repeat("ä", 200)}, map[int]string{0: "s has 200 characters, must have at most 3"}},
+		"a length":            {dataset.Rule{Kind: "length", Column: "s", Min: new(2.0), Max: new(3.0)}, []string{"äöü", "äöüß", "a", "", "''", "abc", "日本"}, map[int]string{1: "s has 4 characters, must have 2 to 3", 2: "s has 1 characters, must have 2 to 3", 4: "s has 0 characters, must have 2 to 3"}},
+		"an exact length":     {dataset.Rule{Kind: "length", Column: "s", Min: new(2.0), Max: new(2.0)}, []string{"ab", "abc"}, map[int]string{1: "s has 3 characters, must have 2"}},
+		"a long value":        {dataset.Rule{Kind: "length", Column: "s", Max: new(3.0)}, []string{strings.Repeat("ä", 200)}, map[int]string{0: "s has 200 characters, must have at most 3"}},
 		"a long wrong value":  {dataset.Rule{Kind: "set", Column: "s", Set: []string{"A"}}, []string{strings.Repeat("aä", 100)}, map[int]string{0: `s is "` + strings.Repeat("aä", 33) + `a"..., must be one of A`}},
 	}
 	for name, tt := range tests {
@@ -129,8 +127,8 @@ func TestCompileRefuses(t *testing.T) {
 		"a pattern of integers":   {Kind: "regex", Column: "i", Pattern: "1"},
 		"a wrong pattern":         {Kind: "regex", Column: "s", Pattern: "("},
 		"a length of booleans":    {Kind: "length", Column: "b"},
-		"a decimal bound too far": {Kind: "range", Column: "c", Max: p(math.Inf(1))},
-		"a decimal bound too low": {Kind: "range", Column: "c", Min: p(-1e300)},
+		"a decimal bound too far": {Kind: "range", Column: "c", Max: new(math.Inf(1))},
+		"a decimal bound too low": {Kind: "range", Column: "c", Min: new(-1e300)},
 	} {
 		r.Scope, r.Name = "row", "the-rule"
 		d := &dataset.Dataset{Name: "flights", Columns: columns, Rules: []dataset.Rule{r}}
@@ -164,10 +162,10 @@ func TestAPatternIsRememberedOnlySoFar(t *testing.T) {
 func BenchmarkBroken(b *testing.B) {
 	schema := block.Schema(&dataset.Dataset{Columns: columns})
 	for name, r := range map[string]dataset.Rule{
-		"range":  {Kind: "range", Column: "i", Min: p(0), Max: p(1e6)},
+		"range":  {Kind: "range", Column: "i", Min: new(0.0), Max: new(1e6)},
 		"set":    {Kind: "set", Column: "s", Set: []string{"AAA", "BBB", "CCC"}},
 		"regex":  {Kind: "regex", Column: "s", Pattern: "[A-Z]{3}"},
-		"length": {Kind: "length", Column: "s", Min: p(1), Max: p(3)},
+		"length": {Kind: "length", Column: "s", Min: new(1.0), Max: new(3.0)},
 	} {
 		b.Run(name, func(b *testing.B) {
 			r.Scope = "row"
