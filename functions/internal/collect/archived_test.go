@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/almanac-data/almanac/events"
@@ -115,7 +116,7 @@ func TestADamagedArchiveStopsTheWindow(t *testing.T) {
 		tt.spoil(files)
 		w.handle(due(2, "contract"))
 		stop := last[events.Stopped](w)
-		if stop.Waiting != tt.waiting || !bytes.Contains([]byte(stop.Detail), []byte(name)) || !bytes.Contains([]byte(stop.Detail), []byte("restore it")) {
+		if stop.Waiting != tt.waiting || !strings.Contains(stop.Detail, name) || !strings.Contains(stop.Detail, "restore it") {
 			t.Errorf("%s: said %+v, want that %s be restored", what, stop, name)
 		}
 	}

@@ -46,6 +46,7 @@ func (w *world) Dataset(name string) (*dataset.Dataset, error) {
 // hooked is the real source; what a test wants to happen meanwhile it hooks in.
 type hooked struct {
 	Sources
+
 	opened func() // after a file was opened
 }
 
@@ -265,6 +266,7 @@ func TestTwoAtOnce(t *testing.T) {
 // deaf is a journal that fails from the nth Say on.
 type deaf struct {
 	facts.Journal
+
 	left int
 }
 

@@ -17,6 +17,7 @@ import (
 // run is one call for one generation.
 type run struct {
 	*Collect
+
 	d      *dataset.Dataset
 	w      window.Window
 	view   *facts.View
@@ -246,7 +247,7 @@ func (r *run) unstop(ctx context.Context) error {
 
 func (r *run) close() {
 	if r.in != nil {
-		r.in.Close()
+		_ = r.in.Close() // it was only read
 		r.in = nil
 	}
 }

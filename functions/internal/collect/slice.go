@@ -19,6 +19,7 @@ const maxHeader = 64 << 10
 type input struct {
 	io.Closer
 	*cut.Cutter
+
 	at events.Position
 }
 

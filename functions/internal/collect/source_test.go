@@ -89,6 +89,7 @@ func TestAChangedSourceGivesTheGenerationUp(t *testing.T) {
 // blind tells the versions of long ago.
 type blind struct {
 	Sources
+
 	pin events.Pin
 }
 

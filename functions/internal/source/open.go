@@ -37,7 +37,7 @@ func (f *Files) Open(ctx context.Context, d *dataset.Dataset, pinned events.Pinn
 	}
 	s := &stream{path: path, file: file, size: pinned.Bytes, in: &input{ctx: ctx, r: file}, bounds: f.bounds()}
 	if err := s.start(d.Collect.Format.Compression, offset); err != nil {
-		s.Close()
+		_ = s.Close() // reading it has failed already
 		return nil, err
 	}
 	return s, nil
@@ -56,7 +56,7 @@ func (f *Files) bounds() Files {
 
 // input counts what is read of a file and keeps the error that reading it met, to tell it from an error in the content.
 type input struct {
-	ctx context.Context
+	ctx context.Context //nolint:containedctx // of the opening: io.Reader has no place for it
 	r   io.Reader
 	n   int64
 	err error

@@ -88,7 +88,7 @@ func digest(ctx context.Context, path string, pinned events.PinnedFile) (string,
 	if err != nil {
 		return "", err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	h := sha256.New()
 	if _, err := io.CopyBuffer(h, struct{ io.Reader }{&input{ctx: ctx, r: file}}, make([]byte, buffer(pinned.Bytes))); err != nil {
 		return "", fmt.Errorf("read %s: %w", path, err)

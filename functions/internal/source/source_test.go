@@ -1,7 +1,6 @@
 package source
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -182,7 +181,7 @@ func TestUnreadableFile(t *testing.T) {
 	if err := os.Chmod(filepath.Join(d.Dir, "in.csv"), 0); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := new(Files).Pin(context.Background(), d, day); !errors.Is(err, fs.ErrPermission) || !bytes.Contains([]byte(err.Error()), []byte("let the user")) {
+	if _, err := new(Files).Pin(context.Background(), d, day); !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "let the user") {
 		t.Errorf("Pin error = %v, want %v and what to do", err, fs.ErrPermission)
 	}
 }

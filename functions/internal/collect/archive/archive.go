@@ -47,7 +47,7 @@ func (a *Archive) Open(ctx context.Context, at events.Position) (io.ReadCloser, 
 		r.left = append(r.left, s.File)
 	}
 	if _, err := io.CopyN(io.Discard, r, skip); err != nil {
-		r.Close()
+		_ = r.Close() // reading it has failed already
 		return nil, fmt.Errorf("read archive up to byte %d of file %d: %w", at.Offset, at.File, err)
 	}
 	return r, nil
@@ -56,6 +56,7 @@ func (a *Archive) Open(ctx context.Context, at events.Position) (io.ReadCloser, 
 // input is an archive file while it is read. It keeps the error that reading it met, to tell it from an error in the content.
 type input struct {
 	io.Reader
+
 	hash hash.Hash
 	err  error
 }
@@ -71,7 +72,7 @@ func (in *input) Read(p []byte) (int, error) {
 
 // reader reads the archive files of slices that follow each other, and checks the digest of each that it reads to the end.
 type reader struct {
-	ctx   context.Context
+	ctx   context.Context //nolint:containedctx // of the opening: io.Reader has no place for it
 	files Files
 	left  []events.File
 
