@@ -22,8 +22,8 @@ import (
 // onDisk starts a broker that keeps its logs in a folder, as `almanac run` does.
 func onDisk(b *testing.B, compression string) *Cluster {
 	b.Helper()
-	if real := os.Getenv("ALMANAC_TEST_KAFKA"); real != "" {
-		return connectReal(b, real)
+	if address := os.Getenv("ALMANAC_TEST_KAFKA"); address != "" {
+		return connectReal(b, address)
 	}
 	fake, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.DataDir(b.TempDir()), kfake.BrokerConfigs(map[string]string{"log.segment.bytes": "16777216"}))
 	if err != nil {

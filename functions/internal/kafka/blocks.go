@@ -85,7 +85,7 @@ func spread(key string, partitions int) int32 {
 		}
 	} else {
 		h := fnv.New32a()
-		h.Write([]byte(key))
+		_, _ = h.Write([]byte(key)) // never fails
 		n = int64(h.Sum32())
 	}
 	p := int64(max(partitions, 1))

@@ -15,6 +15,7 @@ import (
 // Record is one record of a topic, as a source passes it on.
 type Record struct {
 	Place
+
 	Offset  int64
 	Key     []byte
 	Value   []byte
@@ -69,7 +70,8 @@ func (c *Cluster) Feed(ctx context.Context, group string, topics []string, log *
 				if o.At >= r.Start && o.At <= r.End {
 					at = o.At
 				} else {
-					log.WarnContext(ctx, "committed offset is outside the log, starting over", "group", group, "topic", topic, "partition", p, "offset", o.At, "start", r.Start, "end", r.End)
+					log.WarnContext(ctx, "committed offset is outside the log, starting over",
+						"group", group, "topic", topic, "partition", p, "offset", o.At, "start", r.Start, "end", r.End)
 				}
 			}
 			from[topic][int32(p)] = kgo.NewOffset().At(at)

@@ -123,7 +123,7 @@ func (j *Journal) View(ctx context.Context) (*facts.View, error) {
 	if r == nil {
 		r = &round{done: make(chan struct{})}
 		j.waiting = r
-		j.wg.Go(func() { j.run(r) })
+		j.wg.Go(func() { j.run(r) }) //nolint:contextcheck // callers share the reading, which outlives each of them
 	}
 	j.mu.Unlock()
 	select {
@@ -232,7 +232,8 @@ func (j *Journal) take(i int, a part, until []int64) (again bool, err error) {
 	p := &j.at[i]
 	switch {
 	case errors.Is(a.err, kerr.OffsetOutOfRange):
-		j.broken = fmt.Errorf("topic %s is cut: offset %d was read before and does not lie in it any more; see whether the log of Kafka was restored or lost, then start again", p.topic.name, p.offset)
+		j.broken = fmt.Errorf("topic %s is cut: offset %d was read before and does not lie in it any more; see whether the log of Kafka was restored or lost, then start again",
+			p.topic.name, p.offset)
 		return false, j.broken
 	case a.err != nil && passing(a.err):
 		return true, fmt.Errorf("topic %s: %w", p.topic.name, a.err)

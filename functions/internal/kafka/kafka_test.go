@@ -29,11 +29,11 @@ var noon = time.Date(2001, 1, 5, 12, 0, 0, 0, time.UTC)
 // of an earlier test.
 func newFake(t testing.TB, opts ...kfake.Opt) (*kfake.Cluster, *Cluster) {
 	t.Helper()
-	if real := os.Getenv("ALMANAC_TEST_KAFKA"); real != "" {
+	if address := os.Getenv("ALMANAC_TEST_KAFKA"); address != "" {
 		if len(opts) > 0 {
 			t.Skip("needs a fake")
 		}
-		return nil, connectReal(t, real)
+		return nil, connectReal(t, address)
 	}
 	fake, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1)}, opts...)...)
 	if err != nil {
@@ -228,7 +228,7 @@ func TestForgedRecordsAreCountedAndPassedOver(t *testing.T) {
 		"an impossible time":    {Topic: topic, Key: []byte("k"), Value: []byte("{}"), Headers: []kgo.RecordHeader{{Key: ceTime, Value: []byte("yesterday")}}},
 	}
 	for name, r := range forged {
-		if err := c.facts.ProduceSync(t.Context(), r).FirstErr(); err != nil && !(r.Key == nil && errors.Is(err, kerr.InvalidRecord)) { // Kafka itself wants a key
+		if err := c.facts.ProduceSync(t.Context(), r).FirstErr(); err != nil && (r.Key != nil || !errors.Is(err, kerr.InvalidRecord)) { // Kafka itself wants a key
 			t.Fatalf("%s: %v", name, err)
 		}
 	}
@@ -406,9 +406,9 @@ func TestEnsureTopicsNamesWhatIsWrong(t *testing.T) {
 		configs    map[string]*string
 		says       string
 	}{
-		"too many partitions": {3, map[string]*string{"cleanup.policy": str("compact"), "max.message.bytes": str("99999999")}, "3 partitions"},
-		"not compacted":       {1, map[string]*string{"max.message.bytes": str("99999999")}, "cleanup.policy"},
-		"small messages":      {1, map[string]*string{"cleanup.policy": str("compact")}, "max.message.bytes"},
+		"too many partitions": {3, map[string]*string{"cleanup.policy": new("compact"), "max.message.bytes": new("99999999")}, "3 partitions"},
+		"not compacted":       {1, map[string]*string{"max.message.bytes": new("99999999")}, "cleanup.policy"},
+		"small messages":      {1, map[string]*string{"cleanup.policy": new("compact")}, "max.message.bytes"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -426,8 +426,6 @@ func TestEnsureTopicsNamesWhatIsWrong(t *testing.T) {
 		})
 	}
 }
-
-func str(s string) *string { return &s }
 
 func TestAReaderMayStopEarly(t *testing.T) {
 	_, c := newFake(t)

@@ -22,46 +22,59 @@ const (
 	shortWait  = 250 * time.Millisecond
 )
 
-// Read yields exactly the claimed blocks. It asks for the records of the claimed range of the claimed topic id and passes over
-// those of other writers; one answer is read ahead.
+// Read yields exactly the claimed blocks.
 func (b Blocks) Read(ctx context.Context, claim events.Claim) iter.Seq2[block.Block, error] {
 	return func(yield func(block.Block, error) bool) {
 		digest, blocks := sha256.New(), 0
-		if claim.Blocks > 0 {
-			ctx, cancel := context.WithCancel(ctx)
-			answers := b.ahead(ctx, claim)
-			defer func() {
-				cancel()
-				for range answers { // waits for the reader
-				}
-			}()
-			for a := range answers {
-				for _, r := range a.records {
-					if r.Offset >= claim.To || header(r, headWriter) != claim.Writer {
-						continue
-					}
-					blk, err := parse(r)
-					if err != nil {
-						yield(block.Block{}, fmt.Errorf("read %s/%d, offset %d: %w: %w", claim.Topic, claim.Partition, r.Offset, block.ErrAbsent, err))
-						return
-					}
-					digest.Write(r.Value)
-					if blocks++; !yield(blk, nil) {
-						return
-					}
-				}
-				if a.err != nil {
-					yield(block.Block{}, a.err)
-					return
-				}
+		for blk, err := range b.found(ctx, claim) {
+			if err == nil {
+				digest.Write(blk.Value)
+				blocks++
 			}
-			if err := ctx.Err(); err != nil {
-				yield(block.Block{}, fmt.Errorf("read %s/%d: %w", claim.Topic, claim.Partition, context.Cause(ctx)))
+			if !yield(blk, err) || err != nil {
 				return
 			}
 		}
 		if err := matches(claim, blocks, hex.EncodeToString(digest.Sum(nil))); err != nil {
 			yield(block.Block{}, err)
+		}
+	}
+}
+
+// found yields the blocks that lie where the claim says, whatever they are. It asks for the records of the claimed range of the
+// claimed topic id and passes over those of other writers; one answer is read ahead. Nothing comes after an error.
+func (b Blocks) found(ctx context.Context, claim events.Claim) iter.Seq2[block.Block, error] {
+	return func(yield func(block.Block, error) bool) {
+		if claim.Blocks <= 0 {
+			return
+		}
+		ctx, cancel := context.WithCancel(ctx)
+		answers := b.ahead(ctx, claim)
+		defer func() {
+			cancel()
+			for range answers { // waits for the reader
+			}
+		}()
+		for a := range answers {
+			for _, r := range a.records {
+				if r.Offset >= claim.To || header(r, headWriter) != claim.Writer {
+					continue
+				}
+				blk, err := parse(r)
+				if err != nil {
+					blk, err = block.Block{}, fmt.Errorf("read %s/%d, offset %d: %w: %w", claim.Topic, claim.Partition, r.Offset, block.ErrAbsent, err)
+				}
+				if !yield(blk, err) || err != nil {
+					return
+				}
+			}
+			if a.err != nil {
+				yield(block.Block{}, a.err)
+				return
+			}
+		}
+		if ctx.Err() != nil {
+			yield(block.Block{}, fmt.Errorf("read %s/%d: %w", claim.Topic, claim.Partition, context.Cause(ctx)))
 		}
 	}
 }

@@ -38,7 +38,7 @@ func (c *Cluster) metadata(ctx context.Context, names ...string) (*kmsg.Metadata
 	req.Topics = []kmsg.MetadataRequestTopic{}
 	for _, name := range names {
 		t := kmsg.NewMetadataRequestTopic()
-		t.Topic = kmsg.StringPtr(name)
+		t.Topic = new(name)
 		req.Topics = append(req.Topics, t)
 	}
 	return req.RequestWith(ctx, c.facts)
@@ -105,6 +105,9 @@ func (c *Cluster) forget(name string) {
 	c.mu.Unlock()
 }
 
+// cleanupPolicy is the setting of a topic that says what becomes of its old records.
+const cleanupPolicy = "cleanup.policy"
+
 // wanted is how a group of topics is to be.
 type wanted struct {
 	partitions int32
@@ -116,9 +119,9 @@ type wanted struct {
 // partitions than are configured now: a claim names the one it lies in.
 func (c *Cluster) EnsureTopics(ctx context.Context, facts, dues, blocks []string) error {
 	keep := strconv.FormatInt(c.cfg.Retention.Milliseconds(), 10)
-	compact := wanted{1, map[string]string{"cleanup.policy": "compact", "max.message.bytes": strconv.Itoa(maxFact), "retention.ms": "-1"}}
-	block := wanted{c.cfg.Partitions, map[string]string{"cleanup.policy": "delete", "max.message.bytes": strconv.Itoa(MaxBlock), "retention.ms": keep}}
-	dead := wanted{1, map[string]string{"cleanup.policy": "delete", "max.message.bytes": strconv.Itoa(maxFact), "retention.ms": keep}}
+	compact := wanted{1, map[string]string{cleanupPolicy: "compact", "max.message.bytes": strconv.Itoa(maxFact), "retention.ms": "-1"}}
+	block := wanted{c.cfg.Partitions, map[string]string{cleanupPolicy: "delete", "max.message.bytes": strconv.Itoa(MaxBlock), "retention.ms": keep}}
+	dead := wanted{1, map[string]string{cleanupPolicy: "delete", "max.message.bytes": strconv.Itoa(maxFact), "retention.ms": keep}}
 	var errs []error
 	for _, group := range []struct {
 		want  wanted
@@ -136,7 +139,7 @@ func (c *Cluster) ensure(ctx context.Context, want wanted, names []string) error
 	defer cancel()
 	configs := map[string]*string{}
 	for k, v := range want.configs {
-		configs[k] = kadm.StringPtr(v)
+		configs[k] = new(v)
 	}
 	there, err := c.partitions(ctx, names)
 	if err != nil {
@@ -220,7 +223,7 @@ func (c *Cluster) check(ctx context.Context, want wanted, names []string) error 
 	}
 	var errs []error
 	for _, name := range names {
-		if n := partitions[name]; n != want.partitions && want.configs["cleanup.policy"] == "compact" {
+		if n := partitions[name]; n != want.partitions && want.configs[cleanupPolicy] == "compact" {
 			errs = append(errs, fmt.Errorf("topic %s has %d partitions where 1 is needed: its records have no order; delete the topic or name another cluster", name, n))
 		}
 		errs = append(errs, checkConfigs(configs, name, want))
@@ -240,7 +243,7 @@ func checkConfigs(configs kadm.ResourceConfigs, name string, want wanted) error 
 	for _, have := range got.Configs {
 		value := have.MaybeValue()
 		switch have.Key {
-		case "cleanup.policy":
+		case cleanupPolicy:
 			if strings.Contains(value, "compact") != (want.configs[have.Key] == "compact") || strings.Contains(value, "delete") && want.configs[have.Key] == "compact" {
 				errs = append(errs, fmt.Errorf("topic %s has cleanup.policy=%s where %s is needed: alter it before facts are lost", name, value, want.configs[have.Key]))
 			}
