@@ -50,7 +50,7 @@ var settings = map[string]string{
 // StartBroker starts the broker on what the folder holds. After a kill the torn end of a log is cut off: records that were
 // acknowledged are kept.
 func StartBroker(cfg BrokerConfig) (*Broker, error) {
-	if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
+	if err := os.MkdirAll(cfg.Dir, 0o750); err != nil {
 		return nil, fmt.Errorf("start broker: %w", err)
 	}
 	if cfg.Log == nil {
@@ -72,7 +72,9 @@ func StartBroker(cfg BrokerConfig) (*Broker, error) {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("start broker: port %d is taken by another program: stop that or choose another port: %w", cfg.Port, err)
 	case err != nil:
-		return nil, fmt.Errorf("start broker: %s cannot be read: %w; put it back from a backup, or remove it to begin anew: tables and releases are not touched, and what was under way is done again", cfg.Dir, err)
+		return nil, fmt.Errorf("start broker: %s cannot be read: %w; "+
+			"put it back from a backup, or remove it to begin anew: tables and releases are not touched, and what was under way is done again",
+			cfg.Dir, err)
 	}
 	b.cluster = cluster
 	b.wg.Go(func() { b.expire(cfg.Expire) })

@@ -396,7 +396,11 @@ func victim(dir string) {
 			fmt.Println("error", err)
 			return
 		}
-		line, _ := json.Marshal(f)
+		line, err := json.Marshal(f)
+		if err != nil {
+			fmt.Println("error", err)
+			return
+		}
 		fmt.Println(string(line))
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +17,9 @@ type event struct {
 	data       []byte
 }
 
+// specVersion is the version of CloudEvents that is spoken here.
+const specVersion = "1.0"
+
 // Attributes that every CloudEvent has.
 var required = []string{"specversion", "id", "source", "type"}
 
@@ -25,7 +29,7 @@ func (e event) complete() bool {
 			return false
 		}
 	}
-	return e.attributes["specversion"] == "1.0"
+	return e.attributes["specversion"] == specVersion
 }
 
 // eventOf makes an event of a record as Knative's KafkaSource does: what is a CloudEvent, in binary or structured mode, stays as it
@@ -38,8 +42,8 @@ func eventOf(r kafka.Record, namespace, name string) event {
 	if !e.complete() {
 		e = plain(r, namespace, name)
 	}
-	e.attributes["knativekafkapartition"] = fmt.Sprint(r.Partition)
-	e.attributes["knativekafkaoffset"] = fmt.Sprint(r.Offset)
+	e.attributes["knativekafkapartition"] = strconv.Itoa(int(r.Partition))
+	e.attributes["knativekafkaoffset"] = strconv.FormatInt(r.Offset, 10)
 	return e
 }
 
@@ -85,7 +89,7 @@ func structuredMode(value []byte) event {
 
 func plain(r kafka.Record, namespace, name string) event {
 	e := event{map[string]string{
-		"specversion": "1.0",
+		"specversion": specVersion,
 		"id":          fmt.Sprintf("partition:%d/offset:%d", r.Partition, r.Offset),
 		"type":        "dev.knative.kafka.event",
 		"source":      fmt.Sprintf("/apis/v1/namespaces/%s/kafkasources/%s#%s", namespace, name, r.Topic),

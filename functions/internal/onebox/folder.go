@@ -36,7 +36,7 @@ func OpenFolder(dir string) (*Folder, error) {
 	if err := stranger(dir); err != nil {
 		return nil, fmt.Errorf("open data folder: %w", err)
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("open data folder: %w", err)
 	}
 	f := &Folder{Dir: dir}
@@ -44,7 +44,7 @@ func OpenFolder(dir string) (*Folder, error) {
 		return nil, fmt.Errorf("open data folder %s: %w", dir, err)
 	}
 	if err := f.agree(); err != nil {
-		f.Close()
+		_ = f.Close() // what is wrong is told
 		return nil, fmt.Errorf("open data folder %s: %w", dir, err)
 	}
 	return f, nil
@@ -81,13 +81,13 @@ func stranger(dir string) error {
 }
 
 func (f *Folder) hold() error {
-	lock, err := os.OpenFile(filepath.Join(f.Dir, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	lock, err := os.OpenFile(filepath.Join(f.Dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		pid, _ := os.ReadFile(lock.Name())
-		lock.Close()
+		_ = lock.Close() // nothing was written
 		if errors.Is(err, syscall.EWOULDBLOCK) {
 			return fmt.Errorf("%w by process %s: stop it, or name another folder", ErrHeld, strings.TrimSpace(string(pid)))
 		}
@@ -109,7 +109,7 @@ func (f *Folder) agree() error {
 		if data, err = json.Marshal(about{format, "data folder of Almanac"}); err != nil {
 			return err
 		}
-		if err := os.WriteFile(name+".new", append(data, '\n'), 0o644); err != nil {
+		if err := os.WriteFile(name+".new", append(data, '\n'), 0o600); err != nil {
 			return err
 		}
 		return os.Rename(name+".new", name)

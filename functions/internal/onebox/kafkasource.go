@@ -89,6 +89,7 @@ func (s KafkaSource) Run(ctx context.Context, feed Feed) error {
 // run is the state of one Run.
 type run struct {
 	KafkaSource
+
 	sender   sender
 	feed     Feed
 	stop     <-chan struct{}

@@ -65,6 +65,7 @@ func record(offset int64) kafka.Record {
 // sink records requests and answers them by a list of statuses, the last of which stays; status 0 breaks the connection.
 type sink struct {
 	*httptest.Server
+
 	mu       sync.Mutex
 	statuses []int
 	got      []http.Header

@@ -88,7 +88,7 @@ func (s snapshot) empty(dir string, next int64) error {
 		return nil
 	}
 	s.LogStartOffset, s.HighWatermark, s.Segments = next, next, []segment{{Base: next}}
-	if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d.dat", next)), nil, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d.dat", next)), nil, 0o600); err != nil {
 		return err
 	}
 	return s.write(dir)
@@ -101,7 +101,7 @@ func (s snapshot) write(dir string) error {
 		return err
 	}
 	name := filepath.Join(dir, "snapshot.json")
-	if err := os.WriteFile(name+".tmp", data, 0o644); err != nil {
+	if err := os.WriteFile(name+".tmp", data, 0o600); err != nil {
 		return err
 	}
 	return os.Rename(name+".tmp", name)
@@ -117,12 +117,12 @@ func (g *segment) remove(dir string) error {
 }
 
 // check reads a segment and cuts it off after the last batch that is whole. Offsets must not run backwards.
-func (g *segment) check(name string, from int64, log *slog.Logger) error {
+func (g *segment) check(name string, from int64, log *slog.Logger) (err error) {
 	f, err := os.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { err = errors.Join(err, f.Close()) }()
 	info, err := f.Stat()
 	if err != nil {
 		return err
@@ -168,7 +168,7 @@ func batch(in io.Reader, left int64) (size, first, next int64, ok bool) {
 		return 0, 0, 0, false
 	}
 	sum := crc32.New(castagnoli)
-	sum.Write(head[batchCRC+4:])
+	_, _ = sum.Write(head[batchCRC+4:]) // never fails
 	if _, err := io.CopyN(sum, in, size-batchHead); err != nil || sum.Sum32() != binary.BigEndian.Uint32(head[batchCRC:]) {
 		return 0, 0, 0, false
 	}

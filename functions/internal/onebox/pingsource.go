@@ -62,7 +62,7 @@ func (s PingSource) Run(ctx context.Context) error {
 
 func (s PingSource) event(now time.Time) event {
 	e := event{map[string]string{
-		"specversion": "1.0",
+		"specversion": specVersion,
 		"id":          randomUUID(),
 		"type":        "dev.knative.sources.ping",
 		"source":      fmt.Sprintf("/apis/v1/namespaces/%s/pingsources/%s", s.Namespace, s.Name),

@@ -16,6 +16,7 @@ var newYear = time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)
 // watched is a clock that says when somebody waits for it, so that it is not moved too early.
 type watched struct {
 	*onebox.Movable
+
 	waits chan struct{}
 }
 

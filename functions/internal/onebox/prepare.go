@@ -22,7 +22,9 @@ func prepare(dir string, log *slog.Logger) error {
 	}
 	for _, name := range []string{"meta.json", "topics.json"} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
-			return fmt.Errorf("%s holds logs, but %s is missing: put it back from a backup, or remove the folder to begin anew: tables and releases are not touched, and what was under way is done again", dir, name)
+			return fmt.Errorf("%s holds logs, but %s is missing: "+
+				"put it back from a backup, or remove the folder to begin anew: tables and releases are not touched, and what was under way is done again",
+				dir, name)
 		}
 	}
 	if err := setAside(dir, logs, log); err != nil {
@@ -50,7 +52,9 @@ func setAside(dir string, logs []string, log *slog.Logger) error {
 		} `json:"topics"`
 	}
 	if err := json.Unmarshal(data, &known); err != nil {
-		return fmt.Errorf("topics.json cannot be read (%w): put it back from a backup, or remove %s to begin anew: tables and releases are not touched, and what was under way is done again", err, dir)
+		return fmt.Errorf("topics.json cannot be read (%w): "+
+			"put it back from a backup, or remove %s to begin anew: tables and releases are not touched, and what was under way is done again",
+			err, dir)
 	}
 	names := map[string]bool{}
 	for _, t := range known.Topics {
@@ -64,7 +68,7 @@ func setAside(dir string, logs []string, log *slog.Logger) error {
 			continue
 		}
 		aside := filepath.Join(dir, "aside")
-		if err := os.MkdirAll(aside, 0o755); err != nil {
+		if err := os.MkdirAll(aside, 0o750); err != nil {
 			return err
 		}
 		to, err := os.MkdirTemp(aside, name+"-")

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -127,7 +128,7 @@ func (s sender) post(ctx context.Context, sink string, e event) answer {
 	if err != nil {
 		return answer{err: err}
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorData))
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20)) // so that the connection can be used again
 	return answer{status: resp.StatusCode, header: resp.Header, body: body}
@@ -152,9 +153,7 @@ const maxErrorData = 1024
 // dead is an event as a dead-letter sink gets it.
 func (e event) dead(sink string, a answer) event {
 	attributes := map[string]string{}
-	for name, value := range e.attributes {
-		attributes[name] = value
-	}
+	maps.Copy(attributes, e.attributes)
 	attributes["knativeerrordest"] = sink
 	if a.err == nil {
 		attributes["knativeerrorcode"] = strconv.Itoa(a.status)
