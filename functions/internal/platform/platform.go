@@ -28,6 +28,7 @@ type Platform struct {
 // config is what Open needs beyond what functions share.
 type config struct {
 	fn.Common
+
 	CreateTopics bool `env:"ALMANAC_CREATE_TOPICS,default=false"` // those that are missing
 }
 

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"slices"
 	"sort"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -124,18 +125,15 @@ func digest(slices []events.Staged) string {
 }
 
 func (s *Store) stop(ctx context.Context, d *dataset.Dataset, piece events.Piece, whole settled) error {
-	detail := ""
+	broken := make([]string, len(whole.stop))
 	for i, b := range whole.stop {
-		if i > 0 {
-			detail += "; "
-		}
-		detail += b.detail
+		broken[i] = b.detail
 	}
 	before := ""
 	if piece.Generation > 1 {
 		before = "; what an earlier one has stored stays"
 	}
-	detail += fmt.Sprintf(". Nothing of generation %d of this window is visible%s. Look at its refused rows with `almanac quarantine show %s %s`, "+
+	detail := strings.Join(broken, "; ") + fmt.Sprintf(". Nothing of generation %d of this window is visible%s. Look at its refused rows with `almanac quarantine show %s %s`, "+
 		"then mend the source or the contract; the window is collected again by itself.", piece.Generation, before, d.Name, piece.Window)
 	return s.Journal.Say(ctx, events.Stopped{
 		Piece: piece, Step: "store", Definition: d.Definition, Inputs: whole.digest, Reason: whole.stop[0].reason, Detail: detail,

@@ -52,6 +52,7 @@ func (f *faults) step(name string, do func() error) error {
 // failing is every port of a Store, with faults.
 type failing struct {
 	*faults
+
 	journal facts.Journal
 	files   Files
 	opener  Opener
@@ -102,6 +103,7 @@ func (f *failing) Replace(ctx context.Context, r table.Replace) (snapshot int64,
 
 type failingWriter struct {
 	*faults
+
 	w table.Writer
 }
 
@@ -118,6 +120,7 @@ func (f *failingWriter) Abort() error { return f.w.Abort() } // what a killed pr
 
 type failingFile struct {
 	*faults
+
 	w table.FileWriter
 }
 
@@ -141,6 +144,7 @@ func (f *failingFile) Abort() error {
 // before does something once, before the first commit of a table.
 type before struct {
 	Tables
+
 	name string
 	do   func()
 }

@@ -111,6 +111,7 @@ func (k *keyStream) next() error {
 // keyFile is an open key file, the number of its entries, and the sorted ordinals of those to pass over.
 type keyFile struct {
 	io.Reader
+
 	entries int64
 	skip    []int64
 }

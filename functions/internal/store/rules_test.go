@@ -10,8 +10,6 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/table"
 )
 
-func bound(v float64) *float64 { return &v }
-
 func rule(kind, severity string, change func(*dataset.Rule)) dataset.Rule {
 	r := dataset.Rule{Name: "the-rule", Kind: kind, Severity: severity, Scope: "window", Line: 42}
 	if change != nil {
@@ -31,26 +29,26 @@ func TestAWindowStops(t *testing.T) {
 		says   []string // in Detail; none if the window is stored
 	}{
 		"with fewer rows than wanted": {
-			rule: rule("row_count", "error", func(r *dataset.Rule) { r.Min = bound(1_000_000) }), source: [][]row{early},
+			rule: rule("row_count", "error", func(r *dataset.Rule) { r.Min = new(1e6) }), source: [][]row{early},
 			reason: "window_rule", says: []string{"rule the-rule (contract line 42): rows: 2, want at least 1000000"},
 		},
 		"with more rows than wanted": {
-			rule: rule("row_count", "error", func(r *dataset.Rule) { r.Max = bound(1) }), source: [][]row{early},
+			rule: rule("row_count", "error", func(r *dataset.Rule) { r.Max = new(1.0) }), source: [][]row{early},
 			reason: "window_rule", says: []string{"rows: 2, want at most 1"},
 		},
 		"not with just as many rows": {
-			rule: rule("row_count", "error", func(r *dataset.Rule) { r.Min, r.Max = bound(2), bound(2) }), source: [][]row{early},
+			rule: rule("row_count", "error", func(r *dataset.Rule) { r.Min, r.Max = new(2.0), new(2.0) }), source: [][]row{early},
 		},
 		"without any row where some are wanted": {
-			rule: rule("row_count", "error", func(r *dataset.Rule) { r.Min = bound(1) }), source: [][]row{{}},
+			rule: rule("row_count", "error", func(r *dataset.Rule) { r.Min = new(1.0) }), source: [][]row{{}},
 			reason: "window_rule", says: []string{"rows: 0, want at least 1"},
 		},
 		"with too many nulls": {
-			rule:   rule("null_share", "error", func(r *dataset.Rule) { r.Column, r.Max = "delay", bound(0.25) }),
+			rule:   rule("null_share", "error", func(r *dataset.Rule) { r.Column, r.Max = "delay", new(0.25) }),
 			source: [][]row{early, early}, reason: "window_rule", says: []string{"share of nulls in delay: 0.5, want at most 0.25"},
 		},
 		"not for nulls where there are no rows": {
-			rule: rule("null_share", "error", func(r *dataset.Rule) { r.Column, r.Max = "delay", bound(0) }), source: [][]row{{}},
+			rule: rule("null_share", "error", func(r *dataset.Rule) { r.Column, r.Max = "delay", new(0.0) }), source: [][]row{{}},
 		},
 		"when its newest row is old": {
 			rule: rule("freshness", "error", func(r *dataset.Rule) { r.Within = time.Hour }), source: [][]row{early},
@@ -183,7 +181,7 @@ func TestRepeatsOfThePrimaryKey(t *testing.T) {
 			rule("unique", "error", func(r *dataset.Rule) { r.Columns = []string{"id"} }),
 			// Dropped rows do not count here: the two would break these rules.
 			rule("unique", "error", func(r *dataset.Rule) { r.Columns = []string{"origin"} }),
-			rule("null_share", "error", func(r *dataset.Rule) { r.Column, r.Max = "delay", bound(0.5) }),
+			rule("null_share", "error", func(r *dataset.Rule) { r.Column, r.Max = "delay", new(0.5) }),
 		}
 		wake := w.ingest(1, tt.source...)
 		w.handle(w.store(), append(wake, wake...)...)

@@ -19,6 +19,7 @@ import (
 // staging is the writing of one slice.
 type staging struct {
 	*Store
+
 	d         *dataset.Dataset
 	w         window.Window
 	valid     events.Validated

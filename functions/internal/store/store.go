@@ -96,8 +96,7 @@ func (s *Store) stage(ctx context.Context, view *facts.View, d *dataset.Dataset,
 	}
 	st := &staging{Store: s, d: d, w: w, valid: valid, collected: collected}
 	staged, err := st.run(ctx)
-	var lost *lostError
-	if errors.As(err, &lost) {
+	if lost, ok := errors.AsType[*lostError](err); ok {
 		if err := s.Journal.Retract(ctx, lost.fact); err != nil {
 			return err
 		}
