@@ -1,6 +1,7 @@
 // Package validate applies the row rules of the contract to one slice.
 //
-// A block without a bad row is passed on byte for byte. A row that breaks a rule goes to quarantine with its original bytes, which
+// A slice without a bad row is passed on as it is, by claiming the blocks of process; otherwise its blocks are written again, those
+// without a bad row byte for byte. A row that breaks a rule goes to quarantine with its original bytes, which
 // are found again in the raw block by the number of the record. Those bytes hold what the source held, also of columns that
 // are classified as personal and leave process as pseudonyms only: who may read the quarantine may read personal data.
 package validate

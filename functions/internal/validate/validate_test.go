@@ -242,13 +242,23 @@ func equal(t *testing.T, what string, got, want any) {
 	}
 }
 
+// TestBlocksBeforeABadRowAreWrittenAgain holds that a bad row in the last block loses none before it.
+func TestBlocksBeforeABadRowAreWrittenAgain(t *testing.T) {
+	w := newWorld(t, "date,delay,origin\n",
+		records(at+",1,ABC\n", at+",2,ABC\n"), records(at+",3,ABC\n"), records(at+",99999,ABC\n", at+",5,ABC\n"))
+	f := w.handle()
+	if f.Rows.Topic != "almanac.clean.flights" || f.Rows.Blocks != 3 || f.Rows.Rows != 4 || f.Quarantine[1].Rows != 1 {
+		t.Errorf("said %+v, want three clean blocks of four rows, and one row refused", f)
+	}
+}
+
 const at = "2001-01-05T10:00:00Z"
 
-func TestGoodBlocksArePassedOnByteForByte(t *testing.T) {
+func TestASliceWithoutABadRowIsClaimedWhereProcessWroteIt(t *testing.T) {
 	w := newWorld(t, "date,delay,origin\n",
 		records(at+",1,ABC\n", at+",,ABC\n"), records(at+",1440,ABC\n", "!a,b\n"), records("~"+at+",5,XXX\n"))
 	f := w.handle()
-	if f.Rows.Digest != w.processed.Rows.Digest || f.Rows.Blocks != 3 || f.Rows.Topic != "almanac.clean.flights" || f.Quarantine[1].Blocks != 0 {
+	if f.Rows != w.processed.Rows || f.Rows.Blocks != 3 || f.Quarantine[1].Blocks != 0 {
 		t.Errorf("said %+v, want the blocks of process", f)
 	}
 	equal(t, "reasons", f.Reasons, map[string]int64{"ragged": 1, "late": 1})
