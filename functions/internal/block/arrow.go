@@ -2,7 +2,9 @@ package block
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -98,9 +100,11 @@ func size(batch arrow.RecordBatch) int {
 	return min(sum, 2*MaxRaw) // what a slice of a batch shares may be much more than its own
 }
 
-// Decode reads the batch of a block and holds it to the schema. The caller releases it.
+// Decode reads the batch of a block and holds it to the schema: just one batch, without nulls where the schema has none.
+// The caller releases it.
 func Decode(value []byte, want *arrow.Schema) (arrow.RecordBatch, error) {
-	r, err := ipc.NewReader(bytes.NewReader(value), ipc.WithAllocator(memory.DefaultAllocator))
+	size := int64(len(value)) // no part is longer, whatever it says
+	r, err := ipc.NewReader(bytes.NewReader(value), ipc.WithAllocator(memory.DefaultAllocator), ipc.WithMetadataSizeLimit(size), ipc.WithBodySizeLimit(size))
 	if err != nil {
 		return nil, fmt.Errorf("decode block: %w", err)
 	}
@@ -116,7 +120,31 @@ func Decode(value []byte, want *arrow.Schema) (arrow.RecordBatch, error) {
 	}
 	batch := r.RecordBatch()
 	batch.Retain()
+	if err := sound(r, batch); err != nil {
+		batch.Release()
+		return nil, fmt.Errorf("decode block: %w", err)
+	}
 	return batch, nil
+}
+
+// sound refuses what Encode never makes: rows after the first batch, which would be lost, and nulls that no reader expects.
+func sound(r *ipc.Reader, batch arrow.RecordBatch) error {
+	if r.Next() {
+		return errors.New("more than one batch")
+	}
+	if err := r.Err(); err != nil {
+		return err
+	}
+	for i, f := range batch.Schema().Fields() {
+		if n := batch.Column(i).NullN(); n > 0 && !f.Nullable {
+			return fmt.Errorf("%d nulls in %s", n, f.Name)
+		}
+		offsets, ok := batch.Column(i).(interface{ ValueOffsets() []int32 })
+		if ok && !slices.IsSorted(offsets.ValueOffsets()) { // Arrow has compared the first and the last with the data
+			return fmt.Errorf("values of %s overlap", f.Name)
+		}
+	}
+	return nil
 }
 
 // Empty is a batch without rows.
