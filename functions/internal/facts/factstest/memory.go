@@ -42,6 +42,9 @@ func (m *Memory) Say(_ context.Context, evs ...events.Event) error {
 func (m *Memory) Retract(_ context.Context, e events.Event) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.view == nil {
+		m.view = facts.NewView()
+	}
 	m.view.Apply(e.Topic(), e.Of().Key(), e.Type(), nil, m.Now)
 	return nil
 }
