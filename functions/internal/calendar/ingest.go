@@ -91,9 +91,10 @@ func (s *survey) follow(st *State, reason string) {
 	for n := 1; ; n++ {
 		st.Slice = n
 		collected, when, ok := facts.When[events.Collected](s.view, st.Piece.At(n))
-		if !ok {
+		if old := ok && collected.Definition != s.d.Definition; old || !ok {
+			// Collected by another definition, it is asked for at once, unless it has been since.
 			st.Phase, st.Said = Collecting, said
-			if s.stuck(said) {
+			if s.stuck(said) || old && !said.After(when) {
 				st.Say = s.again(st.Piece, reason)
 			}
 			return
