@@ -76,7 +76,7 @@ func run(ctx context.Context, o options) (err error) {
 		}
 	}
 	b.report.Took = time.Since(began).Seconds()
-	b.report.print(os.Stdout)
+	fmt.Print(b.report)
 	text, err := json.MarshalIndent(b.report, "", "  ")
 	if err != nil {
 		return err

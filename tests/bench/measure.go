@@ -73,7 +73,7 @@ func execute(ctx context.Context, name string) (err error) {
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	db.SetMaxOpenConns(1)
-	for _, statement := range strings.Split(string(text), between) {
+	for statement := range strings.SplitSeq(string(text), between) {
 		if _, err := db.ExecContext(ctx, statement); err != nil {
 			return fmt.Errorf("%.200s: %w", statement, err)
 		}

@@ -79,11 +79,13 @@ var quantities = []struct {
 	{"peak MB", func(f figure) float64 { return float64(f.Peak) / (1 << 20) }},
 }
 
-func (r report) print(out io.Writer) {
-	fmt.Fprintf(out, "\n%s; in %.0fs\n\n", r.Machine, r.Took)
-	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', tabwriter.AlignRight)
+// String is the report as tables.
+func (r report) String() string {
+	var out strings.Builder
+	fmt.Fprintf(&out, "\n%s; in %.0fs\n\n", r.Machine, r.Took)
+	w := tabwriter.NewWriter(&out, 0, 4, 2, ' ', tabwriter.AlignRight)
 	if len(r.Compared) > 0 {
-		fmt.Fprintln(w, "work\trows\t\tours min\tmedian\tDuckDB min\tmedian\tratio of minima\tof medians\t")
+		rowf(w, "work\trows\t\tours min\tmedian\tDuckDB min\tmedian\tratio of minima\tof medians\t\n")
 	}
 	for _, c := range r.Compared {
 		for i, q := range quantities {
@@ -93,15 +95,19 @@ func (r report) print(out io.Writer) {
 			}
 			ours, theirs := least(c.Ours, q.of), least(c.Theirs, q.of)
 			ours2, theirs2 := median(c.Ours, q.of), median(c.Theirs, q.of)
-			fmt.Fprintf(w, "%s\t%s\t%s\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t\n", name, rows, q.name, ours, ours2, theirs, theirs2, ours/theirs, ours2/theirs2)
+			rowf(w, "%s\t%s\t%s\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t\n", name, rows, q.name, ours, ours2, theirs, theirs2, ours/theirs, ours2/theirs2)
 		}
 		r.net(w, c)
 	}
 	_ = w.Flush()
 	for _, m := range r.Memory {
-		fmt.Fprintf(out, "ingest of %10d rows: %6.2f s, %6.2f CPU s, peak %4d MB\n", m.Rows, m.Figure.Wall, m.Figure.CPU, m.Figure.Peak>>20)
+		fmt.Fprintf(&out, "ingest of %10d rows: %6.2f s, %6.2f CPU s, peak %4d MB\n", m.Rows, m.Figure.Wall, m.Figure.CPU, m.Figure.Peak>>20)
 	}
+	return out.String()
 }
+
+// rowf adds a line to a table, which keeps it in memory.
+func rowf(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }
 
 // net tells the ratios without what it takes to start.
 func (r report) net(w io.Writer, c compared) {
@@ -112,6 +118,6 @@ func (r report) net(w io.Writer, c compared) {
 		start := median(c.Start, q.of)
 		ours, theirs := least(c.Ours, q.of)-start, least(c.Theirs, q.of)
 		ours2, theirs2 := median(c.Ours, q.of)-start, median(c.Theirs, q.of)
-		fmt.Fprintf(w, "less the start of %.2f\t\t%s\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t\n", start, q.name, ours, ours2, theirs, theirs2, ours/theirs, ours2/theirs2)
+		rowf(w, "less the start of %.2f\t\t%s\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t\n", start, q.name, ours, ours2, theirs, theirs2, ours/theirs, ours2/theirs2)
 	}
 }

@@ -18,6 +18,7 @@ import (
 // bench does the pieces of work and keeps what they took.
 type bench struct {
 	options
+
 	report report
 }
 

@@ -216,8 +216,8 @@ func (c *campaign) look(ctx context.Context, t *testing.T, b box.Box, n int, kil
 }
 
 func bucket(d time.Duration) string {
-	for _, limit := range []time.Duration{100, 200, 400, 800, 1600, 3200, 6400} {
-		if d < limit*time.Millisecond {
+	for _, limit := range []int64{100, 200, 400, 800, 1600, 3200, 6400} {
+		if d.Milliseconds() < limit {
 			return fmt.Sprintf("within %5d ms", limit)
 		}
 	}

@@ -68,6 +68,7 @@ func patient(t *testing.T) context.Context {
 
 var shipped struct {
 	sync.Once
+
 	box box.Box
 	err error
 }

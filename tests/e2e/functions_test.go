@@ -84,6 +84,7 @@ func (k *kafkaSource) send(ctx context.Context, sink *instance, r *kgo.Record) {
 // platform is the functions as processes of their own, over one broker and one warehouse; process and store are there twice.
 type platform struct {
 	*shop
+
 	broker    *kfake.Cluster
 	warehouse string
 	all       map[string][]*instance

@@ -143,7 +143,7 @@ func (f *instance) metric(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	var found []string
-	for _, line := range strings.Split(string(text), "\n") {
+	for line := range strings.SplitSeq(string(text), "\n") {
 		if strings.HasPrefix(line, name) {
 			found = append(found, line)
 		}

@@ -24,7 +24,7 @@ type fence struct {
 func fences(text string) []fence {
 	var all []fence
 	var open *fence
-	for _, line := range strings.Split(text, "\n") {
+	for line := range strings.SplitSeq(text, "\n") {
 		language, isFence := strings.CutPrefix(line, "```")
 		switch {
 		case isFence && open == nil:

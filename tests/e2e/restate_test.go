@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -21,7 +22,7 @@ func TestRestated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	restated := append(rowsOf(bad)[2:], sale{firstDay.AddDate(0, 0, bad-1).Add(23 * time.Hour), "north", 500})
+	restated := slices.Concat(rowsOf(bad)[2:], []sale{{firstDay.AddDate(0, 0, bad-1).Add(23 * time.Hour), "north", 500}})
 	s.write(t, file(bad), csvOf(restated))
 	s.run(t, 0)
 	s.finished(t, all(map[int][]sale{bad: restated}))

@@ -19,6 +19,7 @@ import (
 // adding a folder.
 type shop struct {
 	box.Box
+
 	dir string // the dataset's folder
 }
 

@@ -41,12 +41,12 @@ func readAvro(name string) (_ []map[string]any, err error) {
 	}
 	var records []map[string]any
 	for len(d.data) > 0 && d.err == nil {
-		n, size := d.long(), d.long()
+		n, size := d.count(), d.long()
 		block := &decoder{data: unpack(d.take(int(size)), string(codec), &d.err), named: d.named}
 		if !bytes.Equal(d.take(16), sync) {
 			return nil, fmt.Errorf("%w: sync marker is missing", errAvro)
 		}
-		for range n {
+		for i := int64(0); i < n && block.err == nil; i++ {
 			record, _ := block.value(schema).(map[string]any)
 			records = append(records, record)
 		}
@@ -94,6 +94,16 @@ func (d *decoder) long() int64 {
 		return 0
 	}
 	d.data = d.data[size:]
+	return n
+}
+
+// count is a number of items; a file that claims more than it can hold is none.
+func (d *decoder) count() int64 {
+	n := d.long()
+	if n > 1<<24 || n < -1<<24 {
+		d.err = fmt.Errorf("%w: a block of %d items", errAvro, n)
+		return 0
+	}
 	return n
 }
 
@@ -181,7 +191,7 @@ func (d *decoder) complex(s map[string]any) any {
 // blocks calls item for each item of an array or map.
 func (d *decoder) blocks(item func()) {
 	for d.err == nil {
-		n := d.long()
+		n := d.count()
 		if n == 0 {
 			return
 		}

@@ -141,12 +141,15 @@ func newest(dir string) (string, error) {
 		return "", err
 	}
 	version := func(n int) string { return filepath.Join(dir, "v"+strconv.Itoa(n)+".metadata.json") }
-	for {
-		if _, err := os.Stat(version(n + 1)); err != nil {
-			return version(n), nil
-		}
+	for exists(version(n + 1)) {
 		n++
 	}
+	return version(n), nil
+}
+
+func exists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
 }
 
 func local(uri string) string { return strings.TrimPrefix(uri, "file://") }

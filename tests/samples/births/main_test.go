@@ -69,7 +69,7 @@ func TestSampleHoldsEachDayOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, record := range strings.Split(strings.TrimSpace(strings.TrimPrefix(string(text), head)), "\n") {
+		for record := range strings.SplitSeq(strings.TrimSpace(strings.TrimPrefix(string(text), head)), "\n") {
 			day, rest, _ := strings.Cut(record, ",")
 			if date, err := dateOf(rest); err != nil || !date.Equal(next) || day != next.Format(time.DateOnly) {
 				t.Fatalf("%s: %s comes where %s should", path, record, next.Format(time.DateOnly))
