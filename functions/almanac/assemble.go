@@ -31,7 +31,7 @@ func newHost(ctx context.Context, s *state, log *slog.Logger) (*host, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.close = append(s.close, func() error { proc.Close(); return nil })
+	s.close = append(s.close, func() error { proc.Close(); return nil }) //nolint:contextcheck // ctx is done by then, and what is left is still to be sent
 	key, err := secret.KeyFile(filepath.Join(s.folder.Dir, "pseudonym.key"))
 	if err != nil {
 		return nil, err

@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -65,11 +64,11 @@ func newDeadLettersList(o *options) *cobra.Command {
 					o.printf("no dead letters\n")
 					return nil
 				}
-				tw := tabwriter.NewWriter(o.out, 0, 4, 2, ' ', 0)
-				fmt.Fprintln(tw, "ID\tTIME\tTYPE\tSUBJECT\tCODE\tFUNCTION")
+				tw := o.columns()
+				tw.rowf("ID\tTIME\tTYPE\tSUBJECT\tCODE\tFUNCTION")
 				for _, l := range letters {
 					a := l.Attributes
-					fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\n", l.ID, l.Time.UTC().Format(time.RFC3339), a["type"], a["subject"], a["knativeerrorcode"], functionOf(a))
+					tw.rowf("%s\t%s\t%s\t%s\t%s\t%s", l.ID, l.Time.UTC().Format(time.RFC3339), a["type"], a["subject"], a["knativeerrorcode"], functionOf(a))
 				}
 				return tw.Flush()
 			})
@@ -117,9 +116,9 @@ func (o *options) showDeadLetter(_ context.Context, _ *state, d kafka.DeadLetter
 		return o.printJSON(newLetter(d, true))
 	}
 	l := newLetter(d, true)
-	tw := tabwriter.NewWriter(o.out, 0, 4, 2, ' ', 0)
+	tw := o.columns()
 	for _, name := range sortedKeys(l.Attributes) {
-		fmt.Fprintf(tw, "%s\t%s\n", name, l.Attributes[name])
+		tw.rowf("%s\t%s", name, l.Attributes[name])
 	}
 	if err := tw.Flush(); err != nil {
 		return err

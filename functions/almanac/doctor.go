@@ -64,7 +64,7 @@ func newDoctor(o *options) *cobra.Command {
 }
 
 func (o *options) examine(ctx context.Context, address string) []finding {
-	found := []finding{o.examineFolder(), o.examineSpace(), o.examinePort(address)}
+	found := []finding{o.examineFolder(), o.examineSpace(), o.examinePort(ctx, address)}
 	all, err := dataset.LoadAll(o.datasets)
 	if err != nil {
 		return append(found, finding{"datasets in " + o.datasets, false, err.Error()})
@@ -106,20 +106,21 @@ const wantFree = 1 << 30
 
 // examineSpace looks at the disk of the data folder, or of the nearest folder above it that exists.
 func (o *options) examineSpace() finding {
+	const check = "free space"
 	free, dir, err := freeSpace(o.data)
 	if err != nil {
-		return finding{"free space", false, err.Error()}
+		return finding{check, false, err.Error()}
 	}
 	detail := fmt.Sprintf("%.1f GiB on the disk of %s", float64(free)/(1<<30), dir)
 	if free < wantFree {
-		return finding{"free space", false, detail + "; at least 1 GiB is wanted: make room, or choose another disk with --data"}
+		return finding{check, false, detail + "; at least 1 GiB is wanted: make room, or choose another disk with --data"}
 	}
-	return finding{"free space", true, detail}
+	return finding{check, true, detail}
 }
 
-func (o *options) examinePort(address string) finding {
+func (o *options) examinePort(ctx context.Context, address string) finding {
 	check := "port " + address
-	l, err := net.Listen("tcp", address)
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		if raw, err := os.ReadFile(filepath.Join(o.data, endpointsFile)); err == nil && strings.Contains(string(raw), address) {
 			return finding{check, true, "in use, by the run that holds this data folder or the one before it"}

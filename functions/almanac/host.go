@@ -46,6 +46,7 @@ func triggers() []trigger {
 // host runs every function on one listener, and the sources that wake them.
 type host struct {
 	*state
+
 	proc     *fn.Process
 	log      *slog.Logger
 	handlers map[string]fn.Handler

@@ -25,8 +25,7 @@ func exitCode(err error) int {
 	if err == nil {
 		return 0
 	}
-	var coded *codedError
-	if errors.As(err, &coded) {
+	if coded, ok := errors.AsType[*codedError](err); ok {
 		if coded.err != nil {
 			fmt.Fprintln(os.Stderr, "almanac: "+coded.err.Error())
 		}

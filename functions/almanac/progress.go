@@ -109,7 +109,11 @@ func (p *progress) draw(lines []string) {
 		b.WriteString("\x1b[2K" + line + "\n")
 	}
 	p.drawn = len(lines)
-	io.WriteString(p.out, b.String())
+	p.printf("%s", b.String())
+}
+
+func (p *progress) printf(format string, args ...any) {
+	_, _ = fmt.Fprintf(p.out, format, args...) // as that of options
 }
 
 // plain prints a line for each release as it is published, and one for each step at most every two seconds while it moves.
@@ -122,7 +126,7 @@ func (p *progress) plain(all []surveyed, total events.Counts, now time.Time) {
 				if p.shown.IsZero() {
 					continue // it was there before
 				}
-				fmt.Fprintf(p.out, "%6.1fs  %s released %s, %s rows\n", now.Sub(p.began).Seconds(), s.Dataset, st.Version, thousands(st.Rows))
+				p.printf("%6.1fs  %s released %s, %s rows\n", now.Sub(p.began).Seconds(), s.Dataset, st.Version, thousands(st.Rows))
 			}
 		}
 	}
@@ -148,7 +152,7 @@ func (p *progress) plain(all []surveyed, total events.Counts, now time.Time) {
 			parts = append(parts, fmt.Sprintf("%s %d/%d", stepName(group[0]), finished, len(group)))
 		}
 		if moved {
-			fmt.Fprintf(p.out, "%6.1fs  %s: %s; in all %s rows read, %s refused%s\n", now.Sub(p.began).Seconds(), s.Dataset, strings.Join(parts, ", "),
+			p.printf("%6.1fs  %s: %s; in all %s rows read, %s refused%s\n", now.Sub(p.began).Seconds(), s.Dataset, strings.Join(parts, ", "),
 				thousands(total.Read), thousands(total.Quarantined), p.rate(total, now))
 		}
 	}

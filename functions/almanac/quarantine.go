@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"sort"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -51,10 +50,10 @@ func newQuarantineList(o *options) *cobra.Command {
 				if o.json {
 					return o.printJSON(list)
 				}
-				tw := tabwriter.NewWriter(o.out, 0, 4, 2, ' ', 0)
-				fmt.Fprintln(tw, "DATASET\tWINDOW\tGENERATION\tREFUSED\tOF\tREASONS")
+				tw := o.columns()
+				tw.rowf("DATASET\tWINDOW\tGENERATION\tREFUSED\tOF\tREASONS")
 				for _, r := range list {
-					fmt.Fprintf(tw, "%s\t%s\t%d\t%s\t%s\t%s\n", r.Dataset, r.Window, r.Generation, thousands(r.Refused), thousands(r.Read), counted(r.Reasons))
+					tw.rowf("%s\t%s\t%d\t%s\t%s\t%s", r.Dataset, r.Window, r.Generation, thousands(r.Refused), thousands(r.Read), counted(r.Reasons))
 				}
 				return tw.Flush()
 			})

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -131,14 +130,14 @@ func (o *options) printReleases(list []listed) error {
 	if o.json {
 		return o.printJSON(list)
 	}
-	tw := tabwriter.NewWriter(o.out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(tw, "DATASET\tVERSION\tROWS\tBYTES\tCONTENT\tSTALE")
+	tw := o.columns()
+	tw.rowf("DATASET\tVERSION\tROWS\tBYTES\tCONTENT\tSTALE")
 	for _, l := range list {
 		stale := ""
 		if l.Stale != nil {
 			stale = "yes"
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%.12s\t%s\n", l.Dataset, l.Version, thousands(l.Rows), thousands(l.Bytes), l.Content, stale)
+		tw.rowf("%s\t%s\t%s\t%s\t%.12s\t%s", l.Dataset, l.Version, thousands(l.Rows), thousands(l.Bytes), l.Content, stale)
 	}
 	return tw.Flush()
 }
@@ -176,11 +175,11 @@ func (o *options) printManifest(m release.Manifest) {
 	c := m.Content
 	o.printf("%s %s: %s, contract %s, %s to %s\n", c.Dataset, c.Version, c.Title, c.Contract, c.Window.Start, c.Window.End)
 	o.printf("content %s, made %s by %s\n", m.ContentSHA256, m.Provenance.PublishedAt.UTC().Format("2006-01-02 15:04:05"), m.Provenance.Code)
-	tw := tabwriter.NewWriter(o.out, 0, 4, 2, ' ', 0)
+	tw := o.columns()
 	for _, f := range c.Files {
-		fmt.Fprintf(tw, "  %s\t%s rows\t%s bytes\t%s\n", f.Path, thousands(f.Rows), thousands(f.Bytes), f.Split)
+		tw.rowf("  %s\t%s rows\t%s bytes\t%s", f.Path, thousands(f.Rows), thousands(f.Bytes), f.Split)
 	}
-	tw.Flush()
+	_ = tw.Flush() // see printf
 	names := make([]string, len(c.Schema))
 	for i, col := range c.Schema {
 		names[i] = col.Name + " " + col.Type

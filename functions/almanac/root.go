@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 )
@@ -80,8 +81,18 @@ func (o *options) printJSON(v any) error {
 	return enc.Encode(v)
 }
 
+// printf prints for a person. Where nobody reads any more, there is nobody to tell.
 func (o *options) printf(format string, args ...any) {
-	fmt.Fprintf(o.out, format, args...)
+	_, _ = fmt.Fprintf(o.out, format, args...)
+}
+
+// columns are lines whose cells, parted by tabs, stand below each other. Flush prints them.
+type columns struct{ *tabwriter.Writer }
+
+func (o *options) columns() columns { return columns{tabwriter.NewWriter(o.out, 0, 4, 2, ' ', 0)} }
+
+func (c columns) rowf(format string, args ...any) {
+	_, _ = fmt.Fprintf(c, format+"\n", args...) // Flush tells
 }
 
 func sortedKeys[V any](m map[string]V) []string {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -78,7 +77,7 @@ func (o *options) run(ctx context.Context, f *runFlags) (err error) {
 	if err := checkSpace(o.data); err != nil {
 		return err
 	}
-	l, err := listen(f)
+	l, err := listen(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -161,12 +160,12 @@ func day(flag, value string) (time.Time, error) {
 	return t, nil
 }
 
-func listen(f *runFlags) (net.Listener, error) {
+func listen(ctx context.Context, f *runFlags) (net.Listener, error) {
 	address := f.listen
 	if f.noServe {
 		address = "127.0.0.1:0"
 	}
-	l, err := net.Listen("tcp", address)
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("listen on %s: another program uses this port; end it, or choose another with --listen 127.0.0.1:0 (0 takes any free one)", address)
 	}
@@ -328,7 +327,7 @@ func (o *options) invite(h *host, all []surveyed) {
 			}
 		}
 	}
-	io.WriteString(o.out, "\n")
+	o.printf("\n")
 	o.printf("Serving on %s (Ctrl-C ends). Try, in another terminal:\n", h.base)
 	o.printf("  curl %s/v1/datasets/%s/releases\n", h.base, name)
 	o.printf("  curl '%s/v1/datasets/%s/releases/%s/rows?format=csv&limit=5'\n", h.base, name, version)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/almanac-data/almanac/functions/internal/calendar"
@@ -120,8 +121,8 @@ func (s *state) connect(ctx context.Context, data, address string) (err error) {
 // Close lets go of everything, the last opened first.
 func (s *state) Close() error {
 	var errs []error
-	for i := len(s.close) - 1; i >= 0; i-- {
-		errs = append(errs, s.close[i]())
+	for _, do := range slices.Backward(s.close) {
+		errs = append(errs, do())
 	}
 	return errors.Join(errs...)
 }

@@ -6,7 +6,6 @@ import (
 	"sort"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -111,16 +110,16 @@ func (o *options) printStatus(all []surveyed, windows bool) {
 
 // printSteps prints a line for each step: how many windows are in which phase, and the sums.
 func (o *options) printSteps(states []calendar.State) {
-	tw := tabwriter.NewWriter(o.out, 0, 4, 2, ' ', 0)
+	tw := o.columns()
 	for _, group := range grouped(states) {
 		first := group[0]
 		name := first.Step
 		if first.Piece.Name != "" {
 			name += " " + first.Piece.Name
 		}
-		fmt.Fprintf(tw, "  %s\t%s\t%s\n", name, phases(group), sums(group))
+		tw.rowf("  %s\t%s\t%s", name, phases(group), sums(group))
 	}
-	tw.Flush()
+	_ = tw.Flush() // see printf
 }
 
 // grouped splits the states by step and name, in order.
@@ -207,18 +206,18 @@ func because(why string) string {
 }
 
 func (o *options) printWindows(states []calendar.State) {
-	tw := tabwriter.NewWriter(o.out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(tw, "  STEP\tWINDOW\tPHASE\tGENERATION\tREAD\tSTORED\tREFUSED\tDUPLICATE\tFILTERED\tWHY")
+	tw := o.columns()
+	tw.rowf("  STEP\tWINDOW\tPHASE\tGENERATION\tREAD\tSTORED\tREFUSED\tDUPLICATE\tFILTERED\tWHY")
 	for _, st := range states {
 		if st.Step != events.StepCollect {
-			fmt.Fprintf(tw, "  %s\t%s\t%s\t%s\t\t%s\t\t\t\t%s\n", stepName(st), st.Piece.Window, st.Phase, st.Version, thousands(st.Rows), st.Why)
+			tw.rowf("  %s\t%s\t%s\t%s\t\t%s\t\t\t\t%s", stepName(st), st.Piece.Window, st.Phase, st.Version, thousands(st.Rows), st.Why)
 			continue
 		}
 		t := st.Sheet.Total()
-		fmt.Fprintf(tw, "  collect\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", st.Piece.Window, st.Phase, st.Piece.Generation,
+		tw.rowf("  collect\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s", st.Piece.Window, st.Phase, st.Piece.Generation,
 			thousands(t.Read), thousands(t.Stored), thousands(t.Quarantined), thousands(t.Duplicate), thousands(t.Filtered), st.Why)
 	}
-	tw.Flush()
+	_ = tw.Flush() // see printf
 }
 
 // thousands groups the digits of a number by commas.
@@ -251,7 +250,7 @@ func (o *options) printPlan(all []surveyed) error {
 		for i := range all {
 			kept := []windowStatus{}
 			for _, w := range all[i].Windows {
-				if !calendar.Phase(w.Phase).Final() {
+				if !w.Phase.Final() {
 					kept = append(kept, w)
 				}
 			}
