@@ -116,7 +116,7 @@ func Decode(value []byte, want *arrow.Schema) (arrow.RecordBatch, error) {
 		if err := r.Err(); err != nil {
 			return nil, fmt.Errorf("decode block: %w", err)
 		}
-		return nil, fmt.Errorf("decode block: no batch")
+		return nil, errors.New("decode block: no batch")
 	}
 	batch := r.RecordBatch()
 	batch.Retain()

@@ -31,10 +31,16 @@ const (
 	ContentArrow = "application/vnd.apache.arrow.stream"
 )
 
-// Topics of a dataset's blocks.
-func RawTopic(dataset string) string        { return "almanac.raw." + dataset }
-func ProcessedTopic(dataset string) string  { return "almanac.processed." + dataset }
-func CleanTopic(dataset string) string      { return "almanac.clean." + dataset }
+// RawTopic carries the source bytes that collect cuts.
+func RawTopic(dataset string) string { return "almanac.raw." + dataset }
+
+// ProcessedTopic carries the rows that process parses.
+func ProcessedTopic(dataset string) string { return "almanac.processed." + dataset }
+
+// CleanTopic carries the rows that validate lets pass where it refuses some; else those of process are claimed again.
+func CleanTopic(dataset string) string { return "almanac.clean." + dataset }
+
+// QuarantineTopic carries the records that process and validate refuse.
 func QuarantineTopic(dataset string) string { return "almanac.quarantine." + dataset }
 
 // Topics lists the block topics of a dataset.

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"iter"
+	"strconv"
 	"sync"
 
 	"github.com/almanac-data/almanac/events"
@@ -38,7 +39,7 @@ func (m *Memory) Open(_ context.Context, topic string, piece events.Piece) (bloc
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.writers++
-	return &appender{m: m, topic: topic, piece: piece, claim: events.Claim{Topic: topic, TopicID: "memory-" + topic, Writer: fmt.Sprint(m.writers)}}, nil
+	return &appender{m: m, topic: topic, piece: piece, claim: events.Claim{Topic: topic, TopicID: "memory-" + topic, Writer: strconv.Itoa(m.writers)}}, nil
 }
 
 func (a *appender) Append(_ context.Context, b block.Block) error {
