@@ -53,6 +53,7 @@ type host struct {
 	api      http.Handler
 	base     string // URL of the listener
 	sources  sync.WaitGroup
+	idle     func() // closes the connections of the sources
 }
 
 // Timeouts of one process: a slice takes seconds here.
@@ -85,6 +86,8 @@ func (h *host) serve(ctx context.Context, l net.Listener) <-chan error {
 // start starts the sources; they end with ctx.
 func (h *host) start(ctx context.Context) error {
 	client := onebox.NewClient()
+	// A connection that was made and never used would hold up the end of the server for five seconds.
+	h.idle = client.CloseIdleConnections
 	for _, t := range triggers() {
 		feed, err := h.cluster.Feed(ctx, group(t.function), t.topics, h.log)
 		if err != nil {

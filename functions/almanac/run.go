@@ -201,6 +201,7 @@ func (o *options) hostUntilDone(ctx context.Context, h *host, l net.Listener, f 
 	}
 	stopWorking()
 	h.sources.Wait()
+	h.idle()
 	stopServing()
 	if e := <-ended; e != nil {
 		err = errors.Join(err, e)
