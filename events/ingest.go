@@ -143,6 +143,14 @@ func (f Staged) ID() string { return id("staged", f.Piece, f.Digest()) }
 // ID names the generation by the digest of its staged slices: two commits of the same slices share it.
 func (f Stored) ID() string { return id("stored", f.Piece, f.Entry.Digest) }
 
+// Follows says whether the slice begins where the one before ends and was made from the same pin. For the first slice, prev is zero.
+func (f Collected) Follows(prev Collected) bool {
+	if prev.Slice == 0 {
+		return f.Slice == 1 && f.From == prev.To && f.Inputs == f.Pin.Content()
+	}
+	return f.Slice == prev.Slice+1 && f.From == prev.To && f.Inputs == prev.Digest() && f.Pin.Content() == prev.Pin.Content()
+}
+
 // Digest identifies what the fact claims, not where it lies: two instances that did the same work say facts of one digest.
 // It leaves out what does not decide the raw bytes: the definition, the reason, and the versions of files of equal content.
 func (f Collected) Digest() string {

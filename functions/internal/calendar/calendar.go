@@ -9,7 +9,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sort"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/almanac-data/almanac/events"
@@ -64,16 +65,14 @@ func (c *Calendar) Handle(ctx context.Context, ev events.Event) error {
 	if err != nil {
 		return err
 	}
+	var errs []error
 	if ev == nil {
-		if err := c.reconcile(ctx, all); err != nil {
-			return err
-		}
+		errs = append(errs, c.reconcile(ctx, all))
 	}
 	view, err := c.Journal.View(ctx)
 	if err != nil {
 		return err
 	}
-	var errs []error
 	for _, d := range all {
 		if ev != nil && ev.Of().Dataset != d.Name {
 			continue
@@ -90,44 +89,50 @@ func (c *Calendar) Handle(ctx context.Context, ev events.Event) error {
 }
 
 // reconcile says stored again for what a table holds and no fact tells: the process died between commit and fact, or Kafka was lost.
+// What is wrong with one dataset holds up no other.
 func (c *Calendar) reconcile(ctx context.Context, all []*dataset.Dataset) error {
 	view, err := c.Journal.View(ctx)
 	if err != nil {
 		return err
 	}
+	var errs []error
 	for _, d := range all {
+		told := facts.LatestStored(view, d.Name) // before the table is read: it holds at least what was told
 		head, err := c.Tables.Head(ctx, table.Name{Dataset: d.Name, Table: table.Rows})
 		if err != nil {
-			return fmt.Errorf("read the map of %s: %w", d.Name, err)
+			errs = append(errs, fmt.Errorf("read the map of %s: %w", d.Name, err))
+			continue
 		}
-		missing, err := untold(d.Name, head, facts.LatestStored(view, d.Name))
-		if err != nil {
-			return err
-		}
-		if err := c.Journal.Say(ctx, missing...); err != nil {
-			return err
-		}
+		missing, err := untold(d.Name, head, told)
+		errs = append(errs, err, c.Journal.Say(ctx, missing...))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
+// untold lists what the table holds and no fact tells. The error says what facts tell that the table does not hold: that is never
+// mended by itself, for the warehouse may be the wrong one.
 func untold(name string, head table.Head, told map[string]events.Stored) ([]events.Event, error) {
-	keys := make([]string, 0, len(head.Entries))
-	for key := range head.Entries {
-		keys = append(keys, key)
-	}
-	sort.Strings(keys)
 	var say []events.Event
-	for _, key := range keys {
+	for _, key := range slices.Sorted(maps.Keys(head.Entries)) {
 		var entry events.Entry
 		if err := json.Unmarshal(head.Entries[key], &entry); err != nil {
-			return nil, fmt.Errorf("read the map of %s: window %s: %w", name, key, err)
+			return say, fmt.Errorf("read the map of %s: window %s: %w", name, key, err)
 		}
 		if entry.Generation > told[key].Generation {
 			say = append(say, events.Stored{
 				Piece: events.Piece{Dataset: name, Window: key, Generation: entry.Generation}, Entry: entry, Snapshot: head.Snapshot,
 			})
 		}
+	}
+	var lost []string
+	for _, key := range slices.Sorted(maps.Keys(told)) {
+		if _, ok := head.Entries[key]; !ok {
+			lost = append(lost, key)
+		}
+	}
+	if len(lost) > 0 {
+		return say, fmt.Errorf("%s is said to have %d windows (%s, ...) that its table does not hold: see whether this is the warehouse they were stored in, "+
+			"and bring its tables back; without them, start anew with empty topics", name, len(lost), lost[0])
 	}
 	return say, nil
 }

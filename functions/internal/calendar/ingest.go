@@ -88,13 +88,13 @@ func (s *survey) follow(st *State, reason string) {
 		st.Phase, st.Say = Due, s.again(st.Piece, reason)
 		return
 	}
-	for n := 1; ; n++ {
-		st.Slice = n
-		collected, when, ok := facts.When[events.Collected](s.view, st.Piece.At(n))
-		if old := ok && collected.Definition != s.d.Definition; old || !ok {
-			// Collected by another definition, it is asked for at once, unless it has been since.
+	for prev := (events.Collected{}); !prev.Last; {
+		st.Slice++
+		collected, when, ok := facts.When[events.Collected](s.view, st.Piece.At(st.Slice))
+		if !ok || collected.Definition != s.d.Definition || !collected.Follows(prev) {
+			// Collected by another definition, or from another place, it is asked for at once, unless it has been since.
 			st.Phase, st.Said = Collecting, said
-			if s.stuck(said) || old && !said.After(when) {
+			if s.stuck(said) || ok && !said.After(when) {
 				st.Say = s.again(st.Piece, reason)
 			}
 			return
@@ -103,9 +103,7 @@ func (s *survey) follow(st *State, reason string) {
 		if s.slice(st, collected, when) {
 			return
 		}
-		if collected.Last {
-			break
-		}
+		prev = collected
 	}
 	// Every slice is staged, but the window is not stored: wake store by the last slice.
 	last, when, _ := facts.When[events.Validated](s.view, st.Piece.At(st.Slice))

@@ -60,7 +60,7 @@ func (s *survey) due(st *State, q dataset.Query, w window.Window, verdict lineag
 		return
 	}
 	inputs := verdict.Inputs
-	if stop, ok := facts.Get[events.Stopped](s.view, st.Piece); ok && stop.Inputs == inputs {
+	if stop, ok := facts.Get[events.Stopped](s.view, st.Piece); ok && stop.Step == st.Step && stop.Inputs == inputs {
 		st.Phase, st.Why = Stopped, stop.Detail
 		return
 	}
@@ -70,10 +70,8 @@ func (s *survey) due(st *State, q dataset.Query, w window.Window, verdict lineag
 		st.Phase, st.Said = Running, said
 		return
 	}
-	due := events.Due{Piece: st.Piece, Step: st.Step, Attempt: 1, Reason: reasonSchedule, Inputs: inputs}
-	if same {
-		due.Attempt = last.Attempt + 1
-	}
+	// The attempt goes on counting when the inputs change: should they change back, the id is still a new one.
+	due := events.Due{Piece: st.Piece, Step: st.Step, Attempt: last.Attempt + 1, Reason: reasonSchedule, Inputs: inputs}
 	if before {
 		due.Reason, due.Detail = "inputs", s.cause(q, w)
 	}

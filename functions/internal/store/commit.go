@@ -91,29 +91,21 @@ func linked(view *facts.View, d *dataset.Dataset, at events.Piece) (collected ev
 	return collected, validated, ok
 }
 
-// chain returns the staged slices 1 to last of a generation, if each was made from what it says and begins where the one before ends.
+// chain returns the staged slices 1 to last of a generation, if each was made from what it says and follows the one before.
 func chain(view *facts.View, d *dataset.Dataset, piece events.Piece) (slices []events.Staged, pin events.Pin, ok bool) {
 	var prev events.Collected
-	for n := 1; ; n++ {
-		collected, validated, ok := linked(view, d, piece.At(n))
-		staged, found := facts.Get[events.Staged](view, piece.At(n))
-		if !ok || !found || staged.Inputs != validated.Digest() || staged.Definition != d.Definition || staged.Last != collected.Last {
-			return nil, pin, false
-		}
-		inputs := prev.Digest()
-		if n == 1 {
-			pin = collected.Pin
-			inputs = pin.Content()
-		}
-		if collected.Inputs != inputs || collected.From != prev.To || collected.Pin.Content() != pin.Content() {
+	for !prev.Last {
+		at := piece.At(prev.Slice + 1)
+		collected, validated, ok := linked(view, d, at)
+		staged, found := facts.Get[events.Staged](view, at)
+		if !ok || !found || !collected.Follows(prev) ||
+			staged.Inputs != validated.Digest() || staged.Definition != d.Definition || staged.Last != collected.Last {
 			return nil, pin, false
 		}
 		slices = append(slices, staged)
-		if collected.Last {
-			return slices, pin, true
-		}
 		prev = collected
 	}
+	return slices, prev.Pin, true
 }
 
 func digest(slices []events.Staged) string {
