@@ -15,17 +15,17 @@ var newYear = time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // watched is a clock that says when somebody waits for it, so that it is not moved too early.
 type watched struct {
-	*onebox.Movable
+	*movable
 
 	waits chan struct{}
 }
 
 func (w watched) Wait(ctx context.Context, t time.Time) error {
 	w.waits <- struct{}{}
-	return w.Movable.Wait(ctx, t)
+	return w.movable.Wait(ctx, t)
 }
 
-func newClock() watched { return watched{onebox.NewMovable(newYear), make(chan struct{}, 100)} }
+func newClock() watched { return watched{newMovable(newYear), make(chan struct{}, 100)} }
 
 // ticks runs a source while the clock is moved, and returns what arrived.
 func ticks(t *testing.T, s onebox.PingSource, to *sink, moves ...time.Time) []http.Header {
@@ -131,7 +131,7 @@ func TestATickDoesNotWaitForTheOneBefore(t *testing.T) {
 }
 
 func TestTimeZonesAndBadSchedules(t *testing.T) {
-	clock := onebox.NewMovable(newYear)
+	clock := newMovable(newYear)
 	for _, schedule := range []string{"", "every day", "61 * * * *", "* * * * * * *"} {
 		s := onebox.PingSource{Schedule: schedule, Clock: clock}
 		if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "cron") {
@@ -156,10 +156,10 @@ func TestClocks(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if running.Wait(ctx, running.Now().Add(time.Hour)) == nil || onebox.NewMovable(newYear).Wait(ctx, newYear.Add(1)) == nil {
+	if running.Wait(ctx, running.Now().Add(time.Hour)) == nil || newMovable(newYear).Wait(ctx, newYear.Add(1)) == nil {
 		t.Error("a wait outlives its context")
 	}
-	m := onebox.NewMovable(newYear)
+	m := newMovable(newYear)
 	m.Set(newYear.Add(time.Hour))
 	m.Set(newYear)
 	if !m.Now().Equal(newYear.Add(time.Hour)) {
