@@ -20,17 +20,15 @@ type Lake struct {
 	target int64
 }
 
+// keptSnapshots is how many snapshots of each table are kept. Older ones leave the metadata with each commit; their data files stay.
+const keptSnapshots = 20
+
 type config struct {
-	snapshots int
-	target    int64
+	target int64
 }
 
 // Option changes how a Lake works.
 type Option func(*config)
-
-// KeepSnapshots sets how many snapshots of each table are kept (at least 1, by default 20). Older ones leave the metadata
-// with each commit; their data files stay.
-func KeepSnapshots(n int) Option { return func(c *config) { c.snapshots = max(n, 1) } }
 
 // TargetFileSize sets the size in bytes at which Parquet files are split (by default 256 MiB).
 func TargetFileSize(n int64) Option { return func(c *config) { c.target = max(n, 1) } }
@@ -49,11 +47,11 @@ func Open(ctx context.Context, warehouse string, opts ...Option) (*Lake, error) 
 
 // OpenOn opens the warehouse on any file system.
 func OpenOn(fs fsys.FS, opts ...Option) *Lake {
-	c := config{snapshots: 20, target: 256 << 20}
+	c := config{target: 256 << 20}
 	for _, o := range opts {
 		o(&c)
 	}
-	return &Lake{Tables: tables.New(fs, c.snapshots), fs: fs, target: c.target}
+	return &Lake{Tables: tables.New(fs, keptSnapshots), fs: fs, target: c.target}
 }
 
 // URI is the absolute path or URI of a path of the warehouse, for engines.

@@ -173,11 +173,11 @@ func TestThriftStruct(t *testing.T) {
 	s.Bool(2, true)
 	s.Structs(20, 16)
 	for range 16 {
-		s.Item(func() { s.I8(1, 5) })
+		s.Item(func() { s.I32(1, 5) })
 	}
 	s.Text(21, "é")
 	// By hand, from the compact protocol's specification.
-	want := append([]byte{0x15, 0x01, 0x11, 0x09, 0x28, 0xfc, 16}, bytes.Repeat([]byte{0x13, 0x05, 0x00}, 16)...)
+	want := append([]byte{0x15, 0x01, 0x11, 0x09, 0x28, 0xfc, 16}, bytes.Repeat([]byte{0x15, 0x0a, 0x00}, 16)...)
 	want = append(want, 0x19, 0x18, 2, 0xc3, 0xa9, 0x00)
 	if got := s.Bytes(); !bytes.Equal(got, want) {
 		t.Errorf("struct is % x, want % x", got, want)

@@ -6,7 +6,6 @@ import "encoding/binary"
 const (
 	thriftTrue   = 1
 	thriftFalse  = 2
-	thriftI8     = 3
 	thriftI32    = 5
 	thriftI64    = 6
 	thriftBinary = 8
@@ -35,9 +34,6 @@ func (t *Thrift) field(id int16, kind byte) {
 	}
 	*last = id
 }
-
-// I8 writes a field.
-func (t *Thrift) I8(id int16, v int8) { t.field(id, thriftI8); t.buf = append(t.buf, byte(v)) }
 
 // I32 writes a field, also of an enum.
 func (t *Thrift) I32(id int16, v int32) {
