@@ -56,9 +56,6 @@ func end(size Size, start time.Time) time.Time {
 // Next is the window that begins where w ends.
 func (w Window) Next() Window { return At(w.Size, w.End) }
 
-// Holds says whether t lies in the window.
-func (w Window) Holds(t time.Time) bool { return !t.Before(w.Start) && t.Before(w.End) }
-
 // Key is the canonical name: 2001-01-05, 2001-W03 (ISO 8601 week), 2001-01, 2001.
 func (w Window) Key() string {
 	switch w.Size {
