@@ -210,17 +210,6 @@ func Parquet(name string, columns ...string) (Bag, error) {
 	return bag, err
 }
 
-// ParquetColumns lists the columns of a Parquet file.
-func ParquetColumns(name string) (columns []string, err error) {
-	err = withParquet(name, func(f *parquet.File) error {
-		for _, path := range f.Schema().Columns() {
-			columns = append(columns, strings.Join(path, "."))
-		}
-		return nil
-	})
-	return columns, err
-}
-
 func withParquet(name string, do func(f *parquet.File) error) (err error) {
 	r, err := os.Open(name)
 	if err != nil {
