@@ -1,0 +1,38 @@
+// Command aggregate computes one window of an aggregate by SQL over pinned tables.
+package main
+
+import (
+	"context"
+
+	"github.com/almanac-data/almanac/functions/internal/aggregate"
+	"github.com/almanac-data/almanac/functions/internal/duck"
+	"github.com/almanac-data/almanac/functions/internal/fn"
+	"github.com/almanac-data/almanac/functions/internal/platform"
+)
+
+func main() { fn.Main("aggregate", run) }
+
+// config bounds the engine.
+type config struct {
+	Memory string `env:"ALMANAC_SQL_MEMORY,default=256MB"` // what does not fit is spilled
+	Temp   string `env:"ALMANAC_SQL_TEMP,default=/tmp"`    // folder for what is spilled
+}
+
+func run(ctx context.Context, p *fn.Process) error {
+	var cfg config
+	if err := fn.Load(ctx, p.Env, &cfg); err != nil {
+		return err
+	}
+	on, err := platform.Open(ctx, p)
+	if err != nil {
+		return err
+	}
+	defer on.Close()
+	engine, err := duck.Open(duck.Options{MemoryLimit: cfg.Memory, TempDir: cfg.Temp, Dirs: []string{on.Warehouse.URI(".")}})
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
+	core := &aggregate.Aggregate{Journal: on.Journal, Datasets: on.Datasets, Tables: on.Warehouse, Writes: on.Warehouse, Engine: engine}
+	return p.Serve(ctx, core.Handle)
+}
