@@ -32,7 +32,7 @@ func main() {
 	flag.StringVar(&o.flights, "flights", ".cache/flights", "`folder` of the daily CSV files of all flights; make flights makes it")
 	flag.StringVar(&o.datasets, "datasets", "spark-jobs", "`folder` of the datasets")
 	flag.StringVar(&o.dir, "dir", "", "`folder` to work in; a temporary one if empty")
-	flag.StringVar(&o.out, "json", "bench.json", "`file` for the figures")
+	flag.StringVar(&o.out, "json", ".cache/bench.json", "`file` for the figures")
 	flag.IntVar(&o.rounds, "rounds", 5, "how often each side runs")
 	flag.StringVar(&o.only, "only", "ingest,aggregate,end to end,memory", "what to measure")
 	flag.BoolVar(&o.thirty, "thirty", false, "measure the memory of 30,000,000 rows too")
@@ -79,6 +79,9 @@ func run(ctx context.Context, o options) (err error) {
 	fmt.Print(b.report)
 	text, err := json.MarshalIndent(b.report, "", "  ")
 	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(o.out), 0o755); err != nil {
 		return err
 	}
 	return os.WriteFile(o.out, append(text, '\n'), 0o644)
