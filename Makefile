@@ -17,6 +17,9 @@ GO_FILES  := $(shell find events functions tests -name '*.go' 2>/dev/null)
 VERSION   := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS   := -s -w -X main.version=$(VERSION)
 
+# Builds and tests with the same flags share what they compile.
+export GOFLAGS := $(strip -trimpath $(GOFLAGS))
+
 .PHONY: help
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,12 +32,12 @@ tools: ## check that git, Go 1.26 and g++ are there, and say how to get what is 
 build: tools $(BIN)/almanac ## build bin/almanac, which holds every function
 
 $(BIN)/almanac: go.mod go.sum $(GO_FILES) | tools
-	go build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./functions/almanac
+	go build -ldflags '$(LDFLAGS)' -o $@ ./functions/almanac
 
 .PHONY: functions
 functions: tools ## build each function as a program of its own
-	@for f in $(FUNCTIONS); do CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/$$f ./functions/$$f || exit 1; done
-	@for f in $(SQL); do go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/$$f ./functions/$$f || exit 1; done # DuckDB needs cgo
+	@for f in $(FUNCTIONS); do CGO_ENABLED=0 go build -ldflags '$(LDFLAGS)' -o $(BIN)/$$f ./functions/$$f || exit 1; done
+	@for f in $(SQL); do go build -ldflags '$(LDFLAGS)' -o $(BIN)/$$f ./functions/$$f || exit 1; done # DuckDB needs cgo
 
 .PHONY: run
 run: build ## replay half a year of real flights into tables and releases, then serve them
