@@ -320,16 +320,20 @@ func (o *options) invite(h *host, all []surveyed) {
 	if o.json {
 		return
 	}
-	name, version := "", ""
+	name, version, most := "", "", int64(-1)
 	for _, s := range all {
 		for _, st := range s.states {
-			if st.Version != "" && name == "" || s.Dataset == name && st.Version != "" {
-				name, version = s.Dataset, st.Version
+			if st.Version != "" && st.Rows > most {
+				name, version, most = s.Dataset, st.Version, st.Rows
 			}
 		}
 	}
-	o.printf("\n")
-	o.printf("Serving on %s (Ctrl-C ends). Try, in another terminal:\n", h.base)
+	o.printf("\nServing on %s (Ctrl-C ends).", h.base)
+	if version == "" {
+		o.printf(" There is no release yet.\n")
+		return
+	}
+	o.printf(" Try, in another terminal:\n")
 	o.printf("  curl %s/v1/datasets/%s/releases\n", h.base, name)
 	o.printf("  curl '%s/v1/datasets/%s/releases/%s/rows?format=csv&limit=5'\n", h.base, name, version)
 	o.printf("  bin/almanac releases verify %s\n", version)
