@@ -183,6 +183,15 @@ func (f Staged) Digest() string {
 	return Digest(parts...)
 }
 
+// GenerationDigest identifies what all slices of a generation claim together, in their order.
+func GenerationDigest(slices []Staged) string {
+	parts := make([]string, len(slices))
+	for i, s := range slices {
+		parts[i] = s.Digest()
+	}
+	return Digest(parts...)
+}
+
 // form is the JSON form of a plain value, whose keys are in order. A map without keys has the form of none.
 func form(v any) string {
 	text, err := json.Marshal(v)

@@ -1,6 +1,7 @@
 package calendar
 
 import (
+	"slices"
 	"time"
 
 	"github.com/almanac-data/almanac/events"
@@ -37,8 +38,8 @@ func (s *survey) ingest(w window.Window) State {
 		reason = reasonRestated
 	}
 	st.Piece, st.Sheet = piece, nil
-	s.follow(&st, reason)
-	if stop, said, ok := facts.When[events.Stopped](s.view, piece); ok && (stop.Definition == "" || stop.Definition == s.d.Definition) {
+	inputs := s.follow(&st, reason)
+	if stop, said, ok := facts.When[events.Stopped](s.view, piece); ok && s.holds(stop, inputs) {
 		st.Phase, st.Why, st.Say = Stopped, stop.Detail, s.probe(piece)
 		if stop.Waiting {
 			st.Phase, st.Say = Waiting, nil
@@ -48,6 +49,13 @@ func (s *survey) ingest(w window.Window) State {
 		}
 	}
 	return st
+}
+
+// holds says whether what stopped a generation is still so: for this definition, and for one of the inputs that lie on its way now.
+// What collect says of the source it takes back itself.
+func (s *survey) holds(stop events.Stopped, inputs []string) bool {
+	return (stop.Definition == "" || stop.Definition == s.d.Definition) &&
+		(stop.Step == events.StepCollect || stop.Inputs == "" || slices.Contains(inputs, stop.Inputs))
 }
 
 // retry says whether what waits for the world outside since stopped is tried again: after a while, or because somebody has started a run
@@ -82,12 +90,14 @@ func (s *survey) again(p events.Piece, reason string) []events.Event {
 }
 
 // follow walks along the facts of a generation to the first that is missing, or was made for something else than the one before it.
-func (s *survey) follow(st *State, reason string) {
+// It returns the digests of what steps have worked from on the way: of each slice as it is collected, and of all that is staged.
+func (s *survey) follow(st *State, reason string) (inputs []string) {
 	_, said, ok := facts.LatestDue(s.view, events.StepCollect, st.Piece)
 	if !ok {
 		st.Phase, st.Say = Due, s.again(st.Piece, reason)
-		return
+		return nil
 	}
+	var all []events.Staged
 	for prev := (events.Collected{}); !prev.Last; {
 		st.Slice++
 		collected, when, ok := facts.When[events.Collected](s.view, st.Piece.At(st.Slice))
@@ -97,12 +107,15 @@ func (s *survey) follow(st *State, reason string) {
 			if s.stuck(said) || ok && !said.After(when) {
 				st.Say = s.again(st.Piece, reason)
 			}
-			return
+			return inputs
 		}
 		said = later(said, when)
-		if s.slice(st, collected, when) {
-			return
+		inputs = append(inputs, collected.Digest())
+		staged, ok := s.slice(st, collected, when)
+		if !ok {
+			return inputs
 		}
+		all = append(all, staged)
 		prev = collected
 	}
 	// Every slice is staged, but the window is not stored: wake store by the last slice.
@@ -112,32 +125,35 @@ func (s *survey) follow(st *State, reason string) {
 	if s.stuck(st.Said) && staged.Inputs == last.Digest() {
 		st.Say = []events.Event{last}
 	}
+	return append(inputs, events.GenerationDigest(all))
 }
 
 // slice finds the first step of a slice that is not done for its input, and says the input again when that takes too long.
-func (s *survey) slice(st *State, collected events.Collected, said time.Time) (unfinished bool) {
+func (s *survey) slice(st *State, collected events.Collected, said time.Time) (staged events.Staged, done bool) {
 	at := collected.Piece
 	processed, when, ok := facts.When[events.Processed](s.view, at)
 	if !ok || processed.Inputs != collected.Digest() || processed.Definition != s.d.Definition {
-		return s.wait(st, Processing, collected, said)
+		s.wait(st, Processing, collected, said)
+		return staged, false
 	}
 	validated, later, ok := facts.When[events.Validated](s.view, at)
 	if !ok || validated.Inputs != processed.Digest() || validated.Definition != s.d.Definition {
-		return s.wait(st, Validating, processed, when)
+		s.wait(st, Validating, processed, when)
+		return staged, false
 	}
-	staged, ok := facts.Get[events.Staged](s.view, at)
+	staged, ok = facts.Get[events.Staged](s.view, at)
 	if !ok || staged.Inputs != validated.Digest() {
-		return s.wait(st, Storing, validated, later)
+		s.wait(st, Storing, validated, later)
+		return staged, false
 	}
-	return false
+	return staged, true
 }
 
-func (s *survey) wait(st *State, phase Phase, input events.Event, said time.Time) bool {
+func (s *survey) wait(st *State, phase Phase, input events.Event, said time.Time) {
 	st.Phase, st.Said = phase, said
 	if s.stuck(said) {
 		st.Say = []events.Event{input}
 	}
-	return true
 }
 
 func later(a, b time.Time) time.Time {

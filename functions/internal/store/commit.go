@@ -30,7 +30,7 @@ func (s *Store) commit(ctx context.Context, d *dataset.Dataset, w window.Window,
 	if !ok {
 		return nil
 	}
-	if stopped, ok := facts.Get[events.Stopped](view, piece); ok && stopped.Definition == d.Definition && stopped.Inputs == digest(slices) {
+	if stopped, ok := facts.Get[events.Stopped](view, piece); ok && stopped.Definition == d.Definition && stopped.Inputs == events.GenerationDigest(slices) {
 		return nil
 	}
 	whole, err := s.settle(ctx, d, w, slices)
@@ -106,14 +106,6 @@ func chain(view *facts.View, d *dataset.Dataset, piece events.Piece) (slices []e
 		prev = collected
 	}
 	return slices, prev.Pin, true
-}
-
-func digest(slices []events.Staged) string {
-	parts := make([]string, len(slices))
-	for i, s := range slices {
-		parts[i] = s.Digest()
-	}
-	return events.Digest(parts...)
 }
 
 func (s *Store) stop(ctx context.Context, d *dataset.Dataset, piece events.Piece, whole settled) error {

@@ -32,7 +32,7 @@ type settled struct {
 
 // settle sums the slices, drops the rows that repeat the primary key, and judges the rules of the window.
 func (s *Store) settle(ctx context.Context, d *dataset.Dataset, w window.Window, staged []events.Staged) (settled, error) {
-	whole := settled{digest: digest(staged), sheet: events.Sheet{}, reasons: reasons(staged)}
+	whole := settled{digest: events.GenerationDigest(staged), sheet: events.Sheet{}, reasons: reasons(staged)}
 	again, repeated, err := s.repeated(ctx, d, staged)
 	if err != nil {
 		return whole, err
