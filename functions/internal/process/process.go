@@ -73,7 +73,7 @@ func done(view *facts.View, c events.Collected, d *dataset.Dataset) bool {
 		return true
 	}
 	stop, ok := facts.Get[events.Stopped](view, c.Whole())
-	return ok && stop.Step == Step && stop.Definition == d.Definition
+	return ok && stop.Step == Step && stop.Definition == d.Definition && stop.Inputs == c.Digest()
 }
 
 // slice does the work, and says how it ended.
