@@ -245,11 +245,7 @@ func (o *options) replay(ctx context.Context, h *host) ([]surveyed, error) {
 		if err := checkSpace(o.data); err != nil {
 			return nil, err
 		}
-		lag, err := h.lag(ctx)
-		if err != nil {
-			return nil, err
-		}
-		all, err := h.survey(ctx, nil)
+		all, idle, err := h.look(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -259,7 +255,7 @@ func (o *options) replay(ctx context.Context, h *host) ([]surveyed, error) {
 		if worked && !o.json {
 			p.show(all, wall())
 		}
-		if lag == 0 && !busy(all) {
+		if idle {
 			if err := h.trim(ctx, 0); err != nil {
 				return nil, err
 			}
@@ -271,6 +267,20 @@ func (o *options) replay(ctx context.Context, h *host) ([]surveyed, error) {
 		case <-tick.C:
 		}
 	}
+}
+
+// look surveys all datasets, and says whether nothing goes on any more. Events are looked for only when no window is under way, and
+// the windows then once more: an event that was still on its way may have changed them.
+func (h *host) look(ctx context.Context) (all []surveyed, idle bool, err error) {
+	if all, err = h.survey(ctx, nil); err != nil || busy(all) {
+		return all, false, err
+	}
+	lag, err := h.lag(ctx)
+	if err != nil || lag > 0 {
+		return all, false, err
+	}
+	all, err = h.survey(ctx, nil)
+	return all, !busy(all), err
 }
 
 // busy says whether anything goes on, or is about to.
