@@ -9,7 +9,7 @@ WITH week AS (
     CAST(sum(delay) AS BIGINT) AS delay_sum,
     CAST(sum(delay * delay) AS BIGINT) AS square_sum,
     CAST(sum(CASE WHEN delay > 15 THEN 1 ELSE 0 END) AS BIGINT) AS late_flights,
-    percentile_disc(0.9) WITHIN GROUP (ORDER BY delay) AS p90_delay
+    CAST(percentile_disc(0.9) WITHIN GROUP (ORDER BY delay) AS BIGINT) AS p90_delay
   FROM rows
   GROUP BY origin, destination, date >= :start
 )
