@@ -36,15 +36,26 @@ func (s *state) trim(ctx context.Context, after time.Duration) error {
 			if e.needed >= 0 {
 				before = min(before, e.needed)
 			}
-			if before <= 0 {
-				continue
-			}
-			if err := s.cluster.Trim(ctx, place.Topic, place.Partition, before); err != nil {
+			if err := s.trimTo(ctx, place, before); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// trimTo trims a partition, at most to its end: a log that was trimmed to nothing may begin at offset 0 again after a kill, so that
+// claims of old generations lie beyond it.
+func (s *state) trimTo(ctx context.Context, at kafka.Place, before int64) error {
+	ranges, err := s.cluster.Ranges(ctx, at.Topic)
+	if err != nil || int(at.Partition) >= len(ranges) {
+		return err
+	}
+	r := ranges[at.Partition]
+	if before = min(before, r.End); before <= r.Start {
+		return nil
+	}
+	return s.cluster.Trim(ctx, at.Topic, at.Partition, before)
 }
 
 // extents looks at every claim of a dataset. A generation counts as stored if it, or a later one, was by the given time.
