@@ -65,11 +65,14 @@ func (h *host) functions(key *secret.Key, engine *duck.Engine) map[string]fn.Han
 	said := meter.Observe(h.journal, h.proc.Meter)
 	cal := &calendar.Calendar{Journal: said, Datasets: h.catalog, Tables: h.lake, Now: h.now, Wall: wall, Pace: pace(wall())}
 	return map[string]fn.Handler{
-		"calendar":  cal.Handle,
-		"collect":   (&collect.Collect{Journal: said, Blocks: blocks, Sources: &source.Files{}, Datasets: h.catalog, Archive: h.lake, Now: wall}).Handle,
-		"process":   (&process.Process{Journal: said, Blocks: blocks, Datasets: h.catalog, Pseudonyms: key}).Handle,
-		"validate":  (&validate.Validate{Journal: said, Blocks: blocks, Datasets: h.catalog}).Handle,
-		"store":     (&store.Store{Journal: said, Blocks: blocks, Datasets: h.catalog, Files: h.lake, Opener: h.lake, Tables: h.lake}).Handle,
+		"calendar": cal.Handle,
+		"collect":  (&collect.Collect{Journal: said, Blocks: blocks, Sources: &source.Files{}, Datasets: h.catalog, Archive: h.lake, Now: wall}).Handle,
+		"process":  (&process.Process{Journal: said, Blocks: blocks, Datasets: h.catalog, Pseudonyms: key}).Handle,
+		"validate": (&validate.Validate{Journal: said, Blocks: blocks, Datasets: h.catalog}).Handle,
+		"store": (&store.Store{
+			Journal: said, Blocks: blocks, Datasets: h.catalog, Files: h.lake, Opener: h.lake, Tables: h.lake,
+			Linger: linger, AtOnce: runtime.GOMAXPROCS(0),
+		}).Handle,
 		"aggregate": (&aggregate.Aggregate{Journal: said, Datasets: h.catalog, Tables: h.lake, Writes: h.lake, Engine: engine}).Handle,
 		"deliver": (&deliver.Deliver{
 			Journal: said, Datasets: h.catalog, Tables: h.lake, Engine: engine, Files: h.lake, Folders: h.lake, Now: wall, Code: version,

@@ -37,7 +37,7 @@ func triggers() []trigger {
 		{"collect", []string{events.DueTopicPrefix + events.StepCollect}, 2},
 		{"process", fact("collected"), 2},
 		{"validate", fact("processed"), 2},
-		{"store", fact("validated"), 2},
+		{"store", fact("validated"), 2 * parallel},
 		{"aggregate", []string{events.DueTopicPrefix + events.StepAggregate}, 1},
 		{"deliver", []string{events.DueTopicPrefix + events.StepDeliver}, 1},
 	}
@@ -61,7 +61,8 @@ const (
 	eventTimeout = 10 * time.Minute
 	grace        = 30 * time.Second
 	retryWaiting = time.Minute
-	parallel     = 8
+	parallel     = 16
+	linger       = 250 * time.Millisecond // a commit waits so long for other windows that are nearly there
 )
 
 // pace is how fast the calendar goes in one process.

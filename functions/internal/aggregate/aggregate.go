@@ -33,7 +33,7 @@ type Datasets interface {
 type Writes interface {
 	// Parquet starts data files in a folder.
 	Parquet(ctx context.Context, dir string, schema *arrow.Schema) table.Writer
-	Replace(ctx context.Context, r table.Replace) (snapshot int64, previous json.RawMessage, err error)
+	Replace(ctx context.Context, r table.Replace) (snapshot int64, err error)
 }
 
 // Aggregate handles dues of the step aggregate.
@@ -212,15 +212,14 @@ func (a *Aggregate) commit(ctx context.Context, pin *snapshot.Pin, schema *arrow
 	if err != nil {
 		return 0, err
 	}
-	snapshot, _, err := a.Writes.Replace(ctx, table.Replace{
-		Table: table.Name{Dataset: pin.Dataset.Name, Table: pin.Query.Name}, Schema: schema, Window: pin.Window, Files: entry.Files, Entry: data,
-		Summary: map[string]string{"almanac.inputs": entry.Inputs, "almanac.rows": strconv.FormatInt(entry.Rows, 10)},
-		Done: func(now json.RawMessage) (bool, error) {
+	return a.Writes.Replace(ctx, table.Replace{
+		Table: table.Name{Dataset: pin.Dataset.Name, Table: pin.Query.Name}, Schema: schema,
+		Windows: []table.Content{{Window: pin.Window, Files: entry.Files, Entry: data, Done: func(now json.RawMessage) (bool, error) {
 			if !bytes.Equal(now, before) {
 				return false, fmt.Errorf("window: %w", table.ErrMoved)
 			}
 			return false, nil
-		},
+		}}},
+		Summary: map[string]string{"almanac.inputs": entry.Inputs, "almanac.rows": strconv.FormatInt(entry.Rows, 10)},
 	})
-	return snapshot, err
 }

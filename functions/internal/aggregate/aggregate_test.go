@@ -2,7 +2,6 @@ package aggregate_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -209,7 +208,7 @@ type between struct {
 	once sync.Once
 }
 
-func (b *between) Replace(ctx context.Context, r table.Replace) (int64, json.RawMessage, error) {
+func (b *between) Replace(ctx context.Context, r table.Replace) (int64, error) {
 	b.once.Do(b.do)
 	return b.Writes.Replace(ctx, r)
 }

@@ -31,7 +31,14 @@ type View struct {
 	mu      sync.RWMutex
 	latest  map[string]map[string]entry // topic, key
 	refused int
+	windows map[string]map[string]*progress // dataset, window
+	open    map[string]int                  // dataset: windows under way
 }
+
+// progress is how far a window is: the greatest generations of which something is said.
+type progress struct{ collected, ended int }
+
+func (p *progress) underWay() bool { return p.collected > p.ended }
 
 type entry struct {
 	event events.Event
@@ -39,7 +46,9 @@ type entry struct {
 }
 
 // NewView returns an empty view.
-func NewView() *View { return &View{latest: map[string]map[string]entry{}} }
+func NewView() *View {
+	return &View{latest: map[string]map[string]entry{}, windows: map[string]map[string]*progress{}, open: map[string]int{}}
+}
 
 // Apply takes one record of a fact or due topic. What is not a well-formed event of that topic and key (a torn or forged record)
 // is counted and otherwise ignored. A record without data is a tombstone.
@@ -59,6 +68,50 @@ func (v *View) Apply(topic, key, ceType string, data []byte, said time.Time) {
 		return
 	}
 	v.latest[topic][key] = entry{e, said}
+	v.follow(e)
+}
+
+// follow notes how far a window is.
+func (v *View) follow(e events.Event) {
+	collected, ended := false, false
+	switch e.(type) {
+	case *events.Collected:
+		collected = true
+	case *events.Stored, *events.Stopped:
+		ended = true
+	default:
+		return
+	}
+	of := e.Of()
+	if v.windows[of.Dataset] == nil {
+		v.windows[of.Dataset] = map[string]*progress{}
+	}
+	p := v.windows[of.Dataset][of.Window]
+	if p == nil {
+		p = new(progress)
+		v.windows[of.Dataset][of.Window] = p
+	}
+	before := p.underWay()
+	if collected {
+		p.collected = max(p.collected, of.Generation)
+	}
+	if ended {
+		p.ended = max(p.ended, of.Generation)
+	}
+	switch after := p.underWay(); {
+	case after && !before:
+		v.open[of.Dataset]++
+	case before && !after:
+		v.open[of.Dataset]--
+	}
+}
+
+// UnderWay counts the windows of a dataset of which a generation is collected, in part at least, and neither it nor a later one is stored or
+// stopped. It is a hint: a fact that is taken back does not change it.
+func (v *View) UnderWay(dataset string) int {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.open[dataset]
 }
 
 // Refused is the number of records that were not well-formed.

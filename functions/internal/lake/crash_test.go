@@ -51,7 +51,7 @@ func commitForEver(dir string) error {
 		if err != nil {
 			return err
 		}
-		if _, _, err := l.Replace(ctx, laketest.Replacing(day, laketest.Entry(generation), files...)); err != nil {
+		if _, err := l.Replace(ctx, laketest.Replacing(day, laketest.Entry(generation), files...)); err != nil {
 			return err
 		}
 		fmt.Println(day.Key(), generation)

@@ -20,38 +20,40 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/window"
 )
 
-// commit makes a generation visible, once all of its slices are staged and its rules hold.
-func (s *Store) commit(ctx context.Context, d *dataset.Dataset, w window.Window, piece events.Piece) error {
-	view, err := s.Journal.View(ctx)
-	if err != nil {
-		return err
-	}
-	slices, pin, ok := chain(view, d, piece)
+// generation is one that is ready to be committed.
+type generation struct {
+	piece events.Piece
+	w     window.Window
+	entry events.Entry
+	whole settled
+	parts []events.Staged
+}
+
+// decide settles a generation once all of its slices are staged. It returns nil where nothing is to commit: slices are missing, or the
+// window stops here.
+func (s *Store) decide(ctx context.Context, view *facts.View, d *dataset.Dataset, w window.Window, piece events.Piece) (*generation, error) {
+	parts, pin, ok := chain(view, d, piece)
 	if !ok {
-		return nil
+		return nil, nil
 	}
-	if stopped, ok := facts.Get[events.Stopped](view, piece); ok && stopped.Definition == d.Definition && stopped.Inputs == events.GenerationDigest(slices) {
-		return nil
+	if stopped, ok := facts.Get[events.Stopped](view, piece); ok && stopped.Definition == d.Definition && stopped.Inputs == events.GenerationDigest(parts) {
+		return nil, nil
 	}
-	whole, err := s.settle(ctx, d, w, slices)
+	whole, err := s.settle(ctx, d, w, parts)
 	if err != nil {
-		return fmt.Errorf("decide %s: %w", piece.Key(), s.mend(ctx, slices, err))
+		return nil, fmt.Errorf("decide %s: %w", piece.Key(), s.mend(ctx, parts, err))
 	}
 	if len(whole.stop) > 0 {
-		return s.stop(ctx, d, piece, whole)
+		return nil, s.stop(ctx, d, piece, whole)
 	}
-	entry := events.Entry{
-		Generation: piece.Generation, Definition: d.Definition, Digest: whole.digest, Slices: len(slices), Pin: pin,
+	g := &generation{piece: piece, w: w, whole: whole, parts: parts, entry: events.Entry{
+		Generation: piece.Generation, Definition: d.Definition, Digest: whole.digest, Slices: len(parts), Pin: pin,
 		Sheet: whole.sheet, Reasons: whole.reasons,
-	}
+	}}
 	if c, ok := facts.Get[events.Collected](view, piece.At(1)); ok {
-		entry.Reason = c.Reason
+		g.entry.Reason = c.Reason
 	}
-	stored, err := s.publish(ctx, d, w, piece, entry, whole)
-	if err != nil {
-		return fmt.Errorf("commit %s: %w", piece.Key(), s.mend(ctx, slices, err))
-	}
-	return s.Journal.Say(ctx, stored)
+	return g, nil
 }
 
 // mend takes back the staged facts of files that are not in the warehouse any more, so that their slices are staged again.
@@ -124,97 +126,138 @@ func (s *Store) stop(ctx context.Context, d *dataset.Dataset, piece events.Piece
 	})
 }
 
-// publish commits the quarantine, then the rows. Each commit is looked up in the table's map before it is tried, so that a second
-// try, or a second instance, changes nothing. What is visible in the rows table first is what the generation is: if another try
-// made it of another definition, that is what is said, and the calendar makes the next generation due.
-func (s *Store) publish(ctx context.Context, d *dataset.Dataset, w window.Window, piece events.Piece, entry events.Entry, whole settled) (events.Stored, error) {
-	rows := target{table.Name{Dataset: d.Name, Table: table.Rows}, RowsSchema(d), whole.rows, func(now events.Entry) bool {
-		return now.Generation >= entry.Generation
-	}}
-	refused := target{table.Name{Dataset: d.Name, Table: table.Quarantine}, QuarantineSchema(), whole.quarantine, func(now events.Entry) bool {
-		return now.Generation > entry.Generation || now.Generation == entry.Generation && now.Digest == entry.Digest
-	}}
-	stored := events.Stored{Piece: piece}
-	head, now, err := s.head(ctx, rows.name, w)
-	if err == nil && rows.done(now) {
-		stored.Entry, stored.Generation, stored.Snapshot = now, now.Generation, head.Snapshot
-		return stored, nil
+// publish commits the quarantine, then the rows, of generations of different windows. Each window is looked up in the table's map before
+// it is committed, so that a second try, or a second instance, changes nothing. What is visible in the rows table first is what the
+// generation is: if another try made it of another definition, that is what is said, and the calendar makes the next generation due.
+func (s *Store) publish(ctx context.Context, d *dataset.Dataset, all []*generation) ([]events.Stored, error) {
+	rows := target{
+		table.Name{Dataset: d.Name, Table: table.Rows}, RowsSchema(d), func(g *generation) []events.File { return g.whole.rows },
+		func(g *generation, now events.Entry) bool { return now.Generation >= g.entry.Generation },
 	}
+	refused := target{
+		table.Name{Dataset: d.Name, Table: table.Quarantine}, QuarantineSchema(), func(g *generation) []events.File { return g.whole.quarantine },
+		func(g *generation, now events.Entry) bool {
+			return now.Generation > g.entry.Generation || now.Generation == g.entry.Generation && now.Digest == g.entry.Digest
+		},
+	}
+	head, err := s.Tables.Head(ctx, rows.name)
 	if err != nil {
-		return stored, err
+		return nil, err
 	}
-	if _, _, err = s.replace(ctx, refused, w, entry); err != nil {
-		return stored, err
+	var stored []events.Stored
+	var todo []*generation
+	for _, g := range all {
+		now, _, err := entryOf(head, rows.name, g.w)
+		switch {
+		case err != nil:
+			return nil, err
+		case rows.done(g, now):
+			stored = append(stored, storedFact(g, now, head.Snapshot))
+		default:
+			todo = append(todo, g)
+		}
 	}
-	if stored.Entry, stored.Snapshot, err = s.replace(ctx, rows, w, entry); err != nil {
-		return stored, err
+	if _, _, err = s.replace(ctx, refused, todo); err != nil {
+		return nil, err
 	}
-	stored.Generation = stored.Entry.Generation
-	if stored.Entry.Generation == entry.Generation && stored.Entry.Digest == entry.Digest {
-		// A slower try of another definition may have put its own quarantine there in between.
-		_, _, err = s.replace(ctx, refused, w, entry)
+	now, snapshot, err := s.replace(ctx, rows, todo)
+	if err != nil {
+		return nil, err
 	}
+	var own []*generation
+	for i, g := range todo {
+		stored = append(stored, storedFact(g, now[i], snapshot))
+		if now[i].Generation == g.entry.Generation && now[i].Digest == g.entry.Digest {
+			own = append(own, g)
+		}
+	}
+	// A slower try of another definition may have put its own quarantine there in between.
+	_, _, err = s.replace(ctx, refused, own)
 	return stored, err
 }
 
-// target is what one table is to hold of a window, unless done says of its present entry that nothing is to do.
+// storedFact says what the rows table holds of a window.
+func storedFact(g *generation, now events.Entry, snapshot int64) events.Stored {
+	stored := events.Stored{Piece: g.piece, Entry: now, Snapshot: snapshot}
+	stored.Generation = now.Generation
+	return stored
+}
+
+// target is what one table is to hold of generations, but of those of which done says by the window's present entry that nothing is to do.
 type target struct {
 	name   table.Name
 	schema *arrow.Schema
-	files  []events.File
-	done   func(now events.Entry) bool
+	files  func(*generation) []events.File
+	done   func(g *generation, now events.Entry) bool
 }
 
-// head reads the entry that a table has of a window, if any.
-func (s *Store) head(ctx context.Context, name table.Name, w window.Window) (table.Head, events.Entry, error) {
-	var now events.Entry
-	head, err := s.Tables.Head(ctx, name)
-	if err != nil {
-		return head, now, err
+// entryOf reads the entry that a table has of a window, if any.
+func entryOf(head table.Head, name table.Name, w window.Window) (now events.Entry, raw json.RawMessage, err error) {
+	raw, ok := head.Entries[w.Key()]
+	if !ok {
+		return now, nil, nil
 	}
-	if raw, ok := head.Entries[w.Key()]; ok {
-		if err := json.Unmarshal(raw, &now); err != nil {
-			return head, now, fmt.Errorf("read the map of %s: window %s: %w", name, w, err)
+	if err := json.Unmarshal(raw, &now); err != nil {
+		return now, nil, fmt.Errorf("read the map of %s: window %s: %w", name, w, err)
+	}
+	return now, raw, nil
+}
+
+// replace commits generations to one table, all at once, and returns the entry that the table then holds of each.
+func (s *Store) replace(ctx context.Context, t target, all []*generation) ([]events.Entry, int64, error) {
+	for len(all) > 0 {
+		head, err := s.Tables.Head(ctx, t.name)
+		if err != nil {
+			return nil, 0, err
 		}
-	}
-	return head, now, nil
-}
-
-// replace commits one window of one table and returns the entry that the table then holds.
-func (s *Store) replace(ctx context.Context, t target, w window.Window, entry events.Entry) (events.Entry, int64, error) {
-	for {
-		head, now, err := s.head(ctx, t.name, w)
-		if err != nil || t.done(now) {
+		r, now, err := t.replacement(head, all)
+		if err != nil || len(r.Windows) == 0 {
 			return now, head.Snapshot, err
 		}
-		before := head.Entries[w.Key()]
-		if before == nil && len(t.files) == 0 && t.name.Table == table.Quarantine {
-			return entry, head.Snapshot, nil // nothing was ever refused in this window: no commit is owed
-		}
-		entry.Changed = changedDays(now.Sheet, entry.Sheet)
-		data, err := json.Marshal(entry)
-		if err != nil {
-			return entry, 0, err
-		}
-		sheet, err := json.Marshal(entry.Sheet)
-		if err != nil {
-			return entry, 0, err
-		}
-		snapshot, _, err := s.Tables.Replace(ctx, table.Replace{
-			Table: t.name, Schema: t.schema, Window: w, Files: t.files, Entry: data,
-			Summary: map[string]string{"almanac.sheet": string(sheet), "almanac.digest": entry.Digest},
-			Done: func(now json.RawMessage) (bool, error) {
-				if !bytes.Equal(now, before) {
-					return false, table.ErrMoved
-				}
-				return false, nil
-			},
-		})
+		snapshot, err := s.Tables.Replace(ctx, r)
 		if errors.Is(err, table.ErrMoved) && ctx.Err() == nil {
 			continue
 		}
-		return entry, snapshot, err
+		return now, snapshot, err
 	}
+	return nil, 0, nil
+}
+
+// replacement is what a table lacks of generations, and the entries that it has of them afterwards.
+func (t target) replacement(head table.Head, all []*generation) (r table.Replace, now []events.Entry, err error) {
+	r = table.Replace{Table: t.name, Schema: t.schema}
+	now = make([]events.Entry, len(all))
+	sheets, digests := map[string]events.Sheet{}, []string{}
+	for i, g := range all {
+		present, before, err := entryOf(head, t.name, g.w)
+		if err != nil {
+			return r, nil, err
+		}
+		if t.done(g, present) {
+			now[i] = present
+			continue
+		}
+		now[i] = g.entry
+		files := t.files(g)
+		if before == nil && len(files) == 0 && t.name.Table == table.Quarantine {
+			continue // nothing was ever refused in this window: no commit is owed
+		}
+		now[i].Changed = changedDays(present.Sheet, g.entry.Sheet)
+		data, err := json.Marshal(now[i])
+		if err != nil {
+			return r, nil, err
+		}
+		sheets[g.w.Key()], digests = g.entry.Sheet, append(digests, g.entry.Digest)
+		r.Windows = append(r.Windows, table.Content{Window: g.w, Files: files, Entry: data, Done: func(now json.RawMessage) (bool, error) {
+			if !bytes.Equal(now, before) {
+				return false, table.ErrMoved
+			}
+			return false, nil
+		}})
+	}
+	text, err := json.Marshal(sheets)
+	r.Summary = map[string]string{"almanac.sheet": string(text), "almanac.digest": strings.Join(digests, ",")}
+	return r, now, err
 }
 
 // changedDays lists the event days whose stored rows differ between two generations.

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"reflect"
@@ -96,9 +95,9 @@ func (f *failing) Head(ctx context.Context, name table.Name) (h table.Head, err 
 	return h, err
 }
 
-func (f *failing) Replace(ctx context.Context, r table.Replace) (snapshot int64, previous json.RawMessage, err error) {
-	err = f.step("replace "+r.Table.Table, func() error { snapshot, previous, err = f.tables.Replace(ctx, r); return err })
-	return snapshot, previous, err
+func (f *failing) Replace(ctx context.Context, r table.Replace) (snapshot int64, err error) {
+	err = f.step("replace "+r.Table.Table, func() error { snapshot, err = f.tables.Replace(ctx, r); return err })
+	return snapshot, err
 }
 
 type failingWriter struct {
@@ -149,7 +148,7 @@ type before struct {
 	do   func()
 }
 
-func (b *before) Replace(ctx context.Context, r table.Replace) (int64, json.RawMessage, error) {
+func (b *before) Replace(ctx context.Context, r table.Replace) (int64, error) {
 	if r.Table.Table == b.name && b.do != nil {
 		b.do()
 		b.do = nil

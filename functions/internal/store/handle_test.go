@@ -338,10 +338,10 @@ func TestASlowerTryOfAnotherDefinitionLeavesNoQuarantineOfItsOwn(t *testing.T) {
 	wake := w.ingest(1, first)
 	s.Tables = &before{Tables: s.Tables, name: table.Rows, do: func() {
 		// Another instance, which still has the definition before, commits its quarantine just before our rows.
-		entry := events.Entry{Generation: 1, Digest: "other"}
-		other := w.store()
-		_, _, err := other.replace(t.Context(), target{table.Name{Dataset: "flights", Table: table.Quarantine}, QuarantineSchema(), nil,
-			func(now events.Entry) bool { return now.Digest == "other" }}, mustWindow(w), entry)
+		theirs := &generation{piece: piece(1), w: mustWindow(w), entry: events.Entry{Generation: 1, Digest: "other"}}
+		_, _, err := w.store().replace(t.Context(), target{table.Name{Dataset: "flights", Table: table.Quarantine}, QuarantineSchema(),
+			func(*generation) []events.File { return nil },
+			func(_ *generation, now events.Entry) bool { return now.Digest == "other" }}, []*generation{theirs})
 		w.must(err)
 	}}
 	w.handle(s, wake...)

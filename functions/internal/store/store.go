@@ -4,10 +4,10 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -42,7 +42,7 @@ type Opener interface {
 // Tables commits windows.
 type Tables interface {
 	Head(ctx context.Context, name table.Name) (table.Head, error)
-	Replace(ctx context.Context, r table.Replace) (snapshot int64, previous json.RawMessage, err error)
+	Replace(ctx context.Context, r table.Replace) (snapshot int64, err error)
 }
 
 // Store handles validated and staged facts.
@@ -53,6 +53,11 @@ type Store struct {
 	Files    Files
 	Opener   Opener
 	Tables   Tables
+	// Linger bounds how long a commit waits for other windows of the dataset that are under way, to commit them too; 0 means not at all.
+	Linger time.Duration
+	AtOnce int // slices that are staged at once, which bounds memory; 0 means any number
+
+	groups groups
 }
 
 // Handle stages the slice that the event names, if that is not done, and commits its generation, if it is complete.
@@ -79,10 +84,20 @@ func (s *Store) Handle(ctx context.Context, ev events.Event) error {
 	if latest, ok := facts.LatestStored(view, d.Name)[piece.Window]; ok && latest.Generation >= piece.Generation {
 		return nil
 	}
-	if err := s.stage(ctx, view, d, w, piece); err != nil {
+	if err := s.stageInTurn(ctx, view, d, w, piece); err != nil {
 		return fmt.Errorf("stage %s: %w", piece.Key(), err)
 	}
-	return s.commit(ctx, d, w, piece.Whole())
+	return s.commit(ctx, view, d, w, piece.Whole())
+}
+
+// stageInTurn stages a slice once there is room.
+func (s *Store) stageInTurn(ctx context.Context, view *facts.View, d *dataset.Dataset, w window.Window, piece events.Piece) error {
+	free, err := s.groups.slot(ctx, s.AtOnce)
+	if err != nil {
+		return err
+	}
+	defer free()
+	return s.stage(ctx, view, d, w, piece)
 }
 
 // stage writes the files of one slice unless that is done for what validate has said last.

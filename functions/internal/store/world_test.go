@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -37,7 +38,8 @@ type world struct {
 	journal *factstest.Memory
 	blocks  *blocktest.Memory
 	lake    *lake.Lake
-	gap     int64 // left out between slices
+	gap     int64  // left out between slices
+	day     string // whose window ingest ingests, if not that of piece
 }
 
 // row is a record of the source, as a test writes it. Records that are refused or filtered have an ordinal, but no row.
@@ -104,6 +106,7 @@ func (w *world) ingest(generation int, source ...[]row) []*events.Validated {
 	pin := events.Pin{Files: []events.PinnedFile{{URI: "a.csv", Digest: events.Digest(fmt.Sprint(source))}}}
 	for i, records := range source {
 		at := piece(generation).At(i + 1)
+		at.Window = cmp.Or(w.day, at.Window)
 		collected := events.Collected{Piece: at, Definition: w.d.Definition, Inputs: pin.Content(), Pin: pin, From: prev.To,
 			Last: i == len(source)-1, Raw: w.raw(at, records), Reason: "schedule"}
 		collected.To = events.Position{Offset: prev.To.Offset + int64(len(text(records)))}

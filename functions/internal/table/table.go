@@ -48,17 +48,22 @@ type Head struct {
 	Entries map[string]json.RawMessage
 }
 
-// Replace makes the files the whole content of one window of a table, in one commit.
+// Replace makes files the whole content of windows of a table, in one commit.
 type Replace struct {
-	Table  Name
-	Schema *arrow.Schema // of the files; the table is made, or gets new columns, as needed
-	Window window.Window
-	Files  []events.File // relative to the warehouse; may be none
-	Entry  json.RawMessage
+	Table   Name
+	Schema  *arrow.Schema // of the files; the table is made, or gets new columns, as needed
+	Windows []Content     // of different windows
 	// Summary is put into the snapshot's summary besides the map, for people.
 	Summary map[string]string
 	// Head, if not 0, is the snapshot that must still be the head, or the commit fails with ErrMoved.
 	Head int64
-	// Done looks at the window's present entry (nil if none) before every try. True ends the commit without a change.
+}
+
+// Content is what one window is to hold.
+type Content struct {
+	Window window.Window
+	Files  []events.File // relative to the warehouse; may be none
+	Entry  json.RawMessage
+	// Done looks at the window's present entry (nil if none) before every try. True leaves the window as it is. May be nil.
 	Done func(present json.RawMessage) (bool, error)
 }

@@ -32,6 +32,7 @@ func Run(t *testing.T, open Open) {
 		"a folder is published once":                             publish,
 		"a missing table has an empty head":                      missing,
 		"a window is replaced whole":                             replaceWindow,
+		"several windows are replaced in one commit":             replaceWindows,
 		"a window may have no files":                             empty,
 		"what is done is not done again":                         done,
 		"a commit for a head that moved is refused":              moved,
@@ -115,15 +116,15 @@ func Entry(generation int, more ...string) json.RawMessage {
 
 // Replacing is a replacement of a window by files.
 func Replacing(w window.Window, entry json.RawMessage, files ...events.File) table.Replace {
-	return table.Replace{Table: Rows, Schema: Schema, Window: w, Files: files, Entry: entry}
+	return table.Replace{Table: Rows, Schema: Schema, Windows: []table.Content{{Window: w, Files: files, Entry: entry}}}
 }
 
 // MustReplace commits a replacement.
 func MustReplace(tb testing.TB, l *lake.Lake, r table.Replace) int64 {
 	tb.Helper()
-	snapshot, _, err := l.Replace(tb.Context(), r)
+	snapshot, err := l.Replace(tb.Context(), r)
 	if err != nil {
-		tb.Fatalf("Replace(%s) = %v", r.Window, err)
+		tb.Fatalf("Replace(%s) = %v", r.Windows[0].Window, err)
 	}
 	return snapshot
 }

@@ -15,7 +15,9 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/lake"
 	"github.com/almanac-data/almanac/functions/internal/table"
 )
@@ -43,13 +45,7 @@ func replaceWindow(t *testing.T, open Open) {
 	MustReplace(t, l, Replacing(Day(0), Entry(1), old...))
 	MustReplace(t, l, Replacing(Day(1), Entry(1), other...))
 	files := Write(t, l, Day(0), 4, 5)
-	snapshot, previous, err := l.Replace(t.Context(), Replacing(Day(0), Entry(2), files...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(Entry(1)), string(previous)); diff != "" {
-		t.Errorf("previous entry (-want +got):\n%s", diff)
-	}
+	snapshot := MustReplace(t, l, Replacing(Day(0), Entry(2), files...))
 	if diff := cmp.Diff(files, filesOf(t, l, snapshot, Day(0).Key())); diff != "" {
 		t.Errorf("Files (-want +got):\n%s", diff)
 	}
@@ -58,6 +54,40 @@ func replaceWindow(t *testing.T, open Open) {
 	}
 	if head := MustHead(t, l); head.Snapshot != snapshot || string(head.Entries[Day(0).Key()]) != string(Entry(2)) {
 		t.Errorf("Head = %+v, want snapshot %d with generation 2", head, snapshot)
+	}
+}
+
+func replaceWindows(t *testing.T, open Open) {
+	t.Helper()
+	l := open(t, t.TempDir())
+	files := make([][]events.File, 4)
+	for i := range files {
+		files[i] = Write(t, l, Day(i), i, 10)
+	}
+	MustReplace(t, l, Replacing(Day(0), Entry(1), files[0]...))
+	MustReplace(t, l, Replacing(Day(3), Entry(1), files[3]...))
+	r := table.Replace{Table: Rows, Schema: Schema}
+	next := [][]events.File{Write(t, l, Day(0), 10, 5), files[1], files[2], nil}
+	for i := range next {
+		r.Windows = append(r.Windows, table.Content{Window: Day(i), Entry: Entry(2), Files: next[i]})
+	}
+	r.Windows[2].Done = func(json.RawMessage) (bool, error) { return true, nil }
+	before := MustHead(t, l)
+	snapshot := MustReplace(t, l, r)
+	for i, want := range [][]events.File{next[0], next[1], nil, nil} {
+		if diff := cmp.Diff(want, filesOf(t, l, snapshot, Day(i).Key()), cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("Files of window %d (-want +got):\n%s", i, diff)
+		}
+	}
+	if head := MustHead(t, l); head.Snapshot != snapshot || len(head.Entries) != 3 || string(head.Entries[Day(3).Key()]) != string(Entry(2)) {
+		t.Errorf("Head = %+v, want generation 2 of three windows", head)
+	}
+	if diff := cmp.Diff(files[3], filesOf(t, l, before.Snapshot, Day(3).Key())); diff != "" {
+		t.Errorf("Files at the snapshot before (-want +got):\n%s", diff)
+	}
+	r.Windows = append(r.Windows, r.Windows[0])
+	if _, err := l.Replace(t.Context(), r); err == nil || !strings.Contains(err.Error(), "given twice") {
+		t.Errorf("Replace of a window twice = %v", err)
 	}
 }
 
@@ -82,16 +112,16 @@ func done(t *testing.T, open Open) {
 	t.Helper()
 	l := open(t, t.TempDir())
 	r := Replacing(Day(0), Entry(1), Write(t, l, Day(0), 1, 10)...)
-	r.Done = func(present json.RawMessage) (bool, error) { return string(present) == string(Entry(1)), nil }
+	r.Windows[0].Done = func(present json.RawMessage) (bool, error) { return string(present) == string(Entry(1)), nil }
 	first := MustReplace(t, l, r)
 	r.Head = 42 // what is done is done, wherever the head is
-	second, present, err := l.Replace(t.Context(), r)
-	if err != nil || second != first || string(present) != string(Entry(1)) {
-		t.Errorf("Replace of what is done = %d, %s, %v, want %d and the entry", second, present, err, first)
+	second, err := l.Replace(t.Context(), r)
+	if err != nil || second != first {
+		t.Errorf("Replace of what is done = %d, %v, want %d", second, err, first)
 	}
 	broken := errors.New("broken")
-	r.Done = func(json.RawMessage) (bool, error) { return false, broken }
-	_, _, err = l.Replace(t.Context(), r)
+	r.Windows[0].Done = func(json.RawMessage) (bool, error) { return false, broken }
+	_, err = l.Replace(t.Context(), r)
 	wantErr(t, err, broken, "Replace with an error of Done")
 }
 
@@ -102,7 +132,7 @@ func moved(t *testing.T, open Open) {
 	second := MustReplace(t, l, Replacing(Day(1), Entry(1)))
 	r := Replacing(Day(2), Entry(1))
 	r.Head = first
-	_, _, err := l.Replace(t.Context(), r)
+	_, err := l.Replace(t.Context(), r)
 	wantErr(t, err, table.ErrMoved, "Replace on the head before")
 	r.Head = second
 	MustReplace(t, l, r)
@@ -149,7 +179,7 @@ func keepType(t *testing.T, open Open) {
 	fields[0].Type = arrow.PrimitiveTypes.Float64
 	r := Replacing(Day(1), Entry(1))
 	r.Schema = arrow.NewSchema(fields, nil)
-	if _, _, err := l.Replace(t.Context(), r); err == nil || !strings.Contains(err.Error(), "column delay is long in the table and double") {
+	if _, err := l.Replace(t.Context(), r); err == nil || !strings.Contains(err.Error(), "column delay is long in the table and double") {
 		t.Errorf("Replace with another type = %v, want an error that names column and types", err)
 	}
 }
@@ -213,10 +243,10 @@ func addName(ctx context.Context, l *lake.Lake, r table.Replace, name string) er
 			return err
 		}
 		r.Head = head.Snapshot
-		if r.Entry, err = json.Marshal(append(namesIn(head.Entries[r.Window.Key()]), name)); err != nil {
+		if r.Windows[0].Entry, err = json.Marshal(append(namesIn(head.Entries[r.Windows[0].Window.Key()]), name)); err != nil {
 			return err
 		}
-		if _, _, err = l.Replace(ctx, r); !errors.Is(err, table.ErrMoved) {
+		if _, err = l.Replace(ctx, r); !errors.Is(err, table.ErrMoved) {
 			return err
 		}
 	}
@@ -264,7 +294,7 @@ func wrongFile(t *testing.T, open Open) {
 		"no entry":     func() table.Replace { return Replacing(Day(0), nil, good) },
 		"no schema":    func() table.Replace { r := Replacing(Day(0), Entry(1), good); r.Schema = nil; return r },
 	} {
-		if _, _, err := l.Replace(t.Context(), change()); err == nil {
+		if _, err := l.Replace(t.Context(), change()); err == nil {
 			t.Errorf("Replace with a file of %s gave no error", name)
 		}
 	}
@@ -316,7 +346,7 @@ func cancelled(t *testing.T, open Open) {
 	first := MustReplace(t, l, Replacing(Day(0), Entry(1)))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, _, err := l.Replace(ctx, Replacing(Day(0), Entry(2)))
+	_, err := l.Replace(ctx, Replacing(Day(0), Entry(2)))
 	wantErr(t, err, context.Canceled, "Replace")
 	if head := MustHead(t, l); head.Snapshot != first {
 		t.Errorf("Head = %+v, want snapshot %d", head, first)

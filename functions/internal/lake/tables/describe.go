@@ -15,17 +15,19 @@ import (
 // describe makes Iceberg's data files of the files, from their footers, and their names durable. A file that is missing, or not of the
 // size, rows or columns that it is said to have, is an error.
 func (l *Tables) describe(t *hadoop.Table, r table.Replace) ([]iceberg.DataFile, error) {
-	files := make([]iceberg.DataFile, 0, len(r.Files))
-	for _, f := range r.Files {
-		d, err := l.describeFile(t, f, int32(r.Window.Start.Unix()/86400))
-		if err != nil {
-			return nil, fmt.Errorf("data file %s: %w", f.Path, err)
+	var files []iceberg.DataFile
+	for _, c := range r.Windows {
+		for _, f := range c.Files {
+			d, err := l.describeFile(t, f, int32(c.Window.Start.Unix()/86400))
+			if err != nil {
+				return nil, fmt.Errorf("data file %s: %w", f.Path, err)
+			}
+			files = append(files, d)
 		}
-		files = append(files, d)
-	}
-	if len(files) > 0 {
-		if err := l.fs.SyncDir(DataDir(r.Table, r.Window)); err != nil {
-			return nil, fmt.Errorf("make names of data files durable: %w", err)
+		if len(c.Files) > 0 {
+			if err := l.fs.SyncDir(DataDir(r.Table, c.Window)); err != nil {
+				return nil, fmt.Errorf("make names of data files durable: %w", err)
+			}
 		}
 	}
 	return files, nil

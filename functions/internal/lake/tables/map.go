@@ -16,9 +16,9 @@ const (
 	mapProperty        = "almanac.map" // base64 of zstd of the JSON object {window key: entry}
 	mapFormatProperty  = "almanac.map-format"
 	mapFormat          = "1"
-	windowProperty     = "almanac.window"
-	generationProperty = "almanac.generation"
-	commitProperty     = "almanac.commit" // random: finds a commit again whose answer got lost
+	windowProperty     = "almanac.window"     // keys of the windows that the commit replaced, comma-separated
+	generationProperty = "almanac.generation" // of each of them
+	commitProperty     = "almanac.commit"     // random: finds a commit again whose answer got lost
 )
 
 var (

@@ -9,6 +9,7 @@ import (
 	"maps"
 	random "math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/apache/iceberg-go"
@@ -20,25 +21,22 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/table"
 )
 
-// Replace makes the files the whole content of one window, in one snapshot. It returns the snapshot that holds them and the entry
-// that the window had before, or nil. If Done says that nothing is to do it returns the head and the present entry.
+// Replace makes the files the whole content of their windows, in one snapshot, and returns it. Windows whose Done says that nothing
+// is to do stay as they are; where all do, the head is returned.
 //
 // It is tried again until it is committed, Done ends it, the head is not the one demanded (table.ErrMoved), or ctx ends. After a crash at any moment
 // the table is as before or as after.
-func (l *Tables) Replace(ctx context.Context, r table.Replace) (snapshot int64, previous json.RawMessage, err error) {
-	if r.Entry, err = compact(r.Entry); err == nil {
-		err = checkReplace(r)
-	}
-	if err != nil {
-		return 0, nil, fmt.Errorf("replace %s of %s: %w", r.Window, r.Table, err)
+func (l *Tables) Replace(ctx context.Context, r table.Replace) (snapshot int64, err error) {
+	if r, err = checked(r); err != nil {
+		return 0, fmt.Errorf("replace %s of %s: %w", keysOf(r.Windows), r.Table, err)
 	}
 	unlock, err := l.lock(ctx, r.Table)
 	if err != nil {
-		return 0, nil, err
+		return 0, err
 	}
 	defer unlock()
 	for try := 0; ; try++ {
-		snapshot, previous, err = l.replace(ctx, r)
+		snapshot, err = l.replace(ctx, r)
 		if err == nil || !errors.Is(err, icetable.ErrCommitFailed) {
 			break
 		}
@@ -49,26 +47,48 @@ func (l *Tables) Replace(ctx context.Context, r table.Replace) (snapshot int64, 
 		}
 	}
 	if err != nil {
-		return 0, nil, fmt.Errorf("replace %s of %s: %w", r.Window, r.Table, err)
+		return 0, fmt.Errorf("replace %s of %s: %w", keysOf(r.Windows), r.Table, err)
 	}
-	return snapshot, previous, nil
+	return snapshot, nil
 }
 
-// checkReplace refuses what can never be committed.
-func checkReplace(r table.Replace) error {
+// checked refuses what can never be committed, and makes the entries compact.
+func checked(r table.Replace) (table.Replace, error) {
 	if err := check(r.Table); err != nil {
-		return err
+		return r, err
 	}
 	if r.Schema == nil || !r.Schema.HasField(table.Window) {
-		return fmt.Errorf("schema has no column %s", table.Window)
+		return r, fmt.Errorf("schema has no column %s", table.Window)
 	}
-	dir := DataDir(r.Table, r.Window)
-	for _, f := range r.Files {
-		if want := dir + "/" + f.Digest + ".parquet"; f.Path != want {
-			return fmt.Errorf("data file %s does not lie at %s", f.Path, want)
+	r.Windows = slices.Clone(r.Windows)
+	seen := map[string]bool{}
+	for i := range r.Windows {
+		c := &r.Windows[i]
+		if seen[c.Window.Key()] {
+			return r, fmt.Errorf("window %s is given twice", c.Window)
+		}
+		seen[c.Window.Key()] = true
+		dir := DataDir(r.Table, c.Window)
+		for _, f := range c.Files {
+			if want := dir + "/" + f.Digest + ".parquet"; f.Path != want {
+				return r, fmt.Errorf("data file %s does not lie at %s", f.Path, want)
+			}
+		}
+		var err error
+		if c.Entry, err = compact(c.Entry); err != nil {
+			return r, err
 		}
 	}
-	return nil
+	return r, nil
+}
+
+// keysOf lists the keys of windows for people.
+func keysOf(windows []table.Content) string {
+	keys := make([]string, len(windows))
+	for i, c := range windows {
+		keys[i] = c.Window.Key()
+	}
+	return strings.Join(keys, ",")
 }
 
 // wait sleeps a random time that grows with the number of tries, up to half a second.
@@ -85,33 +105,43 @@ func wait(ctx context.Context, try int) error {
 }
 
 // replace tries once. The error wraps icetable.ErrCommitFailed if another commit came first.
-func (l *Tables) replace(ctx context.Context, r table.Replace) (int64, json.RawMessage, error) {
+func (l *Tables) replace(ctx context.Context, r table.Replace) (int64, error) {
 	t, err := l.load(ctx, r.Table)
 	if err != nil {
-		return 0, nil, err
+		return 0, err
 	}
 	head, err := l.headOf(r.Table, t)
 	if err != nil {
-		return 0, nil, err
+		return 0, err
 	}
-	present := head.Entries[r.Window.Key()]
-	if r.Done != nil {
-		done, err := r.Done(present)
-		if err != nil {
-			return 0, nil, err
-		}
-		if done {
-			return head.Snapshot, present, nil
-		}
+	if r.Windows, err = undone(r.Windows, head); err != nil || len(r.Windows) == 0 {
+		return head.Snapshot, err
 	}
 	if r.Head != 0 && head.Snapshot != r.Head {
-		return 0, nil, fmt.Errorf("%w: it is %d, want %d", table.ErrMoved, head.Snapshot, r.Head)
+		return 0, fmt.Errorf("%w: it is %d, want %d", table.ErrMoved, head.Snapshot, r.Head)
 	}
 	if t, err = l.prepare(ctx, t, r); err != nil {
-		return 0, nil, err
+		return 0, err
 	}
-	snapshot, err := l.commit(ctx, t, head, r)
-	return snapshot, present, err
+	return l.commit(ctx, t, head, r)
+}
+
+// undone leaves out the windows of which nothing is to do.
+func undone(windows []table.Content, head table.Head) ([]table.Content, error) {
+	var rest []table.Content
+	for _, c := range windows {
+		done := false
+		if c.Done != nil {
+			var err error
+			if done, err = c.Done(head.Entries[c.Window.Key()]); err != nil {
+				return nil, err
+			}
+		}
+		if !done {
+			rest = append(rest, c)
+		}
+	}
+	return rest, nil
 }
 
 // prepare makes the table, or adds columns to it.
@@ -146,15 +176,23 @@ func (l *Tables) commit(ctx context.Context, t *hadoop.Table, head table.Head, r
 	if err != nil {
 		return 0, err
 	}
+	var present []string
+	for _, c := range r.Windows {
+		if _, ok := head.Entries[c.Window.Key()]; ok {
+			present = append(present, c.Window.Key())
+		}
+	}
 	var removed []iceberg.DataFile
-	if _, present := head.Entries[r.Window.Key()]; present {
-		if removed, err = l.dataFiles(ctx, t, head.Snapshot, []string{r.Window.Key()}); err != nil {
+	if len(present) > 0 {
+		if removed, err = l.dataFiles(ctx, t, head.Snapshot, present); err != nil {
 			return 0, err
 		}
 	}
 	// Files that stay are neither added nor removed.
 	added, removed = difference(added, removed), difference(removed, added)
-	head.Entries[r.Window.Key()] = r.Entry
+	for _, c := range r.Windows {
+		head.Entries[c.Window.Key()] = c.Entry
+	}
 	packed, err := encodeMap(head.Entries)
 	if err != nil {
 		return 0, err
@@ -203,13 +241,18 @@ func summarise(r table.Replace, token string) iceberg.Properties {
 	summary := iceberg.Properties{}
 	maps.Copy(summary, r.Summary)
 	summary[mapFormatProperty] = mapFormat
-	summary[windowProperty] = r.Window.Key()
+	summary[windowProperty] = keysOf(r.Windows)
 	summary[commitProperty] = token
-	var entry struct {
-		Generation json.Number `json:"generation"`
+	generations := make([]string, len(r.Windows))
+	for i, c := range r.Windows {
+		var entry struct {
+			Generation json.Number `json:"generation"`
+		}
+		if json.Unmarshal(c.Entry, &entry) != nil || entry.Generation == "" {
+			return summary // of an aggregate, which has none
+		}
+		generations[i] = entry.Generation.String()
 	}
-	if json.Unmarshal(r.Entry, &entry) == nil && entry.Generation != "" {
-		summary[generationProperty] = entry.Generation.String()
-	}
+	summary[generationProperty] = strings.Join(generations, ",")
 	return summary
 }

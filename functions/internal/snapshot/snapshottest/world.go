@@ -102,8 +102,9 @@ func (w *World) Store(tb testing.TB, key string, generation int, contract arrow.
 	if err := errors.Join(err, ferr, jerr); err != nil {
 		tb.Fatal(err)
 	}
-	_, _, err = w.Lake.Replace(ctx, table.Replace{
-		Table: table.Name{Dataset: w.D.Name, Table: table.Rows}, Schema: schema, Window: win, Files: files, Entry: entry,
+	_, err = w.Lake.Replace(ctx, table.Replace{
+		Table: table.Name{Dataset: w.D.Name, Table: table.Rows}, Schema: schema,
+		Windows: []table.Content{{Window: win, Files: files, Entry: entry}},
 	})
 	if err != nil {
 		tb.Fatal(err)
