@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/ipc"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
+	"github.com/almanac-data/almanac/functions/internal/block/pack"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 )
 
@@ -72,8 +72,10 @@ var Quarantine = arrow.NewSchema([]arrow.Field{
 	{Name: "contract", Type: arrow.BinaryTypes.String},
 }, nil)
 
-// Encode writes one batch as an Arrow IPC stream. The bytes depend on the batch alone.
+// Encode packs one batch and writes it as an Arrow IPC stream. The bytes depend on the batch alone.
 func Encode(batch arrow.RecordBatch) ([]byte, error) {
+	batch = pack.Pack(batch)
+	defer batch.Release()
 	var buf bytes.Buffer
 	buf.Grow(size(batch))
 	w := ipc.NewWriter(&buf, ipc.WithSchema(batch.Schema()))
@@ -109,17 +111,16 @@ func Decode(value []byte, want *arrow.Schema) (arrow.RecordBatch, error) {
 		return nil, fmt.Errorf("decode block: %w", err)
 	}
 	defer r.Release()
-	if !r.Schema().Equal(want) {
-		return nil, fmt.Errorf("decode block: schema is %s, want %s", r.Schema(), want)
-	}
 	if !r.Next() {
 		if err := r.Err(); err != nil {
 			return nil, fmt.Errorf("decode block: %w", err)
 		}
 		return nil, errors.New("decode block: no batch")
 	}
-	batch := r.RecordBatch()
-	batch.Retain()
+	batch, err := pack.Unpack(r.RecordBatch(), want)
+	if err != nil {
+		return nil, fmt.Errorf("decode block: %w", err)
+	}
 	if err := sound(r, batch); err != nil {
 		batch.Release()
 		return nil, fmt.Errorf("decode block: %w", err)
@@ -140,7 +141,7 @@ func sound(r *ipc.Reader, batch arrow.RecordBatch) error {
 			return fmt.Errorf("%d nulls in %s", n, f.Name)
 		}
 		offsets, ok := batch.Column(i).(interface{ ValueOffsets() []int32 })
-		if ok && !slices.IsSorted(offsets.ValueOffsets()) { // Arrow has compared the first and the last with the data
+		if ok && !pack.InOrder(offsets.ValueOffsets()) { // Arrow has compared the last one with the data
 			return fmt.Errorf("values of %s overlap", f.Name)
 		}
 	}

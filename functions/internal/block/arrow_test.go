@@ -2,6 +2,8 @@ package block
 
 import (
 	"bytes"
+	"errors"
+	"io"
 	"math"
 	"strings"
 	"testing"
@@ -112,7 +114,7 @@ func TestDecodeRefuses(t *testing.T) {
 // than Almanac wrote is kept out by the claim's digest, which is known only once all of a slice is read, and by the rights on the topic.
 func FuzzDecode(f *testing.F) {
 	whole := encoded(f, sample(f))
-	const rows = 248 + 8 // bytes, with the end of the stream
+	rows := bodyOf(f, whole) + 8 // bytes, with the end of the stream
 	head := whole[:len(whole)-rows]
 	f.Add(whole[len(head):])
 	f.Add(make([]byte, rows))
@@ -129,6 +131,24 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 	})
+}
+
+// bodyOf is the number of bytes of the last message's body.
+func bodyOf(t testing.TB, value []byte) int {
+	t.Helper()
+	r := ipc.NewMessageReader(bytes.NewReader(value))
+	defer r.Release()
+	n := 0
+	for {
+		m, err := r.Message()
+		if errors.Is(err, io.EOF) {
+			return n
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		n = int(m.BodyLen())
+	}
 }
 
 func FuzzDecodeRaw(f *testing.F) {
