@@ -247,7 +247,8 @@ func (r *run) unstop(ctx context.Context) error {
 
 func (r *run) close() {
 	if r.in != nil {
-		_ = r.in.Close() // it was only read
+		_ = r.in.Closer.Close() // it was only read
+		r.in.Cutter.Close()
 		r.in = nil
 	}
 }

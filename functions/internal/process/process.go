@@ -31,6 +31,8 @@ type Process struct {
 	Datasets Datasets
 	// Pseudonyms stand for personal values; nil where no dataset has any.
 	Pseudonyms vector.Pseudonyms
+
+	parsers parsers
 }
 
 // Handle parses and cleans the slice that the event names, if that is not done. It may be called any number of times, in any
@@ -115,9 +117,10 @@ func (p *Process) run(ctx context.Context, d *dataset.Dataset, w window.Window, 
 	defer refused.Close()
 	s := &slice{dataset: d, collected: c, rows: rows, quarantine: newQuarantine(d, refused)}
 	defer s.quarantine.close()
-	if s.parser, err = parse.New(d, w, p.Pseudonyms); err != nil {
+	if s.parser, err = p.parsers.get(d, w, p.Pseudonyms); err != nil {
 		return fact, err
 	}
+	defer p.parsers.put(d, s.parser)
 	for b, err := range p.Blocks.Read(ctx, c.Raw) {
 		if err == nil && s.broken == nil {
 			err = s.block(ctx, b)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -17,96 +18,121 @@ const mostStrings = 1 << 12
 
 // packStrings packs a column of strings as a dictionary, in the order in which they come, where few of them are different.
 func packStrings(f arrow.Field, column *array.String) (arrow.Field, arrow.Array) {
-	codes, distinct, ok := encode(column)
-	if !ok {
+	t, _ := tables.Get().(*table)
+	defer t.release()
+	if !t.encode(column) {
 		column.Retain()
 		return f, column
 	}
 	var index arrow.DataType = arrow.PrimitiveTypes.Uint16
-	bytes := arrow.GetBytes(codes)
-	if len(distinct) <= math.MaxUint8+1 {
-		small := make([]uint8, len(codes))
-		for i, c := range codes {
-			small[i] = uint8(c)
+	var bytes []byte
+	if len(t.distinct) <= math.MaxUint8+1 {
+		bytes = make([]byte, len(t.codes))
+		for i, c := range t.codes {
+			bytes[i] = uint8(c)
 		}
-		index, bytes = arrow.PrimitiveTypes.Uint8, small
+		index = arrow.PrimitiveTypes.Uint8
+	} else {
+		bytes = arrow.GetBytes(slices.Clone(t.codes))
 	}
 	b := array.NewStringBuilder(memory.DefaultAllocator)
 	defer b.Release()
-	b.AppendValues(distinct, nil)
+	b.AppendValues(t.distinct, nil)
 	dictionary := b.NewArray()
 	defer dictionary.Release()
-	indices := fixed(index, len(codes), validity(column), bytes)
+	indices := fixed(index, len(t.codes), validity(column), bytes)
 	defer indices.Release()
 	f.Type = &arrow.DictionaryType{IndexType: index, ValueType: arrow.BinaryTypes.String}
 	return f, array.NewDictionaryArray(f.Type, indices, dictionary)
 }
 
-// encode numbers the different strings of a column; nulls have the number 0. It gives up where a dictionary would not be smaller.
-func encode(column *array.String) (codes []uint16, distinct []string, ok bool) {
+// table numbers the different strings of a column, by open addressing.
+type table struct {
+	slots    [2 * mostStrings]slot
+	used     []uint64 // which of them are not free
+	distinct []string
+	codes    []uint16 // of the rows
+}
+
+type slot struct {
+	key  uint64
+	code uint16 // from 1; 0 if it is free
+}
+
+var tables = sync.Pool{New: func() any { return new(table) }}
+
+// release gives the memory to the next column.
+func (t *table) release() {
+	for _, at := range t.used {
+		t.slots[at] = slot{}
+	}
+	clear(t.distinct) // they lie in a batch, which goes
+	t.used, t.distinct, t.codes = t.used[:0], t.distinct[:0], t.codes[:0]
+	tables.Put(t)
+}
+
+// encode numbers the strings; nulls have the number 0. It gives up where a dictionary would not be smaller.
+func (t *table) encode(column *array.String) bool {
 	n := column.Len()
 	if n == 0 {
-		return nil, nil, false
+		return false
 	}
-	t := table{column: column}
-	codes = make([]uint16, n)
-	nulls := column.NullN() > 0
-	for i := range codes {
+	nulls, offsets, text := column.NullN() > 0, column.ValueOffsets(), column.ValueBytes()
+	first := offsets[0]
+	t.codes = slices.Grow(t.codes, n)[:n]
+	for i := range t.codes {
 		if nulls && column.IsNull(i) {
+			t.codes[i] = 0
 			continue
 		}
-		code, ok := t.code(column.Value(i))
-		if !ok || i >= 1024 && len(t.distinct) > i/4 {
-			return nil, nil, false
+		from, to := int(offsets[i]-first), int(offsets[i+1]-first)
+		key := uint64(to - from)
+		switch {
+		case key >= 8:
+			key = xxh3.Hash(text[from:to])
+		case from+8 <= len(text):
+			key = binary.LittleEndian.Uint64(text[from:])&(1<<(8*key)-1) | key<<56
+		default:
+			key = short(text[from:to])
 		}
-		codes[i] = code
-	}
-	if len(t.distinct) > n/2 {
-		return nil, nil, false
+		code, ok := t.code(key, to-from < 8, column, i)
+		if !ok || i >= 1024 && len(t.distinct) > i/4 {
+			return false
+		}
+		t.codes[i] = code
 	}
 	if len(t.distinct) == 0 {
-		t.distinct = []string{""} // for the nulls
+		t.distinct = append(t.distinct, "") // for the nulls
 	}
-	return codes, t.distinct, true
+	return len(t.distinct) <= n/2
 }
 
-// table finds the number of a string by open addressing.
-type table struct {
-	column *array.String
-	slots  [2 * mostStrings]struct {
-		key  uint64
-		code uint16 // of the string, from 1; 0 for an empty slot
+// short is the key of a string of up to seven bytes: the bytes, and their number above them.
+func short(s []byte) uint64 {
+	key := uint64(len(s)) << 56
+	for i, b := range s {
+		key |= uint64(b) << (8 * i)
 	}
-	distinct []string
+	return key
 }
 
-// code returns the number of a string, a new one if it is new; false if there are too many.
-func (t *table) code(s string) (uint16, bool) {
-	key := keyOf(s)
-	for at := key >> (64 - 13); ; at = (at + 1) % uint64(len(t.slots)) {
-		slot := &t.slots[at]
-		switch {
-		case slot.code == 0:
+// code returns the number of the string of a row, a new one if it is new; false if there are too many. A key may be all there is to know
+// of the string.
+func (t *table) code(key uint64, all bool, column *array.String, row int) (uint16, bool) {
+	for at := key * 0x9e3779b97f4a7c15 >> (64 - 13); ; at = (at + 1) % uint64(len(t.slots)) {
+		switch s := &t.slots[at]; {
+		case s.code == 0:
 			if len(t.distinct) == mostStrings {
 				return 0, false
 			}
-			t.distinct = append(t.distinct, s)
-			slot.key, slot.code = key, uint16(len(t.distinct))
-			return slot.code - 1, true
-		case slot.key == key && t.distinct[slot.code-1] == s:
-			return slot.code - 1, true
+			t.distinct = append(t.distinct, column.Value(row))
+			t.used = append(t.used, at)
+			*s = slot{key, uint16(len(t.distinct))}
+			return s.code - 1, true
+		case s.key == key && (all && len(t.distinct[s.code-1]) < 8 || t.distinct[s.code-1] == column.Value(row)):
+			return s.code - 1, true
 		}
 	}
-}
-
-// keyOf spreads a string over 64 bits: short ones without a call.
-func keyOf(s string) uint64 {
-	if len(s) > 8 {
-		return xxh3.HashString(s)
-	}
-	var b [8]byte
-	copy(b[:], s)
-	return (binary.LittleEndian.Uint64(b[:]) ^ uint64(len(s))<<56 + 1) * 0x9E3779B185EBCA87
 }
 
 // unpackStrings writes the strings of a dictionary out.
@@ -137,22 +163,46 @@ func spell[T uint8 | uint16](f arrow.Field, column *array.Dictionary, words *arr
 	if !InOrder(starts) { // Arrow has compared the last one with the text
 		return nil, fmt.Errorf("values of %s overlap", f.Name)
 	}
-	var sum int64
+	var size int64
 	for _, c := range codes {
-		sum += int64(starts[int(c)+1] - starts[c])
+		size += int64(starts[int(c)+1] - starts[c])
 	}
-	if sum > math.MaxInt32 {
-		return nil, fmt.Errorf("column %s: strings of %d bytes, more than a block can have", f.Name, sum)
+	if size > math.MaxInt32 {
+		return nil, fmt.Errorf("column %s: strings of %d bytes, more than an array holds", f.Name, size)
 	}
-	offsets := make([]int32, len(codes)+1)
-	text := make([]byte, 0, sum+8)
-	for i, c := range codes {
-		text = append(text, words.Value(int(c))...)
-		offsets[i+1] = int32(len(text))
-	}
+	text, offsets := spelled(words, codes, int(size))
 	data := array.NewData(arrow.BinaryTypes.String, len(codes), []*memory.Buffer{
 		validity(column), memory.NewBufferBytes(arrow.GetBytes(offsets)), memory.NewBufferBytes(text),
 	}, nil, column.NullN(), 0)
 	defer data.Release()
 	return array.MakeFromData(data), nil
+}
+
+func longest(starts []int32) (most int32) {
+	for i := 1; i < len(starts); i++ {
+		most = max(most, starts[i]-starts[i-1])
+	}
+	return most
+}
+
+// spelled writes the words that the codes stand for one after the other: size bytes.
+func spelled[T uint8 | uint16](words *array.String, codes []T, size int) (text []byte, offsets []int32) {
+	starts := words.ValueOffsets()
+	offsets = make([]int32, len(codes)+1)
+	text = make([]byte, size+8)
+	at := 0
+	if all := append([]byte(nil), words.ValueBytes()...); longest(starts) <= 8 {
+		all = append(all, make([]byte, 8)...)
+		for i, c := range codes { // eight bytes at once; what is too much is overwritten by the next
+			binary.LittleEndian.PutUint64(text[at:], binary.LittleEndian.Uint64(all[starts[c]-starts[0]:]))
+			at += int(starts[int(c)+1] - starts[c])
+			offsets[i+1] = int32(at)
+		}
+		return text[:size], offsets
+	}
+	for i, c := range codes {
+		at += copy(text[at:], words.Value(int(c)))
+		offsets[i+1] = int32(at)
+	}
+	return text[:size], offsets
 }

@@ -4,6 +4,7 @@ package cut
 import (
 	"errors"
 	"io"
+	"sync"
 
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/record"
@@ -31,6 +32,17 @@ type Cutter struct {
 // New returns a cutter of a stream.
 func New(format dataset.Format, source io.Reader, target int) *Cutter {
 	return &Cutter{format: format, source: source, target: target}
+}
+
+// buffers holds the memory of cutters that are closed.
+var buffers sync.Pool
+
+// Close gives the cutter's memory to another one. What Next has returned is not valid any more. It does not close the stream.
+func (c *Cutter) Close() {
+	if buf := c.buf; buf != nil {
+		buffers.Put(&buf)
+	}
+	c.buf, c.start, c.end, c.eof = nil, 0, 0, true
 }
 
 // Inside says that the last block is a fragment: the next one goes on with its record.
@@ -132,8 +144,19 @@ func (c *Cutter) fill(n int) error {
 func (c *Cutter) room() {
 	buf := c.buf
 	if most := 4*c.target + 4; len(buf) < most && c.end-c.start > len(buf)/2 || len(buf) == 0 {
-		buf = make([]byte, min(max(2*len(buf), smallest), most))
+		buf = c.larger(min(max(2*len(buf), smallest), most))
 	}
 	c.end = copy(buf, c.buf[c.start:c.end])
 	c.start, c.buf = 0, buf
+}
+
+// larger returns a buffer of n bytes, or a larger one that another cutter has left.
+func (c *Cutter) larger(n int) []byte {
+	if c.buf != nil {
+		return make([]byte, n)
+	}
+	if left, ok := buffers.Get().(*[]byte); ok && len(*left) <= 4*c.target+4 {
+		return *left
+	}
+	return make([]byte, n)
 }

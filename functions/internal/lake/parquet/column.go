@@ -17,6 +17,7 @@ const (
 	pageBytes       = 1 << 20 // a page of texts ends when it has this many bytes
 	dictionaryBytes = 1 << 20 // a dictionary of texts gets no more values beyond this
 	dictionarySize  = 1 << 16 // a dictionary gets no further pages beyond this
+	probe           = 1 << 12 // numbers go without dictionary if most of so many first ones are different
 )
 
 // column collects the values of a page, and the finished pages of a row group.
@@ -113,8 +114,22 @@ func constant(raw []byte, width int) bool {
 	return len(raw) > width && bytes.Equal(raw[:len(raw)-width], raw[width:])
 }
 
-// appendWords adds numbers, or the bits of floating-point numbers.
+// appendWords adds numbers, or the bits of floating-point numbers. Counters and keys are known by their first values.
 func (c *column) appendWords(values []int64, same bool) {
+	if left := probe - c.count; !c.plain && c.chunk.pages == 0 && left > 0 && left <= len(values) {
+		c.appendSome(values[:left], same)
+		if 2*c.dict.len() > probe {
+			c.undoDictionary()
+		}
+		values = values[left:]
+	}
+	c.appendSome(values, same)
+}
+
+func (c *column) appendSome(values []int64, same bool) {
+	if len(values) == 0 {
+		return
+	}
 	c.mark(1, len(values))
 	switch {
 	case c.plain:

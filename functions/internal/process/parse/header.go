@@ -39,7 +39,6 @@ func (p *Parser) Header(header []byte) error {
 				"add it to the file, say under process.rename in pipeline.yaml how it is called there, or give it a value under process.defaults", c.Source, c.Line)}
 		}
 	}
-	p.chunk = split.New(p.format, names, nil)
-	p.state = make([]uint8, p.chunk.Most())
+	p.fields(names, nil)
 	return nil
 }

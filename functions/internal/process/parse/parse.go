@@ -67,6 +67,8 @@ type Parser struct {
 	filters []func(record int) bool
 	book    book
 
+	names   []string // of the fields of the chunk,
+	dropped []string // and those that are passed over
 	chunk   *split.Chunk
 	state   []uint8  // of the records of the chunk
 	whole   bool     // they all have passed so far
@@ -79,13 +81,11 @@ type Parser struct {
 // New compiles a dataset for one window. keys may be nil if no column is personal.
 func New(d *dataset.Dataset, w window.Window, keys vector.Pseudonyms) (*Parser, error) {
 	p := &Parser{format: d.Collect.Format, schema: block.Schema(d), drop: d.Process.Drop, book: newBook(d, w)}
-	names := make([]string, len(d.Columns))
-	for i, c := range d.Columns {
+	for _, c := range d.Columns {
 		col, err := vector.New(d, c, keys, p.refuse)
 		if err != nil {
 			return nil, err
 		}
-		col.At, names[i] = i, c.Source
 		p.columns = append(p.columns, col)
 		if c.Name == d.Collect.EventTime {
 			p.book.event = col
@@ -101,9 +101,38 @@ func New(d *dataset.Dataset, w window.Window, keys vector.Pseudonyms) (*Parser, 
 		}
 		p.filters = append(p.filters, match)
 	}
-	p.chunk = split.New(p.format, names, p.drop)
-	p.state = make([]uint8, p.chunk.Most())
+	p.place()
 	return p, nil
+}
+
+// place says that the fields of records are the columns, in their order.
+func (p *Parser) place() {
+	names := make([]string, len(p.columns))
+	for i, c := range p.columns {
+		c.At, names[i] = i, c.Source
+	}
+	p.fields(names, p.drop)
+}
+
+// fields makes ready for records of named fields.
+func (p *Parser) fields(names, drop []string) {
+	if p.chunk != nil && slices.Equal(names, p.names) && slices.Equal(drop, p.dropped) {
+		return
+	}
+	p.names, p.dropped = names, drop
+	p.chunk = split.New(p.format, names, drop)
+	p.state = make([]uint8, p.chunk.Most())
+}
+
+// Reset makes the parser ready for another slice of the dataset, in the memory that it has.
+func (p *Parser) Reset(d *dataset.Dataset, w window.Window) {
+	event := p.book.event
+	p.book = newBook(d, w)
+	p.book.event = event
+	p.rejects, p.rows, p.next = p.rejects[:0], 0, 0
+	if !p.format.Header {
+		p.place()
+	}
 }
 
 // Block reads the records of a raw block from offset skip on as one batch, and hands each record that is refused to refuse,

@@ -2,6 +2,7 @@
 package rule
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"regexp"
@@ -257,20 +258,35 @@ func texts(good func(string) bool) func(arrow.Array, func(int)) {
 	}
 }
 
-// remembered is how many answers of a costly question are kept.
-const remembered = 4096
+// remembered is how many answers of a costly question are kept, and the length of the longest text of which one is.
+const (
+	remembered  = 1024
+	longestKept = 15
+)
 
+// answer is what was said of a text.
+type answer struct {
+	text [longestKept]byte
+	size uint8 // and 1; 0 for none
+	good bool
+}
+
+// remember asks a costly question of texts, but not again of short ones that come again and again: the codes and categories of which most
+// such columns are made.
 func remember(good func(string) bool) func(arrow.Array, func(int)) {
-	answers := map[string]bool{}
+	answers := make([]answer, remembered)
 	return texts(func(v string) bool {
-		if ok, known := answers[v]; known {
-			return ok
+		if len(v) > longestKept {
+			return good(v)
 		}
-		ok := good(v)
-		if len(answers) < remembered && len(v) <= 64 {
-			answers[string([]byte(v))] = ok // v lies in the batch, which goes
+		a := answer{size: uint8(len(v)) + 1}
+		copy(a.text[:], v)
+		at := (binary.LittleEndian.Uint64(a.text[:8])*0x9e3779b97f4a7c15 ^ binary.LittleEndian.Uint64(a.text[7:])*0xc2b2ae3d27d4eb4f) >> 54
+		if kept := &answers[at]; kept.size != a.size || kept.text != a.text {
+			a.good = good(v)
+			*kept = a
 		}
-		return ok
+		return answers[at].good
 	})
 }
 
