@@ -136,7 +136,7 @@ func (o *options) resendDeadLetter(ctx context.Context, s *state, d kafka.DeadLe
 		return fmt.Errorf("resend: address of the dead letter: %w", err)
 	}
 	d.Attributes["knativeerrordest"] = s.http + dest.Path
-	if err := onebox.Resend(ctx, onebox.NewClient(), d); err != nil {
+	if err := onebox.Resend(ctx, onebox.NewClient(nil), d); err != nil {
 		return err
 	}
 	o.printf("delivered to %s\n", functionOf(d.Attributes))

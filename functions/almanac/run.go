@@ -56,12 +56,19 @@ func newRun(o *options) *cobra.Command {
 	return cmd
 }
 
-// memoryLimit is where Go begins to collect garbage harder; DuckDB has a limit of its own beside it.
-const memoryLimit = 200 << 20
+// memoryLimit is where Go begins to collect garbage harder; DuckDB has a limit of its own beside it. Below it garbage is collected when there
+// is gcPercent as much of it as of what lives: most of it are buffers of blocks, which come and go.
+const (
+	memoryLimit = 240 << 20
+	gcPercent   = 300
+)
 
 func (o *options) run(ctx context.Context, f *runFlags) (err error) {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryLimit)
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
 	}
 	if f.profile != "" {
 		stop, err := profile(f.profile)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -31,6 +32,9 @@ type state struct {
 	http    string           // URL of the process that holds the folder; empty if that is this one
 	close   []func() error
 }
+
+// dialer connects to an address; nil is the usual one.
+type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
 // endpoints is what a run writes into the data folder for other commands.
 type endpoints struct {
@@ -78,7 +82,7 @@ func openState(ctx context.Context, data string, catalog *dataset.Catalog, log *
 		return nil, err
 	}
 	s.close = append(s.close, func() error { s.broker.Close(); return nil })
-	return s, s.connect(ctx, data, s.broker.Addr())
+	return s, s.connect(ctx, data, s.broker.Addr(), s.broker.Dial)
 }
 
 // attach connects to the broker of the process that holds the data folder.
@@ -95,14 +99,14 @@ func attach(ctx context.Context, data string, catalog *dataset.Catalog, held err
 	if t, err := time.Parse(time.RFC3339, at.Clock); err == nil {
 		s.now = func() time.Time { return t }
 	}
-	if err := s.connect(ctx, data, at.Kafka); err != nil {
+	if err := s.connect(ctx, data, at.Kafka, nil); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-func (s *state) connect(ctx context.Context, data, address string) (err error) {
-	s.cluster, err = kafka.Open(ctx, kafka.Config{Brokers: []string{address}, ClientID: "almanac", Now: wall})
+func (s *state) connect(ctx context.Context, data, address string, dial dialer) (err error) {
+	s.cluster, err = kafka.Open(ctx, kafka.Config{Brokers: []string{address}, Dialer: dial, ClientID: "almanac", Now: wall})
 	if err != nil {
 		return err
 	}

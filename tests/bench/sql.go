@@ -118,7 +118,7 @@ func (b *bench) aggregate(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	ingested, err := b.fresh()
+	ingested := b.fresh()
 	if err != nil {
 		return err
 	}
@@ -201,7 +201,7 @@ func (b *bench) endToEnd(ctx context.Context) error {
 	}
 	for round := range b.rounds {
 		progress(c.Name, round, b.rounds)
-		data, err := b.fresh()
+		data := b.fresh()
 		if err != nil {
 			return err
 		}

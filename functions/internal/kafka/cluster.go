@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"sync"
 	"time"
@@ -25,8 +26,10 @@ const MaxBlock = 32 << 20
 type Config struct {
 	Brokers  []string // host:port
 	ClientID string
-	TLS      *tls.Config    // nil for plain connections
-	SASL     sasl.Mechanism // nil for none
+	TLS      *tls.Config // nil for plain connections
+	// Dialer makes the connections, if it is set; TLS is then its own affair.
+	Dialer func(ctx context.Context, network, address string) (net.Conn, error)
+	SASL   sasl.Mechanism // nil for none
 
 	Partitions  int32         // of block topics; 0 means 4
 	Replication int16         // of all topics; 0 means the broker's default
@@ -140,7 +143,9 @@ func (c *Cluster) client(more ...kgo.Opt) (*kgo.Client, error) {
 		kgo.MaxDecompressBatchBytes(2 * MaxBlock),
 		kgo.DisableClientMetrics(),
 	}
-	if c.cfg.TLS != nil {
+	if c.cfg.Dialer != nil {
+		opts = append(opts, kgo.Dialer(c.cfg.Dialer))
+	} else if c.cfg.TLS != nil {
 		opts = append(opts, kgo.DialTLSConfig(c.cfg.TLS))
 	}
 	if c.cfg.SASL != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -19,6 +20,7 @@ import (
 // Close stops it.
 type Broker struct {
 	cluster *kfake.Cluster
+	door    *Shortcut
 	stop    chan struct{}
 	wg      sync.WaitGroup
 	once    sync.Once
@@ -62,7 +64,7 @@ func StartBroker(cfg BrokerConfig) (*Broker, error) {
 	}
 	opts := []kfake.Opt{
 		kfake.Ports(cfg.Port), kfake.ClusterID("almanac-onebox"), kfake.DataDir(cfg.Dir), kfake.BrokerConfigs(settings),
-		kfake.WithLogger(logger{cfg.Log}),
+		kfake.WithLogger(logger{cfg.Log}), kfake.ListenFn(b.listen),
 	}
 	if cfg.Sync {
 		opts = append(opts, kfake.SyncWrites())
@@ -83,6 +85,20 @@ func StartBroker(cfg BrokerConfig) (*Broker, error) {
 
 // Addr is the host:port that the broker listens on.
 func (b *Broker) Addr() string { return b.cluster.ListenAddrs()[0] }
+
+// Dial connects to the broker from within the process.
+func (b *Broker) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	return b.door.Dial(ctx, network, address)
+}
+
+func (b *Broker) listen(network, address string) (net.Listener, error) {
+	l, err := net.Listen(network, address) //nolint:noctx // kfake has none to give
+	if err != nil {
+		return nil, err
+	}
+	b.door = NewShortcut(l)
+	return b.door, nil
+}
 
 // Close stops the broker and writes its state. Closing twice does nothing.
 func (b *Broker) Close() {

@@ -36,14 +36,14 @@ func TestADeadLetterIsKeptInItsTopicAndSentAgain(t *testing.T) {
 	if diff := cmp.Diff(want, d.Attributes); diff != "" || string(d.Data) != `{"n":1}` {
 		t.Errorf("data %s, attributes (-want +got):\n%s", d.Data, diff)
 	}
-	if err := onebox.Resend(t.Context(), onebox.NewClient(), d); err != nil {
+	if err := onebox.Resend(t.Context(), onebox.NewClient(nil), d); err != nil {
 		t.Fatal(err)
 	}
 	if again := to.requests()[1]; again.Get("Ce-Id") != "id-3" || again.Get("Ce-Knativeerrorcode") != "" {
 		t.Errorf("sent again with %v", again)
 	}
 	to.statuses = []int{503}
-	if err := onebox.Resend(t.Context(), onebox.NewClient(), d); err == nil || !strings.Contains(err.Error(), "503") {
+	if err := onebox.Resend(t.Context(), onebox.NewClient(nil), d); err == nil || !strings.Contains(err.Error(), "503") {
 		t.Errorf("resending to a failing function says %v", err)
 	}
 }
@@ -96,7 +96,7 @@ func TestASourceGoesOnAfterARestart(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		left := 10
 		done := make(chan struct{}, 100)
-		s := onebox.KafkaSource{Namespace: "default", Name: "process", Sink: to.URL, Client: onebox.NewClient(), Log: quiet, Done: func(string, string) { done <- struct{}{} }}
+		s := onebox.KafkaSource{Namespace: "default", Name: "process", Sink: to.URL, Client: onebox.NewClient(nil), Log: quiet, Done: func(string, string) { done <- struct{}{} }}
 		ended := make(chan error, 1)
 		go func() { ended <- s.Run(ctx, f) }()
 		for ; left > 0; left-- {

@@ -117,7 +117,7 @@ func deliver(t *testing.T, s onebox.KafkaSource, f *feed, n int) map[string]int 
 			cancel()
 		}
 	}
-	s.Client, s.Log, s.Namespace, s.Name = onebox.NewClient(), quiet, "default", "process"
+	s.Client, s.Log, s.Namespace, s.Name = onebox.NewClient(nil), quiet, "default", "process"
 	s.Retry = onebox.Retry{Count: 3, Base: time.Millisecond, Timeout: 2 * time.Second}
 	if err := s.Run(ctx, f); err != nil {
 		t.Fatal(err)
@@ -277,7 +277,7 @@ func TestUnorderedCommitsOnlyWhatIsDoneWithoutAGap(t *testing.T) {
 	f := &feed{records: []kafka.Record{record(0), record(1), record(2), record(3), record(4)}}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{}, 5)
-	s := onebox.KafkaSource{Sink: server.URL, Client: onebox.NewClient(), Log: quiet, Grace: 10 * time.Millisecond, Done: func(string, string) { done <- struct{}{} }}
+	s := onebox.KafkaSource{Sink: server.URL, Client: onebox.NewClient(nil), Log: quiet, Grace: 10 * time.Millisecond, Done: func(string, string) { done <- struct{}{} }}
 	ended := make(chan error)
 	go func() { ended <- s.Run(ctx, f) }()
 	<-all
@@ -297,7 +297,7 @@ func TestAStopEndsRetriesAndLeavesTheRecord(t *testing.T) {
 	to, dead := newSink(t, 503), newSink(t, 202)
 	f := &feed{records: []kafka.Record{record(0)}}
 	ctx, cancel := context.WithCancel(t.Context())
-	s := onebox.KafkaSource{Sink: to.URL, DeadLetter: dead.URL, Client: onebox.NewClient(), Log: quiet, Retry: onebox.Retry{Base: time.Hour}}
+	s := onebox.KafkaSource{Sink: to.URL, DeadLetter: dead.URL, Client: onebox.NewClient(nil), Log: quiet, Retry: onebox.Retry{Base: time.Hour}}
 	ended := make(chan error)
 	go func() { ended <- s.Run(ctx, f) }()
 	<-to.arrived

@@ -31,7 +31,7 @@ func newClock() watched { return watched{newMovable(newYear), make(chan struct{}
 func ticks(t *testing.T, s onebox.PingSource, to *sink, moves ...time.Time) []http.Header {
 	t.Helper()
 	clock := newClock()
-	s.Clock, s.Client, s.Log, s.Sink, s.Namespace, s.Name = clock, onebox.NewClient(), quiet, to.URL, "default", "calendar"
+	s.Clock, s.Client, s.Log, s.Sink, s.Namespace, s.Name = clock, onebox.NewClient(nil), quiet, to.URL, "default", "calendar"
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	ended := make(chan error, 1)
@@ -115,7 +115,7 @@ func TestATickDoesNotWaitForTheOneBefore(t *testing.T) {
 	defer server.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	s := onebox.PingSource{Schedule: "* * * * *", Sink: server.URL, Clock: clock, Client: onebox.NewClient(), Log: quiet}
+	s := onebox.PingSource{Schedule: "* * * * *", Sink: server.URL, Clock: clock, Client: onebox.NewClient(nil), Log: quiet}
 	go func() { ended <- s.Run(ctx) }()
 	<-clock.waits
 	clock.Set(newYear.Add(time.Minute))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -36,10 +37,11 @@ func (r Retry) withDefaults() Retry {
 	return r
 }
 
-// NewClient is an HTTP client for sources: it keeps connections to few hosts open, and follows no redirects.
-func NewClient() *http.Client {
+// NewClient is an HTTP client for sources: it keeps connections to few hosts open, and follows no redirects. It connects by dial, which may
+// be nil.
+func NewClient(dial func(ctx context.Context, network, address string) (net.Conn, error)) *http.Client {
 	return &http.Client{
-		Transport:     &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: 90 * time.Second, DisableCompression: true},
+		Transport:     &http.Transport{DialContext: dial, MaxIdleConnsPerHost: 64, IdleConnTimeout: 90 * time.Second, DisableCompression: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
