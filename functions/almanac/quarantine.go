@@ -152,7 +152,7 @@ func (s *state) quarantineFiles(ctx context.Context, name, window string) ([]eve
 	if err != nil {
 		return nil, err
 	}
-	stored := facts.LatestStored(view, name)[window]
+	stored := facts.LatestOf(view, name, window)
 	next := events.Piece{Dataset: name, Window: window, Generation: stored.Generation + 1}
 	if _, ok := facts.Get[events.Stopped](view, next); ok {
 		var files []events.File

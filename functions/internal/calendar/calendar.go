@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/almanac-data/almanac/events"
@@ -37,6 +38,9 @@ type Calendar struct {
 	Now      func() time.Time // of the schedules; may be set to another day
 	Wall     func() time.Time // measures how long ago something was said
 	Pace     Pace
+
+	mu       sync.Mutex
+	surveyed map[string]int // dataset: facts that had ended work when it was last surveyed
 }
 
 // Pace says how soon things are announced again, and how much at once.
@@ -77,15 +81,35 @@ func (c *Calendar) Handle(ctx context.Context, ev events.Event) error {
 		if ev != nil && ev.Of().Dataset != d.Name {
 			continue
 		}
-		say := Announcements(Survey(d, view, c.Now(), c.Wall(), c.Pace), c.Pace.Parallel)
-		if len(say) == 0 {
-			continue
-		}
-		if err := c.Journal.Say(ctx, say...); err != nil {
+		if err := c.announce(ctx, d, view, ev != nil); err != nil {
 			errs = append(errs, fmt.Errorf("announce work of %s: %w", d.Name, err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// announce says what is due of a dataset. Windows that were stored together wake the calendar one by one: only the first event finds
+// anything, so those that came after the last survey are passed over until a fact or a tick follows.
+func (c *Calendar) announce(ctx context.Context, d *dataset.Dataset, view *facts.View, woken bool) error {
+	ends := view.Ends(d.Name)
+	c.mu.Lock()
+	last, ok := c.surveyed[d.Name]
+	c.mu.Unlock()
+	if woken && ok && last == ends {
+		return nil
+	}
+	if say := Announcements(Survey(d, view, c.Now(), c.Wall(), c.Pace), c.Pace.Parallel); len(say) > 0 {
+		if err := c.Journal.Say(ctx, say...); err != nil {
+			return err
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.surveyed == nil {
+		c.surveyed = map[string]int{}
+	}
+	c.surveyed[d.Name] = ends
+	return nil
 }
 
 // reconcile says stored again for what a table holds and no fact tells: the process died between commit and fact, or Kafka was lost.

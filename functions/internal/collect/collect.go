@@ -76,7 +76,7 @@ func (c *Collect) Handle(ctx context.Context, ev events.Event) error {
 	if err != nil {
 		return err
 	}
-	stored := facts.LatestStored(view, d.Name)[due.Window]
+	stored := facts.LatestOf(view, d.Name, due.Window)
 	r := &run{Collect: c, d: d, w: w, view: view, due: *due, stored: stored, piece: due.Whole()}
 	defer r.close()
 	if err := r.handle(ctx); err != nil {

@@ -31,12 +31,13 @@ type View struct {
 	mu      sync.RWMutex
 	latest  map[string]map[string]entry // topic, key
 	refused int
+	ends    map[string]int                  // dataset: facts that end a piece of work, or take that back
 	windows map[string]map[string]*progress // dataset, window
 	open    map[string]int                  // dataset: windows under way
 }
 
 // progress is how far a window is: the greatest generations of which something is said.
-type progress struct{ collected, ended int }
+type progress struct{ collected, stored, ended int }
 
 func (p *progress) underWay() bool { return p.collected > p.ended }
 
@@ -47,7 +48,7 @@ type entry struct {
 
 // NewView returns an empty view.
 func NewView() *View {
-	return &View{latest: map[string]map[string]entry{}, windows: map[string]map[string]*progress{}, open: map[string]int{}}
+	return &View{latest: map[string]map[string]entry{}, windows: map[string]map[string]*progress{}, open: map[string]int{}, ends: map[string]int{}}
 }
 
 // Apply takes one record of a fact or due topic. What is not a well-formed event of that topic and key (a torn or forged record)
@@ -59,7 +60,12 @@ func (v *View) Apply(topic, key, ceType string, data []byte, said time.Time) {
 		v.latest[topic] = map[string]entry{}
 	}
 	if data == nil {
+		before, ok := v.latest[topic][key]
 		delete(v.latest[topic], key)
+		if ok {
+			v.ends[before.event.Of().Dataset]++
+			v.unfollow(before.event)
+		}
 		return
 	}
 	e, err := events.Decode(ceType, data)
@@ -73,16 +79,25 @@ func (v *View) Apply(topic, key, ceType string, data []byte, said time.Time) {
 
 // follow notes how far a window is.
 func (v *View) follow(e events.Event) {
-	collected, ended := false, false
+	of := e.Of()
+	var collected, stored, ended int
 	switch e.(type) {
+	case *events.Aggregated, *events.Released, *events.Restated:
+		v.ends[of.Dataset]++
+		return
 	case *events.Collected:
-		collected = true
-	case *events.Stored, *events.Stopped:
-		ended = true
-	default:
+		collected = of.Generation
+	case *events.Stored:
+		stored, ended = of.Generation, of.Generation
+	case *events.Stopped:
+		ended = of.Generation
+	}
+	if ended > 0 {
+		v.ends[of.Dataset]++
+	}
+	if collected+ended == 0 || of.Name != "" {
 		return
 	}
-	of := e.Of()
 	if v.windows[of.Dataset] == nil {
 		v.windows[of.Dataset] = map[string]*progress{}
 	}
@@ -92,18 +107,46 @@ func (v *View) follow(e events.Event) {
 		v.windows[of.Dataset][of.Window] = p
 	}
 	before := p.underWay()
-	if collected {
-		p.collected = max(p.collected, of.Generation)
-	}
-	if ended {
-		p.ended = max(p.ended, of.Generation)
-	}
+	p.collected, p.stored, p.ended = max(p.collected, collected), max(p.stored, stored), max(p.ended, ended)
 	switch after := p.underWay(); {
 	case after && !before:
 		v.open[of.Dataset]++
 	case before && !after:
 		v.open[of.Dataset]--
 	}
+}
+
+// unfollow looks for the greatest stored generation of a window again after one was taken back.
+func (v *View) unfollow(e events.Event) {
+	of := e.Of()
+	p := v.windows[of.Dataset][of.Window]
+	if _, ok := e.(*events.Stored); !ok || p == nil || p.stored > of.Generation {
+		return
+	}
+	p.stored = 0
+	for _, other := range v.latest[e.Topic()] {
+		if o := other.event.Of(); o.Dataset == of.Dataset && o.Window == of.Window {
+			p.stored = max(p.stored, o.Generation)
+		}
+	}
+}
+
+// StoredGeneration is the greatest stored generation of a window, 0 if there is none.
+func (v *View) StoredGeneration(dataset, window string) int {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	if p := v.windows[dataset][window]; p != nil {
+		return p.stored
+	}
+	return 0
+}
+
+// Ends counts the facts of a dataset that say how a piece of work ended, or that its source changed, and what was taken back. While the
+// number stays, and the time, so does what is due.
+func (v *View) Ends(dataset string) int {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.ends[dataset]
 }
 
 // UnderWay counts the windows of a dataset of which a generation is collected, in part at least, and neither it nor a later one is stored or
@@ -175,6 +218,12 @@ func list[T events.Event](v *View, topic, dataset string) []T {
 		all[i] = *any(v.latest[topic][key].event).(*T)
 	}
 	return all
+}
+
+// LatestOf returns the stored fact of the greatest generation of a window; its generation is 0 if there is none.
+func LatestOf(v *View, dataset, window string) events.Stored {
+	f, _ := Get[events.Stored](v, events.Piece{Dataset: dataset, Window: window, Generation: v.StoredGeneration(dataset, window)})
+	return f
 }
 
 // LatestStored returns the stored fact of the greatest generation of every window of a dataset.

@@ -239,3 +239,51 @@ func FuzzApply(f *testing.F) {
 		}
 	})
 }
+
+func TestStoredGenerationFollowsWhatIsSaidAndTakenBack(t *testing.T) {
+	at := func(generation int) events.Stored {
+		p := whole
+		p.Generation = generation
+		return events.Stored{Piece: p, Entry: events.Entry{Generation: generation}}
+	}
+	week := events.Stopped{Piece: events.Piece{Dataset: "flights", Name: "daily", Window: whole.Window, Generation: 9}}
+	v := said(t, at(2), at(3), at(1), week)
+	retract := func(e events.Event) { v.Apply(e.Topic(), e.Of().Key(), "", nil, noon) }
+	want := func(generation int) {
+		t.Helper()
+		if got := v.StoredGeneration("flights", whole.Window); got != generation {
+			t.Errorf("StoredGeneration = %d, want %d", got, generation)
+		}
+		if f := facts.LatestOf(v, "flights", whole.Window); f.Generation != generation || f.Entry.Generation != generation {
+			t.Errorf("LatestOf = %+v, want generation %d", f, generation)
+		}
+		if f := facts.LatestStored(v, "flights")[whole.Window]; f.Generation != generation {
+			t.Errorf("LatestStored = %+v, want generation %d", f, generation)
+		}
+	}
+	want(3)
+	retract(at(2))
+	want(3)
+	retract(at(3))
+	want(1)
+	retract(at(3))
+	retract(at(1))
+	want(0)
+}
+
+func TestUnderWayCountsWindowsThatAreNeitherStoredNorStopped(t *testing.T) {
+	on := func(window string, generation int) events.Piece {
+		return events.Piece{Dataset: "flights", Window: window, Generation: generation, Slice: 1}
+	}
+	v := said(t,
+		events.Stored{Piece: on("2001-01-01", 1).Whole()}, events.Collected{Piece: on("2001-01-01", 1)}, // in any order
+		events.Collected{Piece: on("2001-01-02", 1)}, events.Collected{Piece: on("2001-01-02", 1).At(2)},
+		events.Collected{Piece: on("2001-01-03", 1)}, events.Stopped{Piece: on("2001-01-03", 1).Whole()},
+		events.Stored{Piece: on("2001-01-04", 1).Whole()}, events.Collected{Piece: on("2001-01-04", 2)})
+	if got := v.UnderWay("flights"); got != 2 {
+		t.Errorf("UnderWay = %d, want 2: the second and the fourth", got)
+	}
+	if got := v.UnderWay("births"); got != 0 {
+		t.Errorf("UnderWay of another dataset = %d", got)
+	}
+}

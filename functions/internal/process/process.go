@@ -66,7 +66,7 @@ func (p *Process) Handle(ctx context.Context, ev events.Event) error {
 
 // superseded says whether the generation, or a later one, is stored.
 func superseded(view *facts.View, piece events.Piece) bool {
-	return facts.LatestStored(view, piece.Dataset)[piece.Window].Generation >= max(piece.Generation, 1)
+	return view.StoredGeneration(piece.Dataset, piece.Window) >= max(piece.Generation, 1)
 }
 
 // done says whether the slice is processed as it is collected now, or its window has stopped here.

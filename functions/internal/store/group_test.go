@@ -120,15 +120,3 @@ func TestWhoGivesUpWaitingIsCommittedAllTheSame(t *testing.T) {
 	w.handle(s, wake[1])
 	w.wantRows(table.Rows, "id", "0", "1")
 }
-
-func TestWindowsUnderWay(t *testing.T) {
-	w := newWorld(t)
-	wake := w.ingestDays()
-	w.handle(w.store(), wake[:2]...)
-	w.must(w.journal.Say(t.Context(), events.Stopped{Piece: wake[2].Whole(), Step: "store", Definition: "d1", Reason: "x", Detail: "y"}))
-	view, err := w.journal.View(t.Context())
-	w.must(err)
-	if n := view.UnderWay("flights"); n != 1 {
-		t.Errorf("UnderWay = %d, want 1", n)
-	}
-}

@@ -81,7 +81,7 @@ func (s *Store) Handle(ctx context.Context, ev events.Event) error {
 	if err != nil {
 		return err
 	}
-	if latest, ok := facts.LatestStored(view, d.Name)[piece.Window]; ok && latest.Generation >= piece.Generation {
+	if view.StoredGeneration(d.Name, piece.Window) >= max(piece.Generation, 1) {
 		return nil
 	}
 	if err := s.stageInTurn(ctx, view, d, w, piece); err != nil {

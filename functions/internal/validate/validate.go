@@ -44,7 +44,7 @@ func (v *Validate) Handle(ctx context.Context, ev events.Event) error {
 	if err != nil {
 		return err
 	}
-	if facts.LatestStored(view, d.Name)[piece.Window].Generation >= piece.Generation {
+	if view.StoredGeneration(d.Name, piece.Window) >= max(piece.Generation, 1) {
 		return nil
 	}
 	processed, ok := facts.Get[events.Processed](view, piece)
