@@ -59,7 +59,7 @@ func newRun(o *options) *cobra.Command {
 // memoryLimit is where Go begins to collect garbage harder; DuckDB has a limit of its own beside it. Below it garbage is collected when there
 // is gcPercent as much of it as of what lives: most of it are buffers of blocks, which come and go.
 const (
-	memoryLimit = 240 << 20
+	memoryLimit = 200 << 20
 	gcPercent   = 300
 )
 

@@ -43,6 +43,8 @@ type Aggregate struct {
 	Tables   snapshot.Tables
 	Writes   Writes
 	Engine   snapshot.Engine
+
+	taker snapshot.Taker
 }
 
 // Handle computes the window that the due names, if its inputs are complete and its table does not hold just that result already.
@@ -80,7 +82,7 @@ func (a *Aggregate) compute(ctx context.Context, d *dataset.Dataset, q dataset.Q
 	if err != nil {
 		return err
 	}
-	pin, err := snapshot.Take(ctx, a.Tables, d, q, w)
+	pin, err := a.taker.Take(ctx, a.Tables, d, q, w)
 	if err != nil {
 		return err
 	}
@@ -201,7 +203,7 @@ func stamped(batch arrow.RecordBatch, schema *arrow.Schema, w window.Window) arr
 
 // commit makes the result visible, unless the inputs or the window itself changed since they were judged.
 func (a *Aggregate) commit(ctx context.Context, pin *snapshot.Pin, schema *arrow.Schema, before json.RawMessage, entry lineage.AggregateEntry) (int64, error) {
-	again, err := snapshot.Take(ctx, a.Tables, pin.Dataset, pin.Query, pin.Window)
+	again, err := a.taker.Take(ctx, a.Tables, pin.Dataset, pin.Query, pin.Window)
 	if err != nil {
 		return 0, err
 	}

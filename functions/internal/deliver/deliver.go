@@ -58,6 +58,8 @@ type Deliver struct {
 	Folders  Folders
 	Now      func() time.Time // for the provenance
 	Code     string           // version of Almanac, for the provenance
+
+	taker snapshot.Taker
 }
 
 // work is one window of a release.
@@ -101,7 +103,7 @@ func (dl *Deliver) Handle(ctx context.Context, ev events.Event) error {
 
 // run does the work for the tables and releases as they are now. The error wraps table.ErrMoved if they changed meanwhile.
 func (j work) run(ctx context.Context) error {
-	pin, err := snapshot.Take(ctx, j.Tables, j.d, j.q, j.w)
+	pin, err := j.taker.Take(ctx, j.Tables, j.d, j.q, j.w)
 	if err != nil {
 		return err
 	}

@@ -48,7 +48,7 @@ func (j work) publish(ctx context.Context, pin *snapshot.Pin, latest *release.Ma
 	if err := j.Files.WriteFile(ctx, path.Join(temp, release.ManifestFile), data); err != nil {
 		return nil, err
 	}
-	again, err := snapshot.Take(ctx, j.Tables, j.d, j.q, j.w)
+	again, err := j.taker.Take(ctx, j.Tables, j.d, j.q, j.w)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -46,16 +48,43 @@ type Pin struct {
 	Known   lineage.Known
 }
 
+// Taker pins tables, and keeps what it has read of their maps for as long as they stay as they are: a map has an entry for every window.
+// It is safe for concurrent use; the zero value is ready.
+type Taker struct {
+	mu      sync.Mutex
+	dataset string
+	heads   map[string]int64 // table: snapshot of what is known
+	known   lineage.Known
+}
+
+// read decodes the maps of tables. What it returns must not be changed.
+func (t *Taker) read(d *dataset.Dataset, heads map[string]table.Head) (lineage.Known, error) {
+	at := make(map[string]int64, len(heads))
+	for name, head := range heads {
+		at[name] = head.Snapshot
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.dataset == d.Name && maps.Equal(t.heads, at) {
+		return t.known, nil
+	}
+	known, err := lineage.Read(heads)
+	if err == nil {
+		t.dataset, t.heads, t.known = d.Name, at, known
+	}
+	return known, err
+}
+
 // Take pins the heads of all tables that the query sees, directly or through aggregates, and judges by their maps.
 // Heads are read one after the other; that they fit together is part of the verdict, since an aggregate counts only if it
 // was computed from the rows of this very snapshot.
-func Take(ctx context.Context, tables Tables, d *dataset.Dataset, q dataset.Query, w window.Window) (*Pin, error) {
+func (t *Taker) Take(ctx context.Context, tables Tables, d *dataset.Dataset, q dataset.Query, w window.Window) (*Pin, error) {
 	p := &Pin{Dataset: d, Query: q, Window: w, Heads: map[string]table.Head{}}
 	if err := p.pin(ctx, tables, q); err != nil {
 		return nil, err
 	}
 	var err error
-	if p.Known, err = lineage.Read(p.Heads); err != nil {
+	if p.Known, err = t.read(d, p.Heads); err != nil {
 		return nil, err
 	}
 	if p.Verdict, err = lineage.Judge(d, q, w, p.Known); err != nil {

@@ -89,7 +89,7 @@ func TestThePinnedQuery(t *testing.T) {
 		"weekly": {Snapshot: 8, Entries: map[string]json.RawMessage{"2001-W02": []byte(`{}`), "2001-W06": []byte(`{}`)}},
 	}
 	february, _ := window.Parse("2001-02")
-	p, err := snapshot.Take(context.Background(), w, d, training, february)
+	p, err := new(snapshot.Taker).Take(context.Background(), w, d, training, february)
 	if err != nil {
 		t.Fatal(err)
 	}
