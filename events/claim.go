@@ -12,7 +12,7 @@ type Claim struct {
 	Blocks    int    `json:"blocks"`
 	Rows      int64  `json:"rows"`
 	Bytes     int64  `json:"bytes"`  // of the block values
-	Digest    string `json:"digest"` // hex SHA-256 over the block values, in order
+	Digest    string `json:"digest"` // hex BLAKE3 (256 bits) over the block values, in order
 }
 
 // Content is the part of a claim that does not depend on where and by whom the blocks were written. The number of blocks, rows and

@@ -62,7 +62,7 @@ const (
 	eventTimeout = 10 * time.Minute
 	grace        = 30 * time.Second
 	retryWaiting = time.Minute
-	parallel     = 16
+	parallel     = 32
 	linger       = 250 * time.Millisecond // a commit waits so long for other windows that are nearly there
 )
 

@@ -3,10 +3,8 @@ package kafka
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"hash"
 	"hash/fnv"
 	"strconv"
 	"strings"
@@ -60,7 +58,7 @@ func (b Blocks) Open(ctx context.Context, name string, piece events.Piece) (bloc
 	id := hex.EncodeToString(writer)
 	return &appender{
 		cl: cl, claim: events.Claim{Topic: name, TopicID: t.hexID(), Partition: spread(piece.Window, len(t.leaders)), Writer: id},
-		digest: sha256.New(), budget: semaphore.NewWeighted(inFlight),
+		digest: block.NewDigest(), budget: semaphore.NewWeighted(inFlight),
 		fixed: []kgo.RecordHeader{
 			{Key: headWriter, Value: []byte(id)},
 			{Key: headPiece, Value: []byte(piece.Key())},
@@ -97,7 +95,7 @@ type appender struct {
 	cl     *kgo.Client
 	fixed  []kgo.RecordHeader
 	budget *semaphore.Weighted
-	digest hash.Hash
+	digest *block.Digest
 	claim  events.Claim // but for From and To
 	wg     sync.WaitGroup
 
@@ -117,7 +115,7 @@ func (a *appender) Append(ctx context.Context, b block.Block) error {
 		a.budget.Release(size)
 		return err
 	}
-	a.digest.Write(b.Value)
+	a.digest.Add(b.Value)
 	a.claim.Blocks++
 	a.claim.Rows += b.Rows
 	a.claim.Bytes += int64(len(b.Value))
@@ -172,7 +170,7 @@ func (a *appender) Claim(ctx context.Context) (events.Claim, error) {
 	}
 	claim := a.claim
 	claim.From, claim.To = a.from, a.to
-	claim.Digest = hex.EncodeToString(a.digest.Sum(nil))
+	claim.Digest = a.digest.String()
 	return claim, nil
 }
 

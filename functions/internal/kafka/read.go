@@ -2,8 +2,6 @@ package kafka
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"iter"
@@ -25,17 +23,17 @@ const (
 // Read yields exactly the claimed blocks.
 func (b Blocks) Read(ctx context.Context, claim events.Claim) iter.Seq2[block.Block, error] {
 	return func(yield func(block.Block, error) bool) {
-		digest, blocks := sha256.New(), 0
+		digest, blocks := block.NewDigest(), 0
 		for blk, err := range b.found(ctx, claim) {
 			if err == nil {
-				digest.Write(blk.Value)
+				digest.Add(blk.Value)
 				blocks++
 			}
 			if !yield(blk, err) || err != nil {
 				return
 			}
 		}
-		if err := matches(claim, blocks, hex.EncodeToString(digest.Sum(nil))); err != nil {
+		if err := matches(claim, blocks, digest.String()); err != nil {
 			yield(block.Block{}, err)
 		}
 	}

@@ -12,6 +12,9 @@ import (
 // mostDefinitions bounds the definitions of which parsers are kept.
 const mostDefinitions = 64
 
+// buffers keeps the memory of unpacked blocks.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
 // parsers keeps the parsers of slices that are done, with their memory, for the next slices of the same definition.
 type parsers struct {
 	mu  sync.Mutex

@@ -121,6 +121,12 @@ func (p *Process) run(ctx context.Context, d *dataset.Dataset, w window.Window, 
 		return fact, err
 	}
 	defer p.parsers.put(d, s.parser)
+	buf, _ := buffers.Get().(*[]byte)
+	s.buf = *buf
+	defer func() {
+		*buf = s.buf
+		buffers.Put(buf)
+	}()
 	for b, err := range p.Blocks.Read(ctx, c.Raw) {
 		if err == nil && s.broken == nil {
 			err = s.block(ctx, b)

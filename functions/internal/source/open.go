@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"sync"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -88,18 +89,24 @@ type stream struct {
 	bounds Files
 }
 
-// buffer is the size of the buffer to read a file through.
+// buffers holds the memory that files are read through to be summed.
+var buffers = sync.Pool{New: func() any {
+	b := make([]byte, 256<<10)
+	return &b
+}}
+
+// buffer is the size of the buffer to unpack a file through.
 func buffer(size int64) int { return int(min(max(size, 4<<10), 256<<10)) }
 
 // start finds out the compression and goes to the offset.
 func (s *stream) start(kind string, offset int64) error {
-	buf := bufio.NewReaderSize(s.in, buffer(s.size))
 	if kind == "" || kind == "auto" {
-		head, err := buf.Peek(10)
+		var head [10]byte
+		n, err := s.file.ReadAt(head[:], 0)
 		if err != nil && !errors.Is(err, io.EOF) {
 			return fmt.Errorf("read %s: %w", s.path, err)
 		}
-		if kind, err = detect(head); err != nil {
+		if kind, err = detect(head[:n]); err != nil {
 			return fmt.Errorf("read %s: %w", s.path, err)
 		}
 	}
@@ -107,9 +114,9 @@ func (s *stream) start(kind string, offset int64) error {
 	var err error
 	switch kind {
 	case "gzip":
-		s.out, err = gzip.NewReader(buf)
+		s.out, err = gzip.NewReader(bufio.NewReaderSize(s.in, buffer(s.size)))
 	case "zstd":
-		s.zstd, err = zstd.NewReader(buf, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+		s.zstd, err = zstd.NewReader(bufio.NewReaderSize(s.in, buffer(s.size)), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
 		s.out = s.zstd
 	case "none":
 		s.out = s.in

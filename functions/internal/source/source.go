@@ -90,7 +90,9 @@ func digest(ctx context.Context, path string, pinned events.PinnedFile) (string,
 	}
 	defer func() { _ = file.Close() }()
 	h := sha256.New()
-	if _, err := io.CopyBuffer(h, struct{ io.Reader }{&input{ctx: ctx, r: file}}, make([]byte, buffer(pinned.Bytes))); err != nil {
+	buf, _ := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	if _, err := io.CopyBuffer(h, struct{ io.Reader }{&input{ctx: ctx, r: file}}, *buf); err != nil {
 		return "", fmt.Errorf("read %s: %w", path, err)
 	}
 	info, err := os.Stat(path)

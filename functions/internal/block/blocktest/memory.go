@@ -3,8 +3,6 @@ package blocktest
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"iter"
 	"strconv"
@@ -31,7 +29,7 @@ type appender struct {
 	topic string
 	claim events.Claim
 	piece events.Piece
-	hash  []byte
+	hash  *block.Digest
 }
 
 // Open starts to write blocks.
@@ -39,7 +37,7 @@ func (m *Memory) Open(_ context.Context, topic string, piece events.Piece) (bloc
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.writers++
-	return &appender{m: m, topic: topic, piece: piece, claim: events.Claim{Topic: topic, TopicID: "memory-" + topic, Writer: strconv.Itoa(m.writers)}}, nil
+	return &appender{m: m, topic: topic, piece: piece, hash: block.NewDigest(), claim: events.Claim{Topic: topic, TopicID: "memory-" + topic, Writer: strconv.Itoa(m.writers)}}, nil
 }
 
 func (a *appender) Append(_ context.Context, b block.Block) error {
@@ -57,14 +55,13 @@ func (a *appender) Append(_ context.Context, b block.Block) error {
 	a.claim.Blocks++
 	a.claim.Rows += b.Rows
 	a.claim.Bytes += int64(len(b.Value))
-	a.hash = append(a.hash, b.Value...)
+	a.hash.Add(b.Value)
 	a.m.topics[a.topic] = append(a.m.topics[a.topic], written{a.claim.Writer, b})
 	return nil
 }
 
 func (a *appender) Claim(context.Context) (events.Claim, error) {
-	sum := sha256.Sum256(a.hash)
-	a.claim.Digest = hex.EncodeToString(sum[:])
+	a.claim.Digest = a.hash.String()
 	return a.claim, nil
 }
 
@@ -76,7 +73,7 @@ func (m *Memory) Read(_ context.Context, c events.Claim) iter.Seq2[block.Block, 
 		m.mu.Lock()
 		all := m.topics[c.Topic]
 		m.mu.Unlock()
-		h := sha256.New()
+		h := block.NewDigest()
 		n := 0
 		for at := c.From; at < min(c.To, int64(len(all))); at++ {
 			w := all[at]
@@ -84,12 +81,12 @@ func (m *Memory) Read(_ context.Context, c events.Claim) iter.Seq2[block.Block, 
 				continue
 			}
 			n++
-			h.Write(w.block.Value)
+			h.Add(w.block.Value)
 			if !yield(w.block, nil) {
 				return
 			}
 		}
-		if n != c.Blocks || hex.EncodeToString(h.Sum(nil)) != c.Digest {
+		if n != c.Blocks || h.String() != c.Digest {
 			yield(block.Block{}, fmt.Errorf("read %s: %w", c.Topic, block.ErrAbsent))
 		}
 	}

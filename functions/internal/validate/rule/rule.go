@@ -77,6 +77,9 @@ func (r *Rule) compile(t arrow.DataType) error {
 			return err
 		}
 		r.broken = remember(pattern.MatchString)
+		if s, ok := shapeOf(r.Pattern); ok {
+			r.broken = texts(s.match)
+		}
 		return r.needs(t, arrow.STRING)
 	case "length":
 		low, high := whole(r.Min, r.Max)
