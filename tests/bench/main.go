@@ -31,7 +31,7 @@ func main() {
 	flag.StringVar(&o.almanac, "almanac", "bin/almanac", "the almanac `command`")
 	flag.StringVar(&o.flights, "flights", ".cache/flights", "`folder` of the daily CSV files of all flights; make flights makes it")
 	flag.StringVar(&o.datasets, "datasets", "spark-jobs", "`folder` of the datasets")
-	flag.StringVar(&o.dir, "dir", "", "`folder` to work in; a temporary one if empty")
+	flag.StringVar(&o.dir, "dir", "", "`folder` to work in; one in .cache, removed at the end, if empty")
 	flag.StringVar(&o.out, "json", ".cache/bench.json", "`file` for the figures")
 	flag.IntVar(&o.rounds, "rounds", 5, "how often each side runs")
 	flag.StringVar(&o.only, "only", "ingest,aggregate,end to end,memory", "what to measure")
@@ -54,7 +54,11 @@ func main() {
 
 func run(ctx context.Context, o options) (err error) {
 	if o.dir == "" {
-		if o.dir, err = os.MkdirTemp("", "almanac-bench-"); err != nil {
+		// Not in the system's folder of temporary files: where a compiler has just deleted thousands, ext4 is slow in making new ones.
+		if err := os.MkdirAll(".cache", 0o755); err != nil {
+			return err
+		}
+		if o.dir, err = os.MkdirTemp(".cache", "bench-"); err != nil {
 			return err
 		}
 		defer func() { _ = os.RemoveAll(o.dir) }()

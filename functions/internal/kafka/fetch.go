@@ -11,14 +11,28 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// fetchBytes bounds the answer to one fetch; the broker sends a batch that is greater whole.
-const fetchBytes = 1 << 20
+// fetchBytes bounds the answer to one fetch; the broker sends a batch that is greater whole. leastBytes is the least that is asked for, and
+// envelope about what a batch of one block has besides its value.
+const (
+	fetchBytes = 1 << 20
+	leastBytes = 16 << 10
+	envelope   = 1 << 10
+)
 
 // position is a place in a partition that is read from.
 type position struct {
 	topic     topic
 	partition int32
 	offset    int64
+	most      int64 // bytes that are wanted from there on, about; 0 for as many as fit
+}
+
+// bytes bounds the answer for a position: what is not wanted is not sent.
+func (p position) bytes() int32 {
+	if p.most == 0 {
+		return fetchBytes
+	}
+	return int32(min(max(p.most, leastBytes), fetchBytes))
 }
 
 // part is what a broker answered for one position.
@@ -40,7 +54,7 @@ func fetch(ctx context.Context, cl *kgo.Client, leader int32, at []position, wai
 	req.MaxBytes = fetchBytes
 	for _, p := range at {
 		rp := kmsg.NewFetchRequestTopicPartition()
-		rp.Partition, rp.FetchOffset, rp.PartitionMaxBytes = p.partition, p.offset, fetchBytes
+		rp.Partition, rp.FetchOffset, rp.PartitionMaxBytes = p.partition, p.offset, p.bytes()
 		rt := kmsg.NewFetchRequestTopic()
 		rt.Topic, rt.TopicID = p.topic.name, p.topic.id
 		rt.Partitions = append(rt.Partitions, rp)

@@ -91,8 +91,15 @@ func (b Blocks) ahead(ctx context.Context, claim events.Claim) <-chan part {
 	go func() {
 		defer close(answers)
 		at, err := b.locate(ctx, claim)
+		left := claim.Bytes + int64(claim.Blocks)*envelope
 		for a := (part{err: err}); a.err == nil && at.offset < claim.To; at.offset = a.next {
+			at.most = max(left, 1)
 			a = b.fetch(ctx, &at, claim)
+			for _, r := range a.records {
+				if header(r, headWriter) == claim.Writer {
+					left -= int64(len(r.Value)) + envelope
+				}
+			}
 			select {
 			case answers <- a:
 			case <-ctx.Done():
