@@ -73,10 +73,10 @@ func unpacked(f arrow.Field, column arrow.Array, want arrow.Field, rows int) (ar
 		column.Retain()
 		return column, nil
 	}
-	switch want.Type.ID() {
-	case arrow.INT64, arrow.TIMESTAMP:
+	switch want.Type.(type) {
+	case *arrow.Int64Type, *arrow.TimestampType:
 		return unpackInts(f, column, want)
-	case arrow.STRING:
+	case *arrow.StringType:
 		if d, ok := column.(*array.Dictionary); ok {
 			return unpackStrings(f, d)
 		}

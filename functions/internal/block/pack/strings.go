@@ -24,7 +24,7 @@ func packStrings(f arrow.Field, column *array.String) (arrow.Field, arrow.Array)
 		column.Retain()
 		return f, column
 	}
-	var index arrow.DataType = arrow.PrimitiveTypes.Uint16
+	index := arrow.PrimitiveTypes.Uint16
 	var bytes []byte
 	if len(t.distinct) <= math.MaxUint8+1 {
 		bytes = make([]byte, len(t.codes))

@@ -40,11 +40,12 @@ func (s shape) add(re *syntax.Regexp) (shape, bool) {
 	case syntax.OpCapture:
 		return s.add(re.Sub[0])
 	case syntax.OpConcat:
-		ok := true
 		for _, sub := range re.Sub {
-			if s, ok = s.add(sub); !ok {
+			longer, ok := s.add(sub)
+			if !ok {
 				return nil, false
 			}
+			s = longer
 		}
 		return s, true
 	case syntax.OpLiteral:
