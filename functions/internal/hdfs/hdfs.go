@@ -1,0 +1,166 @@
+// Package hdfs is a folder of HDFS as a file system that a warehouse can stand on.
+//
+// Names are slash-separated paths relative to the folder. A missing name is fs.ErrNotExist, a taken one fs.ErrExist, a forbidden
+// one fs.ErrPermission. Every step on the network has a deadline, and every operation goes on for as long as Config.Patience: while
+// a NameNode fails over or starts, and when an answer is lost. Whether a change was done whose answer was lost is found
+// out by looking, never by doing it again and hoping.
+package hdfs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"path"
+	"strings"
+	"time"
+
+	krb "github.com/jcmturner/gokrb5/v8/client"
+
+	"github.com/almanac-data/almanac/functions/internal/hdfs/kerberos"
+	"github.com/almanac-data/almanac/functions/internal/hdfs/native"
+	"github.com/almanac-data/almanac/functions/internal/hdfs/remote"
+	"github.com/almanac-data/almanac/functions/internal/hdfs/webhdfs"
+)
+
+// transport is one way to HDFS, for one worker at a time. It tries nothing again.
+type transport interface { //nolint:interfacebloat // a file system is what it is
+	Stat(name string) (remote.Info, error)
+	List(name string) ([]remote.Info, error)
+	Mkdirs(name string) error
+	Replace(old, name string) error
+	RenameNew(old, name string) error
+	Delete(name string, all bool) error
+	Create(name string) (remote.Sink, error)
+	Open(name string) (remote.Source, error)
+	Close()
+}
+
+// rpc is RPC, and WebHDFS for the one verb that the RPC library lacks.
+type rpc struct {
+	*native.Client
+
+	web *webhdfs.Client
+}
+
+func (r rpc) RenameNew(old, name string) error { return r.web.RenameNew(old, name) }
+
+var (
+	_ transport = rpc{}
+	_ transport = (*webhdfs.Client)(nil)
+)
+
+// FS is a folder of HDFS. It is safe for concurrent use; Close ends it.
+type FS struct {
+	uri      string // without a slash at its end
+	root     string
+	patience time.Duration
+	clients  *pool
+	web      *webhdfs.Client // for RenameNew
+	close    func()
+}
+
+// Open logs in and opens the folder at hdfs://host:port/path, or hdfs://name/path where Config names the NameNodes; the folder is made if it
+// is missing. What is wrong with the configuration shows here: it is patient for 15 seconds at most.
+func Open(ctx context.Context, uri string, cfg Config) (_ *FS, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("open warehouse %s: %w", uri, err)
+		}
+	}()
+	u, err := parse(uri)
+	if err != nil {
+		return nil, err
+	}
+	if len(cfg.NameNodes) == 0 {
+		cfg.NameNodes = []string{u.Host}
+	}
+	if err := errors.Join(ctx.Err(), cfg.Check()); err != nil {
+		return nil, err
+	}
+	f := &FS{uri: "hdfs://" + u.Host + path.Clean(u.Path), root: path.Clean(u.Path), patience: min(cfg.Patience, 15*time.Second)}
+	if err := f.connect(cfg); err != nil {
+		return nil, err
+	}
+	err = f.MkdirAll(".")
+	if err == nil {
+		err = f.try("stat", ".", func(bool) error {
+			_, err := f.web.Stat(f.root)
+			return err
+		})
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	f.patience = cfg.Patience
+	return f, nil
+}
+
+// parse refuses what Iceberg metadata cannot name, as its readers disagree about escapes.
+func parse(uri string) (*url.URL, error) {
+	u, err := url.Parse(uri)
+	switch {
+	case err != nil:
+		return nil, err
+	case u.Scheme != "hdfs" || u.Host == "":
+		return nil, errors.New("a warehouse on HDFS is named hdfs://host:port/path")
+	case strings.ContainsAny(uri, " %?#\\\"<>|") || strings.Contains(u.Path, ":") || path.Clean(u.Path) == "/" || u.Path == "":
+		return nil, errors.New("the path must not be / and must not hold spaces or any of : % ? # \\ \" < > |: choose another folder")
+	}
+	return u, nil
+}
+
+// connect makes the pool of clients; none is connected yet.
+func (f *FS) connect(cfg Config) error {
+	trust, err := cfg.tls()
+	if err != nil {
+		return err
+	}
+	var ticket *krb.Client
+	if cfg.Keytab != "" {
+		if cfg.Krb5Conf == "" {
+			cfg.Krb5Conf = "/etc/krb5.conf"
+		}
+		if cfg.Protection == "" {
+			cfg.Protection = "privacy"
+		}
+		if ticket, err = kerberos.Login(cfg.Krb5Conf, cfg.Keytab, cfg.Principal); err != nil {
+			return err
+		}
+	}
+	newWeb := func() *webhdfs.Client {
+		return webhdfs.New(webhdfs.Config{
+			URLs: cfg.Web, TLS: trust, User: cfg.User, Kerberos: ticket,
+			Replication: cfg.Replication, BlockSize: cfg.BlockSize, Timeout: cfg.Timeout,
+		})
+	}
+	f.web = newWeb()
+	dial := func() (transport, error) {
+		c, err := native.Dial(native.Config{
+			NameNodes: cfg.NameNodes, User: cfg.User, Kerberos: ticket, Service: cfg.Service, Protection: cfg.Protection, Hostnames: cfg.Hostnames,
+			Replication: cfg.Replication, BlockSize: cfg.BlockSize, Timeout: cfg.Timeout,
+		})
+		return rpc{c, f.web}, err
+	}
+	if cfg.Metadata == "web" {
+		dial = func() (transport, error) { return newWeb(), nil }
+	}
+	f.clients = &pool{dial: dial}
+	f.close = func() {
+		f.clients.close()
+		f.web.Close()
+		if ticket != nil {
+			ticket.Destroy()
+		}
+	}
+	return nil
+}
+
+// Close ends the connections, also those of files that are still open.
+func (f *FS) Close() { f.close() }
+
+// URI is hdfs://host:port/path of a name.
+func (f *FS) URI(name string) string { return f.uri + strings.TrimPrefix(f.at(name), f.root) }
+
+func (f *FS) at(name string) string { return path.Join(f.root, name) }

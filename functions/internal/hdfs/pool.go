@@ -1,0 +1,114 @@
+package hdfs
+
+import (
+	"io/fs"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	// clientAge bounds the life of a client: the library never asks again for the key by which DataNodes encrypt, and that ends.
+	clientAge = time.Hour
+	// clientIdle is how long a client waits for work. Idle ones ask the NameNode to renew their leases every second.
+	clientIdle  = 30 * time.Second
+	clientsIdle = 4
+)
+
+// pool has the clients that nobody uses right now: one that is handed out is for one worker. It makes as many as are asked for.
+type pool struct {
+	dial func() (transport, error)
+
+	mu     sync.Mutex
+	idle   []*client
+	used   map[*client]struct{}
+	closed bool
+}
+
+type client struct {
+	transport
+
+	born  time.Time
+	timer *time.Timer // ends it while it is idle
+}
+
+// get hands out a client, the one that was used last if there is one. The caller gives it back by put.
+func (p *pool) get() (*client, error) {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return nil, fs.ErrClosed
+	}
+	if n := len(p.idle); n > 0 {
+		c := p.idle[n-1]
+		p.idle = p.idle[:n-1]
+		c.timer.Stop()
+		p.use(c)
+		p.mu.Unlock()
+		return c, nil
+	}
+	p.mu.Unlock()
+	t, err := p.dial()
+	if err != nil {
+		return nil, err
+	}
+	c := &client{transport: t, born: time.Now()}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		t.Close()
+		return nil, fs.ErrClosed
+	}
+	p.use(c)
+	return c, nil
+}
+
+func (p *pool) use(c *client) {
+	if p.used == nil {
+		p.used = map[*client]struct{}{}
+	}
+	p.used[c] = struct{}{}
+}
+
+// put takes a client back, and closes it if it is broken or old.
+func (p *pool) put(c *client, broken bool) {
+	p.mu.Lock()
+	delete(p.used, c)
+	keep := !broken && !p.closed && len(p.idle) < clientsIdle && time.Since(c.born) < clientAge
+	if keep {
+		c.timer = time.AfterFunc(clientIdle, func() { p.drop(c) })
+		p.idle = append(p.idle, c)
+	}
+	p.mu.Unlock()
+	if !keep {
+		c.Close()
+	}
+}
+
+// drop closes a client that is still idle.
+func (p *pool) drop(c *client) {
+	p.mu.Lock()
+	at := slices.Index(p.idle, c)
+	if at >= 0 {
+		p.idle = slices.Delete(p.idle, at, at+1)
+	}
+	p.mu.Unlock()
+	if at >= 0 {
+		c.Close()
+	}
+}
+
+// close closes every client, also those in use.
+func (p *pool) close() {
+	p.mu.Lock()
+	p.closed = true
+	all := p.idle
+	for c := range p.used {
+		all = append(all, c)
+	}
+	p.idle = nil
+	p.mu.Unlock()
+	for _, c := range all {
+		c.Close()
+	}
+}
