@@ -6,7 +6,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/sethvargo/go-envconfig"
 
@@ -76,21 +75,14 @@ func both(t *testing.T, test func(t *testing.T, cfg hdfs.Config)) {
 	}
 }
 
-func TestConformance(t *testing.T) {
-	both(t, func(t *testing.T, cfg hdfs.Config) {
-		root := folder(t, cfg)
-		laketest.Run(t, func(tb testing.TB, dir string) *lake.Lake {
-			tb.Helper()
-			return lake.OpenOn(openAt(tb, root+strings.ReplaceAll(dir, ":", ""), cfg))
-		})
-	})
-}
+func TestConformance(t *testing.T) { both(t, conform) }
 
-func within(tb testing.TB, limit time.Duration, do func()) {
-	tb.Helper()
-	start := time.Now()
-	do()
-	if d := time.Since(start); d > limit {
-		tb.Errorf("took %s, want at most %s", d, limit)
-	}
+// conform runs the conformance suite of a warehouse.
+func conform(t *testing.T, cfg hdfs.Config) {
+	t.Helper()
+	root := folder(t, cfg)
+	laketest.Run(t, func(tb testing.TB, dir string) *lake.Lake {
+		tb.Helper()
+		return lake.OpenOn(openAt(tb, root+strings.ReplaceAll(dir, ":", ""), cfg))
+	})
 }
