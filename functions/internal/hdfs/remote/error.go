@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// Error is an exception that a NameNode or DataNode answered with: so what was asked for was not done.
+// Error is an exception that a NameNode or DataNode answered with: so, but for Unclear ones, what was asked for was not done.
 type Error struct {
 	Class   string // of Java, without its package
 	Message string // first line
@@ -72,11 +72,11 @@ func (e *Error) Error() string {
 }
 
 // Passing says whether the same may well succeed a little later: while a NameNode starts or fails over, and while no DataNode
-// can take a block.
+// can take or give a block.
 func (e *Error) Passing() bool {
 	switch e.Class {
 	case "SafeModeException", "StandbyException", "ObserverRetryOnActiveException", "RetriableException", "NotReplicatedYetException",
-		"ServerTooBusyException":
+		"ServerTooBusyException", "BlockMissingException", "CannotObtainBlockLengthException":
 		return true
 	}
 	for _, text := range []string{"could only be written to 0 of the", "All datanodes ", "does not have enough number of replicas"} {
@@ -84,14 +84,27 @@ func (e *Error) Passing() bool {
 			return true
 		}
 	}
+	return e.relayed()
+}
+
+// relayed says whether a server answers that another did not answer it, as a DataNode behind WebHDFS does while the NameNode is away.
+func (e *Error) relayed() bool {
+	switch e.Class {
+	case "ConnectException", "ConnectTimeoutException", "SocketException", "SocketTimeoutException", "EOFException", "NoRouteToHostException", "ClosedChannelException":
+		return true
+	}
 	return false
 }
 
-// Unclear says whether an error leaves open if what was asked for was done: everything but the answer of a server, and an Unsent request.
+// Unclear says whether an error leaves open if what was asked for was done: everything but the answer of the server that would
+// have done it, and an Unsent request.
 func Unclear(err error) bool {
 	var e *Error
+	if errors.As(err, &e) {
+		return e.relayed()
+	}
 	var u *Unsent
-	return err != nil && !errors.As(err, &e) && !errors.As(err, &u)
+	return err != nil && !errors.As(err, &u)
 }
 
 // Unsent is an error before the request left this machine.
