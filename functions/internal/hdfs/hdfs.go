@@ -24,7 +24,7 @@ import (
 )
 
 // transport is one way to HDFS, for one worker at a time. It tries nothing again.
-type transport interface { //nolint:interfacebloat // a file system is what it is
+type transport interface {
 	Stat(name string) (remote.Info, error)
 	List(name string) ([]remote.Info, error)
 	Mkdirs(name string) error
@@ -84,10 +84,7 @@ func Open(ctx context.Context, uri string, cfg Config) (_ *FS, err error) {
 	}
 	err = f.MkdirAll(".")
 	if err == nil {
-		err = f.try("stat", ".", func(bool) error {
-			_, err := f.web.Stat(f.root)
-			return err
-		})
+		err = f.reachWeb()
 	}
 	if err != nil {
 		f.Close()
@@ -95,6 +92,14 @@ func Open(ctx context.Context, uri string, cfg Config) (_ *FS, err error) {
 	}
 	f.patience = cfg.Patience
 	return f, nil
+}
+
+// reachWeb sees that WebHDFS answers, which RPC does not need before the first commit.
+func (f *FS) reachWeb() error {
+	return f.try("stat", ".", func(bool) error {
+		_, err := f.web.Stat(f.root)
+		return err
+	})
 }
 
 // parse refuses what Iceberg metadata cannot name, as its readers disagree about escapes.

@@ -115,7 +115,7 @@ func TestPatienceEnds(t *testing.T) {
 		long bool
 	}{
 		"of an unclear outcome":                {errLost, "gave up after 1m0s, it may or may not have been done: connection reset", true},
-		"of a NameNode that cannot be reached": {&remote.Unsent{Err: errors.New("refused")}, "gave up after 1m0s: refused", true},
+		"of a NameNode that cannot be reached": {&remote.UnsentError{Err: errors.New("refused")}, "gave up after 1m0s: refused", true},
 		"of safe mode": {remote.NewError("SafeModeException", "Cannot delete /w/x. Name node is in safe mode."),
 			"HDFS is in safe mode and takes no changes: wait until enough DataNodes have reported", true},
 		"but not of a quota": {remote.NewError("org.apache.hadoop.hdfs.protocol.DSQuotaExceededException", "The DiskSpace quota of /w is exceeded"),

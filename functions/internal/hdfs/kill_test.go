@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/hdfs"
 	"github.com/almanac-data/almanac/functions/internal/lake"
 	"github.com/almanac-data/almanac/functions/internal/lake/fsys"
@@ -102,14 +103,13 @@ func TestKillsLoseNoCommit(t *testing.T) {
 }
 
 // write writes rows until it succeeds.
-func write(ctx context.Context, l *lake.Lake, i int, failures *atomic.Int64) (path string) {
+func write(ctx context.Context, l *lake.Lake, i int, failures *atomic.Int64) []events.File {
 	for {
 		p := l.NewParquet(context.WithoutCancel(ctx), lake.DataDir(laketest.Rows, laketest.Day(i%5)), laketest.Schema)
 		err := p.Write(laketest.Batch(laketest.Day(i%5), i, 10))
 		if err == nil {
 			if files, err := p.Finish(); err == nil {
-				data, _ := json.Marshal(files)
-				return string(data)
+				return files
 			}
 		}
 		_ = p.Abort()
@@ -118,7 +118,7 @@ func write(ctx context.Context, l *lake.Lake, i int, failures *atomic.Int64) (pa
 }
 
 // committed adds a name to the entry of a window, unless it is there.
-func committed(ctx context.Context, t *testing.T, l *lake.Lake, i int, name, files string) bool {
+func committed(ctx context.Context, t *testing.T, l *lake.Lake, i int, name string, files []events.File) bool {
 	t.Helper()
 	ctx = context.WithoutCancel(ctx)
 	day := laketest.Day(i % 5)
@@ -130,12 +130,12 @@ func committed(ctx context.Context, t *testing.T, l *lake.Lake, i int, name, fil
 	if slices.Contains(present, name) {
 		return true
 	}
-	r := laketest.Replacing(day, nil)
-	if err := json.Unmarshal([]byte(files), &r.Files); err != nil {
+	entry, err := json.Marshal(append(present, name))
+	if err != nil {
 		t.Error(err)
 	}
+	r := laketest.Replacing(day, entry, files...)
 	r.Head = head.Snapshot
-	r.Entry, _ = json.Marshal(append(present, name))
 	_, _, err = l.Replace(ctx, r)
 	if err != nil && !strings.Contains(err.Error(), "moved") {
 		t.Logf("commit %s: %v", name, err)

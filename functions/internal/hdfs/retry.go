@@ -38,8 +38,7 @@ func (f *FS) try(op, name string, do func(unclear bool) error) error {
 
 // error names the operation and the file, unless the error does.
 func (f *FS) error(op, name string, err error) error {
-	var named *fs.PathError
-	if err == nil || errors.As(err, &named) {
+	if _, named := errors.AsType[*fs.PathError](err); named || err == nil {
 		return err
 	}
 	return &fs.PathError{Op: op, Path: f.URI(name), Err: err}
@@ -50,8 +49,8 @@ func again(err error) bool {
 	if errors.Is(err, fs.ErrClosed) {
 		return false
 	}
-	var e *remote.Error
-	return !errors.As(err, &e) || e.Passing()
+	e, answered := errors.AsType[*remote.Error](err)
+	return !answered || e.Passing()
 }
 
 // backoff is 50 to 100 ms at first, and grows to some 5 s.
@@ -73,8 +72,8 @@ func (f *FS) with(do func(t transport) error) error {
 
 // broken says whether a client that got the error is of no more use.
 func broken(err error) bool {
-	var e *remote.Error
-	return err != nil && !errors.As(err, &e)
+	_, answered := errors.AsType[*remote.Error](err)
+	return err != nil && !answered
 }
 
 // simply tries something that can be done twice without harm.

@@ -21,11 +21,10 @@ func translate(err error) error {
 		return remote.NewError(exception.Exception(), exception.Message())
 	case strings.Contains(err.Error(), "no available namenodes"):
 		// All are in standby, or none can be reached: no request was answered otherwise.
-		return &remote.Unsent{Err: err}
+		return &remote.UnsentError{Err: err}
 	}
 	// The library drops the exceptions that it knows, with their messages.
-	var path *fs.PathError
-	if errors.As(err, &path) {
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		for class, known := range map[string]error{
 			"FileNotFoundException":            fs.ErrNotExist,
 			"FileAlreadyExistsException":       fs.ErrExist,

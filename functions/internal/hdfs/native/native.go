@@ -54,7 +54,7 @@ func Dial(cfg Config) (*Client, error) {
 	})
 	if err != nil {
 		d.Close()
-		return nil, &remote.Unsent{Err: fmt.Errorf("connect to NameNode: %w", err)}
+		return nil, &remote.UnsentError{Err: fmt.Errorf("connect to NameNode: %w", err)}
 	}
 	return &Client{cfg: cfg, client: c, dialer: d}, nil
 }

@@ -97,21 +97,20 @@ func (e *Error) relayed() bool {
 }
 
 // Unclear says whether an error leaves open if what was asked for was done: everything but the answer of the server that would
-// have done it, and an Unsent request.
+// have done it, and an UnsentError.
 func Unclear(err error) bool {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.relayed()
 	}
-	var u *Unsent
-	return err != nil && !errors.As(err, &u)
+	_, unsent := errors.AsType[*UnsentError](err)
+	return err != nil && !unsent
 }
 
-// Unsent is an error before the request left this machine.
-type Unsent struct{ Err error }
+// UnsentError is an error from before the request left this machine.
+type UnsentError struct{ Err error }
 
 // Error is the reason.
-func (u *Unsent) Error() string { return u.Err.Error() }
+func (u *UnsentError) Error() string { return u.Err.Error() }
 
 // Unwrap is the reason.
-func (u *Unsent) Unwrap() error { return u.Err }
+func (u *UnsentError) Unwrap() error { return u.Err }

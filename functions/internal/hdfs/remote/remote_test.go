@@ -22,7 +22,7 @@ func TestErrors(t *testing.T) {
 		"a DataNode that was cut":     {remote.NewError("java.net.SocketException", "Connection reset"), nil, true, true},
 		"no DataNode":                 {remote.NewError("java.io.IOException", "File /x could only be written to 0 of the 1 minReplication nodes"), nil, true, false},
 		"another exception":           {remote.NewError("java.io.IOException", "bad"), nil, false, false},
-		"a request that was not sent": {&remote.Unsent{Err: errors.New("refused")}, nil, false, false},
+		"a request that was not sent": {&remote.UnsentError{Err: errors.New("refused")}, nil, false, false},
 		"a cut connection":            {errors.New("reset"), nil, false, true},
 	} {
 		err := fmt.Errorf("wrapped: %w", tt.err)

@@ -86,8 +86,7 @@ func (c *Client) ask(ctx context.Context, method, name string, query url.Values)
 
 // next says whether the request was certainly not done and another NameNode may do it.
 func next(err error) bool {
-	var e *remote.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*remote.Error](err); ok {
 		return e.Class == "StandbyException"
 	}
 	return !remote.Unclear(err)
@@ -105,26 +104,24 @@ func (c *Client) at(base, name string, query url.Values) string {
 func (c *Client) send(ctx context.Context, method, to string, body io.Reader) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, to, body)
 	if err != nil {
-		return nil, &remote.Unsent{Err: err}
+		return nil, &remote.UnsentError{Err: err}
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/octet-stream") // CREATE demands it (HDFS-6143)
 	}
 	if c.cfg.Kerberos != nil && !req.URL.Query().Has("delegation") { // which a redirection carries
 		if err := spnego.SetSPNEGOHeader(c.cfg.Kerberos, req, "HTTP/"+req.URL.Hostname()); err != nil {
-			return nil, &remote.Unsent{Err: fmt.Errorf("log in by Kerberos to HTTP/%s: %w", req.URL.Hostname(), err)}
+			return nil, &remote.UnsentError{Err: fmt.Errorf("log in by Kerberos to HTTP/%s: %w", req.URL.Hostname(), err)}
 		}
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		var op *net.OpError
-		var u *url.Error
-		if errors.As(err, &u) { // its text holds the whole URL, which may hold a delegation token
+		if u, ok := errors.AsType[*url.Error](err); ok { // its text holds the whole URL, which may hold a delegation token
 			err = u.Err
 		}
 		err = fmt.Errorf("WebHDFS %s %s at %s: %w", method, req.URL.Query().Get("op"), req.URL.Host, err)
-		if errors.As(err, &op) && op.Op == "dial" {
-			return nil, &remote.Unsent{Err: err}
+		if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+			return nil, &remote.UnsentError{Err: err}
 		}
 		return nil, err
 	}
@@ -142,7 +139,10 @@ func exception(resp *http.Response) error {
 		return fmt.Errorf("read answer of status %d: %w", resp.StatusCode, err)
 	}
 	var answer struct {
-		RemoteException struct{ Exception, JavaClassName, Message string }
+		RemoteException struct {
+			Exception string `json:"exception"`
+			Message   string `json:"message"`
+		} `json:"RemoteException"`
 	}
 	if json.Unmarshal(data, &answer) == nil && answer.RemoteException.Exception != "" {
 		return remote.NewError(answer.RemoteException.Exception, answer.RemoteException.Message)
