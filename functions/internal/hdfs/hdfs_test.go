@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/almanac-data/almanac/functions/internal/hdfs/remote"
+	"github.com/almanac-data/almanac/functions/internal/lake/fsys"
 )
 
 // put makes a file of the fake.
@@ -192,6 +193,23 @@ func TestSmallFileIsWrittenUntilItIsWhole(t *testing.T) {
 			})
 		}
 	}
+}
+
+// With WebHDFS it is the DataNode that makes a file, so that the name may turn out to be taken only at the end.
+func TestNameThatIsTakenWhileAFileIsWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, k := newFake(t)
+		defer f.Close()
+		k.before = func(verb string, n int) error {
+			if verb == "commit" && n == 1 {
+				return taken("/w/x")
+			}
+			return nil
+		}
+		if err := fsys.WriteFile(f, "x", []byte("text")); err != nil || string(k.nodes["/w/x"].data) != "text" {
+			t.Errorf("WriteFile = %v", err)
+		}
+	})
 }
 
 func TestLargeFileThatCannotBeMendedIsDeleted(t *testing.T) {

@@ -3,6 +3,7 @@ package hdfs
 import (
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"path"
@@ -30,6 +31,7 @@ type writer struct {
 	sink   remote.Sink
 	as     string // name that the sink writes to
 	bytes  int64  // that the sink got
+	taken  bool   // the name is
 
 	err    error // of what went wrong, or io.EOF when the file is whole
 	closed bool
@@ -84,7 +86,9 @@ func (w *writer) begin() error {
 // create makes an empty file. If the name is taken, be it by the file of an attempt whose answer was lost, the new one is written
 // beside it and renamed when it is whole: a delete whose answer is lost could reach the file that was meant to stay.
 func (w *writer) create(t transport) (remote.Sink, error) {
-	w.as = w.name
+	if w.as = w.name; w.taken {
+		return w.createAside(t)
+	}
 	s, err := t.Create(w.fs.at(w.as))
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := t.Mkdirs(path.Dir(w.fs.at(w.as))); err != nil {
@@ -93,10 +97,14 @@ func (w *writer) create(t transport) (remote.Sink, error) {
 		s, err = t.Create(w.fs.at(w.as))
 	}
 	if errors.Is(err, fs.ErrExist) {
-		w.as = path.Join(path.Dir(w.name), ".tmp-"+rand.Text())
-		s, err = t.Create(w.fs.at(w.as))
+		return w.createAside(t)
 	}
 	return s, err
+}
+
+func (w *writer) createAside(t transport) (remote.Sink, error) {
+	w.as = path.Join(path.Dir(w.name), ".tmp-"+rand.Text())
+	return t.Create(w.fs.at(w.as))
 }
 
 // Sync makes the file whole and durable: HDFS has no lesser way that the library knows.
@@ -125,6 +133,10 @@ func (w *writer) finish() error {
 		if err == nil {
 			err = w.sink.Commit()
 			w.release(err)
+		}
+		if errors.Is(err, fs.ErrExist) { // by an attempt whose request came late
+			w.taken = true
+			return fmt.Errorf("the name was taken meanwhile: %s", err.Error())
 		}
 		return err
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -143,8 +144,14 @@ type sink struct {
 	err    error
 }
 
-// Create makes a file that must not be there, and the folders above it.
+// Create makes a file that must not be there, and the folders above it. If the file comes to be there meanwhile, that shows
+// with Write or Commit: it is the DataNode that makes it.
 func (c *Client) Create(name string) (remote.Sink, error) {
+	if _, err := c.Stat(name); err == nil {
+		return nil, remote.NewError("FileAlreadyExistsException", name)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	to, err := c.redirect(ctx, http.MethodPut, name, url.Values{
 		"op": {"CREATE"}, "overwrite": {"false"}, "permission": {"640"},
@@ -175,7 +182,21 @@ func (c *Client) Create(name string) (remote.Sink, error) {
 }
 
 // Write adds bytes. That it returns means little before Commit does.
-func (s *sink) Write(p []byte) (int, error) { return s.pipe.Write(p) }
+func (s *sink) Write(p []byte) (int, error) {
+	if s.pipe == nil {
+		return 0, s.err
+	}
+	n, err := s.pipe.Write(p)
+	if err != nil { // the request is over; it says why
+		s.pipe = nil
+		if s.err = <-s.result; s.err == nil {
+			s.err = errors.New("DataNode answered before it had the whole file")
+		}
+		s.cancel()
+		err = s.err
+	}
+	return n, err
+}
 
 // Commit ends the upload and waits for the DataNode's answer.
 func (s *sink) Commit() error {

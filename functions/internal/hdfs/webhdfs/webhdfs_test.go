@@ -197,6 +197,10 @@ func TestFiles(t *testing.T) {
 	n = newNameNode(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Query().Get("op") {
 		case "GETFILESTATUS":
+			if n.file == nil {
+				throw(w, 404, "java.io.FileNotFoundException", "File does not exist")
+				return
+			}
 			_, _ = fmt.Fprintf(w, `{"FileStatus":{"type":"FILE","length":%d,"fileId":1}}`, len(n.file))
 		default:
 			http.Redirect(w, r, n.URL+"/data"+r.URL.Path+"?"+r.URL.RawQuery+"&delegation=secret", http.StatusTemporaryRedirect)
@@ -217,6 +221,9 @@ func TestFiles(t *testing.T) {
 		t.Errorf("Commit = %v, %d bytes came, want %d", err, len(n.file), len(data))
 	}
 	s.Abort()
+	if _, err := c.Create("/w/x"); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("Create of what is there = %v, want fs.ErrExist", err)
+	}
 	in, err := c.Open("/w/x")
 	if err != nil {
 		t.Fatal(err)
