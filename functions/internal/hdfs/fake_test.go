@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/almanac-data/almanac/functions/internal/hdfs/remote"
+	"github.com/almanac-data/almanac/functions/internal/hdfs/session"
 )
 
 var errLost = errors.New("connection reset")
@@ -23,6 +24,7 @@ type fake struct {
 	ids   uint64
 	nodes map[string]*node
 	calls []string
+	dials int
 	// before and after may end the n-th call of a verb, counted from 1.
 	before, after func(verb string, n int) error
 	counts        map[string]int
@@ -38,8 +40,9 @@ func newFake(tb testing.TB) (*FS, *fake) {
 	tb.Helper()
 	none := func(string, int) error { return nil }
 	k := &fake{nodes: map[string]*node{"/w": {folder: true}}, before: none, after: none, counts: map[string]int{}}
-	f := &FS{uri: "hdfs://nn:8020/w", root: "/w", patience: time.Minute, clients: &pool{dial: func() (transport, error) { return k, nil }}}
-	f.close = f.clients.close
+	dial := func() (session.Transport, error) { k.dials++; return k, nil }
+	f := &FS{uri: "hdfs://nn:8020/w", root: "/w", session: session.New(dial, time.Minute)}
+	f.close = f.session.Close
 	return f, k
 }
 

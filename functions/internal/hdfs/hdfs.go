@@ -19,22 +19,9 @@ import (
 
 	"github.com/almanac-data/almanac/functions/internal/hdfs/kerberos"
 	"github.com/almanac-data/almanac/functions/internal/hdfs/native"
-	"github.com/almanac-data/almanac/functions/internal/hdfs/remote"
+	"github.com/almanac-data/almanac/functions/internal/hdfs/session"
 	"github.com/almanac-data/almanac/functions/internal/hdfs/webhdfs"
 )
-
-// transport is one way to HDFS, for one worker at a time. It tries nothing again.
-type transport interface {
-	Stat(name string) (remote.Info, error)
-	List(name string) ([]remote.Info, error)
-	Mkdirs(name string) error
-	Replace(old, name string) error
-	RenameNew(old, name string) error
-	Delete(name string, all bool) error
-	Create(name string) (remote.Sink, error)
-	Open(name string) (remote.Source, error)
-	Close()
-}
 
 // rpc is RPC, and WebHDFS for the one verb that the RPC library lacks.
 type rpc struct {
@@ -45,19 +32,13 @@ type rpc struct {
 
 func (r rpc) RenameNew(old, name string) error { return r.web.RenameNew(old, name) }
 
-var (
-	_ transport = rpc{}
-	_ transport = (*webhdfs.Client)(nil)
-)
-
 // FS is a folder of HDFS. It is safe for concurrent use; Close ends it.
 type FS struct {
-	uri      string // without a slash at its end
-	root     string
-	patience time.Duration
-	clients  *pool
-	web      *webhdfs.Client // for RenameNew
-	close    func()
+	uri     string // without a slash at its end
+	root    string
+	session *session.Session
+	web     *webhdfs.Client // for RenameNew
+	close   func()
 }
 
 // Open logs in and opens the folder at hdfs://host:port/path, or hdfs://name/path where Config names the NameNodes; the folder is made if it
@@ -78,7 +59,7 @@ func Open(ctx context.Context, uri string, cfg Config) (_ *FS, err error) {
 	if err := errors.Join(ctx.Err(), cfg.Check()); err != nil {
 		return nil, err
 	}
-	f := &FS{uri: "hdfs://" + u.Host + path.Clean(u.Path), root: path.Clean(u.Path), patience: min(cfg.Patience, 15*time.Second)}
+	f := &FS{uri: "hdfs://" + u.Host + path.Clean(u.Path), root: path.Clean(u.Path)}
 	if err := f.connect(cfg); err != nil {
 		return nil, err
 	}
@@ -90,13 +71,13 @@ func Open(ctx context.Context, uri string, cfg Config) (_ *FS, err error) {
 		f.Close()
 		return nil, err
 	}
-	f.patience = cfg.Patience
+	f.session = f.session.Patient(cfg.Patience)
 	return f, nil
 }
 
 // reachWeb sees that WebHDFS answers, which RPC does not need before the first commit.
 func (f *FS) reachWeb() error {
-	return f.try("stat", ".", func(bool) error {
+	return f.session.Try("stat", f.uri, func(bool) error {
 		_, err := f.web.Stat(f.root)
 		return err
 	})
@@ -141,7 +122,7 @@ func (f *FS) connect(cfg Config) error {
 		})
 	}
 	f.web = newWeb()
-	dial := func() (transport, error) {
+	dial := func() (session.Transport, error) {
 		c, err := native.Dial(native.Config{
 			NameNodes: cfg.NameNodes, User: cfg.User, Kerberos: ticket, Service: cfg.Service, Protection: cfg.Protection, Hostnames: cfg.Hostnames,
 			Replication: cfg.Replication, BlockSize: cfg.BlockSize, Timeout: cfg.Timeout,
@@ -149,11 +130,11 @@ func (f *FS) connect(cfg Config) error {
 		return rpc{c, f.web}, err
 	}
 	if cfg.Metadata == "web" {
-		dial = func() (transport, error) { return newWeb(), nil }
+		dial = func() (session.Transport, error) { return newWeb(), nil }
 	}
-	f.clients = &pool{dial: dial}
+	f.session = session.New(dial, min(cfg.Patience, 15*time.Second))
 	f.close = func() {
-		f.clients.close()
+		f.session.Close()
 		f.web.Close()
 		if ticket != nil {
 			ticket.Destroy()

@@ -18,6 +18,13 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/lake/fsys"
 )
 
+const (
+	held  = 4 << 20   // bytes of a file that is written again
+	ahead = 256 << 10 // bytes that a small read fetches
+	idle  = 30 * time.Second
+	age   = time.Hour
+)
+
 // put makes a file of the fake.
 func put(k *fake, name, data string) {
 	k.ids++
@@ -221,7 +228,7 @@ func TestLargeFileThatCannotBeMendedIsDeleted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		chunk := make([]byte, heldBytes)
+		chunk := make([]byte, held)
 		for range 2 {
 			if _, err = w.Write(chunk); err != nil {
 				break
@@ -242,8 +249,8 @@ func TestLargeFileThatCannotBeMendedIsDeleted(t *testing.T) {
 		// The answer to the last step may be lost: then the NameNode is asked.
 		k.after = lose("commit", 1)
 		w, _ = f.Create("larger")
-		_, err = w.Write(make([]byte, heldBytes+1))
-		if err = errors.Join(err, w.Close()); err != nil || len(k.nodes["/w/larger"].data) != heldBytes+1 {
+		_, err = w.Write(make([]byte, held+1))
+		if err = errors.Join(err, w.Close()); err != nil || len(k.nodes["/w/larger"].data) != held+1 {
 			t.Errorf("Close = %v", err)
 		}
 	})
@@ -253,7 +260,7 @@ func TestReadGoesOnWhereItWasCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, k := newFake(t)
 		defer f.Close()
-		data := make([]byte, 3*aheadBytes)
+		data := make([]byte, 3*ahead)
 		for i := range data {
 			data[i] = byte(i * i >> 7)
 		}
@@ -293,7 +300,7 @@ func TestReadGoesOnWhereItWasCut(t *testing.T) {
 func TestFooterTakesOneRead(t *testing.T) {
 	f, k := newFake(t)
 	defer f.Close()
-	size := 4 * aheadBytes
+	size := 4 * ahead
 	put(k, "/w/x", strings.Repeat("x", size))
 	r, err := f.Open("x")
 	if err != nil {
@@ -317,24 +324,22 @@ func TestClientsAreKeptForAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, k := newFake(t)
 		defer f.Close()
-		dials := 0
-		f.clients.dial = func() (transport, error) { dials++; return k, nil }
 		for step, tt := range []struct {
 			wait time.Duration
 			want int
-		}{{0, 1}, {clientIdle / 2, 1}, {clientIdle / 2, 1}, {2 * clientIdle, 2}} {
+		}{{0, 1}, {idle / 2, 1}, {idle / 2, 1}, {2 * idle, 2}} {
 			time.Sleep(tt.wait)
 			synctest.Wait()
-			if _, err := f.Stat("."); err != nil || dials != tt.want {
-				t.Errorf("step %d: %d clients were made, %v, want %d", step, dials, err, tt.want)
+			if _, err := f.Stat("."); err != nil || k.dials != tt.want {
+				t.Errorf("step %d: %d clients were made, %v, want %d", step, k.dials, err, tt.want)
 			}
 		}
-		for range 3 * clientAge / clientIdle { // busy all the time
-			time.Sleep(clientIdle / 2)
+		for range 3 * age / idle { // busy all the time
+			time.Sleep(idle / 2)
 			_, _ = f.Stat(".")
 		}
-		if dials < 3 || dials > 4 {
-			t.Errorf("%d clients were made in an hour and a half, want a new one each hour", dials)
+		if k.dials < 3 || k.dials > 4 {
+			t.Errorf("%d clients were made in an hour and a half, want a new one each hour", k.dials)
 		}
 	})
 }

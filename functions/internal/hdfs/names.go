@@ -4,30 +4,23 @@ import (
 	"errors"
 	"io/fs"
 
-	"github.com/almanac-data/almanac/functions/internal/hdfs/remote"
+	"github.com/almanac-data/almanac/functions/internal/hdfs/file"
+	"github.com/almanac-data/almanac/functions/internal/hdfs/session"
 )
 
 // Stat describes a name.
 func (f *FS) Stat(name string) (fs.FileInfo, error) {
-	info, err := f.stat("stat", name)
+	info, err := f.session.Stat("stat", f.URI(name), f.at(name))
 	if err != nil {
 		return nil, err
 	}
 	return info, nil
 }
 
-func (f *FS) stat(op, name string) (info remote.Info, err error) {
-	err = f.simply(op, name, func(t transport) error {
-		info, err = t.Stat(f.at(name))
-		return err
-	})
-	return info, err
-}
-
 // ReadDir lists a folder, sorted by name.
 func (f *FS) ReadDir(name string) ([]fs.DirEntry, error) {
 	var entries []fs.DirEntry
-	err := f.simply("readdir", name, func(t transport) error {
+	err := f.session.Simply("readdir", f.URI(name), func(t session.Transport) error {
 		found, err := t.List(f.at(name))
 		entries = make([]fs.DirEntry, len(found))
 		for i, info := range found {
@@ -43,54 +36,18 @@ func (f *FS) ReadDir(name string) ([]fs.DirEntry, error) {
 
 // MkdirAll makes a folder and those above it.
 func (f *FS) MkdirAll(name string) error {
-	return f.simply("mkdir", name, func(t transport) error { return t.Mkdirs(f.at(name)) })
+	return f.session.Simply("mkdir", f.URI(name), func(t session.Transport) error { return t.Mkdirs(f.at(name)) })
 }
 
 // Rename moves a file atomically over whatever file stands at the new name.
 func (f *FS) Rename(old, name string) error {
-	return f.move(old, name, func(t transport) error { return t.Replace(f.at(old), f.at(name)) })
+	return file.Move(f.session, f.at(old), f.at(name), f.URI(old), session.Transport.Replace)
 }
 
 // RenameNew moves a file or folder atomically to a name that must be free. Of several at once exactly one wins, the others get
 // fs.ErrExist. After an error that is neither that nor fs.ErrNotExist it may or may not have been done.
 func (f *FS) RenameNew(old, name string) error {
-	return f.move(old, name, func(t transport) error { return t.RenameNew(f.at(old), f.at(name)) })
-}
-
-// move renames once. When an answer is lost it looks whether the new name has the inode that the old one had: only that tells our
-// rename from another's. The looking is done before the next attempt and after it, since the first request may arrive late.
-func (f *FS) move(old, name string, rename func(transport) error) error {
-	source, err := f.stat("rename", old)
-	if err != nil {
-		return err
-	}
-	return f.try("rename", old, func(unclear bool) error {
-		return f.with(func(t transport) error {
-			if !unclear {
-				return rename(t)
-			}
-			if done, err := f.holds(t, name, source.ID); done || err != nil {
-				return err
-			}
-			err := rename(t)
-			if !errors.Is(err, fs.ErrExist) && !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
-			if done, lookErr := f.holds(t, name, source.ID); done || lookErr != nil {
-				return lookErr
-			}
-			return err
-		})
-	})
-}
-
-// holds says whether an inode lies at the name.
-func (f *FS) holds(t transport, name string, id uint64) (bool, error) {
-	info, err := t.Stat(f.at(name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	return err == nil && info.ID == id, err
+	return file.Move(f.session, f.at(old), f.at(name), f.URI(old), session.Transport.RenameNew)
 }
 
 // SyncDir does nothing: a NameNode writes its journal before it answers.
@@ -109,11 +66,27 @@ func (f *FS) RemoveAll(name string) error {
 }
 
 func (f *FS) remove(name string, all bool) error {
-	return f.try("remove", name, func(unclear bool) error {
-		err := f.with(func(t transport) error { return t.Delete(f.at(name), all) })
+	return f.session.Try("remove", f.URI(name), func(unclear bool) error {
+		err := f.session.With(func(t session.Transport) error { return t.Delete(f.at(name), all) })
 		if unclear && errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
 		return err
 	})
+}
+
+// Reader reads an open file, Writer writes one. They have this very form so that FS can be a port of others that it does not import.
+type (
+	Reader = file.Reader
+	Writer = file.Writer
+)
+
+// Open opens a file for reading. Its methods may be called at once. The caller closes it.
+func (f *FS) Open(name string) (Reader, error) { return file.Open(f.session, f.at(name), f.URI(name)) }
+
+// Create makes or truncates a file, and the folders above it. What is wrong with the name may show only with Sync or Close. The
+// file is whole and durable after Sync, and takes no more bytes then. After an error nothing is left of it, if that can be had; who
+// tries again does so under another name.
+func (f *FS) Create(name string) (Writer, error) {
+	return file.Create(f.session, f.at(name), f.URI(name)), nil
 }

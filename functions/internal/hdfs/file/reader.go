@@ -1,4 +1,5 @@
-package hdfs
+// Package file reads and writes whole files of HDFS, over as many connections as it takes.
+package file
 
 import (
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/almanac-data/almanac/functions/internal/hdfs/remote"
+	"github.com/almanac-data/almanac/functions/internal/hdfs/session"
 )
 
 // Reader reads an open file. It has this very form so that a file system can be used without this package being imported.
@@ -22,23 +24,24 @@ const aheadBytes = 256 << 10
 
 // reader is an open file. Its methods may be called at once, and take turns: each has one connection.
 type reader struct {
-	fs   *FS
-	name string
-	info remote.Info
+	session *session.Session
+	at      string // its path
+	name    string // in errors
+	info    remote.Info
 
 	mu     sync.Mutex
-	client *client
+	client *session.Client
 	source remote.Source // nil until it is needed again
 	pos    int64
-	ahead  []byte // of the file, from at
-	at     int64
+	ahead  []byte // of the file
+	from   int64  // where ahead begins
 	closed bool
 }
 
-// Open opens a file for reading.
-func (f *FS) Open(name string) (Reader, error) {
-	r := &reader{fs: f, name: name}
-	if err := f.try("open", name, func(bool) error { return r.open() }); err != nil {
+// Open opens the file at a path for reading; errors call it by the name. The caller closes it.
+func Open(s *session.Session, at, name string) (Reader, error) {
+	r := &reader{session: s, at: at, name: name}
+	if err := s.Try("open", name, func(bool) error { return r.open() }); err != nil {
 		return nil, err
 	}
 	return r, nil
@@ -46,13 +49,13 @@ func (f *FS) Open(name string) (Reader, error) {
 
 // open opens the file once more, and sees that it is the same.
 func (r *reader) open() error {
-	c, err := r.fs.clients.get()
+	c, err := r.session.Borrow()
 	if err != nil {
 		return err
 	}
-	s, err := c.Open(r.fs.at(r.name))
+	s, err := c.Open(r.at)
 	if err != nil {
-		r.fs.clients.put(c, broken(err))
+		r.session.Return(c, session.Broken(err))
 		return err
 	}
 	info := s.Info()
@@ -66,7 +69,7 @@ func (r *reader) open() error {
 		return nil
 	}
 	err = errors.Join(err, s.Close())
-	r.fs.clients.put(c, false)
+	r.session.Return(c, false)
 	return err
 }
 
@@ -103,7 +106,7 @@ func (r *reader) Seek(offset int64, whence int) (int64, error) {
 		offset += r.info.Bytes
 	}
 	if offset < 0 || whence < io.SeekStart || whence > io.SeekEnd {
-		return 0, r.fs.error("seek", r.name, fs.ErrInvalid)
+		return 0, session.Named("seek", r.name, fs.ErrInvalid)
 	}
 	r.pos = offset
 	return offset, nil
@@ -112,15 +115,15 @@ func (r *reader) Seek(offset int64, whence int) (int64, error) {
 func (r *reader) readAt(p []byte, off int64) (n int, err error) {
 	switch {
 	case r.closed:
-		return 0, r.fs.error("read", r.name, fs.ErrClosed)
+		return 0, session.Named("read", r.name, fs.ErrClosed)
 	case off < 0:
-		return 0, r.fs.error("read", r.name, fs.ErrInvalid)
+		return 0, session.Named("read", r.name, fs.ErrInvalid)
 	case len(p) == 0:
 		return 0, nil
 	}
 	for n < len(p) && off < r.info.Bytes {
-		if off >= r.at && off < r.at+int64(len(r.ahead)) {
-			m := copy(p[n:], r.ahead[off-r.at:])
+		if off >= r.from && off < r.from+int64(len(r.ahead)) {
+			m := copy(p[n:], r.ahead[off-r.from:])
 			n, off = n+m, off+int64(m)
 			continue
 		}
@@ -145,13 +148,13 @@ func (r *reader) readAt(p []byte, off int64) (n int, err error) {
 
 // fill fetches what lies at the offset and behind it, or the end of the file.
 func (r *reader) fill(off int64) error {
-	r.at = max(0, min(off, r.info.Bytes-aheadBytes))
+	r.from = max(0, min(off, r.info.Bytes-aheadBytes))
 	buf := r.ahead[:0]
 	if cap(buf) < aheadBytes {
 		buf = make([]byte, 0, min(aheadBytes, r.info.Bytes))
 	}
 	r.ahead = nil
-	n, err := r.fetch(buf[:min(aheadBytes, r.info.Bytes-r.at)], r.at)
+	n, err := r.fetch(buf[:min(aheadBytes, r.info.Bytes-r.from)], r.from)
 	if err == nil {
 		r.ahead = buf[:n]
 	}
@@ -160,7 +163,7 @@ func (r *reader) fill(off int64) error {
 
 // fetch reads len(p) bytes that the file has, over as many connections as it takes.
 func (r *reader) fetch(p []byte, off int64) (n int, err error) {
-	err = r.fs.try("read", r.name, func(bool) error {
+	err = r.session.Try("read", r.name, func(bool) error {
 		if r.source == nil {
 			if err := r.open(); err != nil {
 				return err
@@ -185,7 +188,7 @@ func (r *reader) release(bad bool) {
 		return
 	}
 	err := r.source.Close()
-	r.fs.clients.put(r.client, bad || err != nil)
+	r.session.Return(r.client, bad || err != nil)
 	r.client, r.source = nil, nil
 }
 
@@ -194,7 +197,7 @@ func (r *reader) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
-		return r.fs.error("close", r.name, fs.ErrClosed)
+		return session.Named("close", r.name, fs.ErrClosed)
 	}
 	r.closed, r.ahead = true, nil
 	r.release(false)

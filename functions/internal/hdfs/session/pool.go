@@ -1,4 +1,4 @@
-package hdfs
+package session
 
 import (
 	"io/fs"
@@ -17,23 +17,24 @@ const (
 
 // pool has the clients that nobody uses right now: one that is handed out is for one worker. It makes as many as are asked for.
 type pool struct {
-	dial func() (transport, error)
+	dial func() (Transport, error)
 
 	mu     sync.Mutex
-	idle   []*client
-	used   map[*client]struct{}
+	idle   []*Client
+	used   map[*Client]struct{}
 	closed bool
 }
 
-type client struct {
-	transport
+// Client is a connection that is lent to one worker.
+type Client struct {
+	Transport
 
 	born  time.Time
 	timer *time.Timer // ends it while it is idle
 }
 
 // get hands out a client, the one that was used last if there is one. The caller gives it back by put.
-func (p *pool) get() (*client, error) {
+func (p *pool) get() (*Client, error) {
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
@@ -52,7 +53,7 @@ func (p *pool) get() (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &client{transport: t, born: time.Now()}
+	c := &Client{Transport: t, born: time.Now()}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -63,15 +64,15 @@ func (p *pool) get() (*client, error) {
 	return c, nil
 }
 
-func (p *pool) use(c *client) {
+func (p *pool) use(c *Client) {
 	if p.used == nil {
-		p.used = map[*client]struct{}{}
+		p.used = map[*Client]struct{}{}
 	}
 	p.used[c] = struct{}{}
 }
 
 // put takes a client back, and closes it if it is broken or old.
-func (p *pool) put(c *client, broken bool) {
+func (p *pool) put(c *Client, broken bool) {
 	p.mu.Lock()
 	delete(p.used, c)
 	keep := !broken && !p.closed && len(p.idle) < clientsIdle && time.Since(c.born) < clientAge
@@ -86,7 +87,7 @@ func (p *pool) put(c *client, broken bool) {
 }
 
 // drop closes a client that is still idle.
-func (p *pool) drop(c *client) {
+func (p *pool) drop(c *Client) {
 	p.mu.Lock()
 	at := slices.Index(p.idle, c)
 	if at >= 0 {

@@ -1,4 +1,4 @@
-package hdfs
+package file
 
 import (
 	"crypto/rand"
@@ -9,6 +9,7 @@ import (
 	"path"
 
 	"github.com/almanac-data/almanac/functions/internal/hdfs/remote"
+	"github.com/almanac-data/almanac/functions/internal/hdfs/session"
 )
 
 // Writer writes an open file. It has this very form so that a file system can be used without this package being imported.
@@ -23,13 +24,14 @@ const heldBytes = 4 << 20
 
 // writer is a file in the making.
 type writer struct {
-	fs   *FS
-	name string // that it gets
-	held []byte // while there is no sink
+	session *session.Session
+	at      string // path that it gets
+	name    string // in errors
+	held    []byte // while there is no sink
 
-	client *client // of the sink
+	client *session.Client // of the sink
 	sink   remote.Sink
-	as     string // name that the sink writes to
+	as     string // path that the sink writes to
 	bytes  int64  // that the sink got
 	taken  bool   // the name is
 
@@ -37,10 +39,12 @@ type writer struct {
 	closed bool
 }
 
-// Create makes or truncates a file, and the folders above it. What is wrong with the name may show only with Sync or Close. The
+// Create makes or truncates the file at a path, and the folders above it; errors call it by the name. What is wrong with the name may show only with Sync or Close. The
 // file is whole and durable after Sync, and takes no more bytes then. After an error nothing is left of it, if that can be had; who tries
 // again does so under another name.
-func (f *FS) Create(name string) (Writer, error) { return &writer{fs: f, name: name}, nil }
+func Create(s *session.Session, at, name string) Writer {
+	return &writer{session: s, at: at, name: name}
+}
 
 // Write adds bytes.
 func (w *writer) Write(p []byte) (int, error) {
@@ -52,7 +56,7 @@ func (w *writer) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	if w.sink == nil {
-		if err := w.fs.try("create", w.name, func(bool) error { return w.begin() }); err != nil {
+		if err := w.session.Try("create", w.name, func(bool) error { return w.begin() }); err != nil {
 			return 0, w.fail(err)
 		}
 		w.held = nil
@@ -60,20 +64,20 @@ func (w *writer) Write(p []byte) (int, error) {
 	n, err := w.sink.Write(p)
 	w.bytes += int64(n)
 	if err != nil {
-		return n, w.fail(w.fs.error("write", w.name, err))
+		return n, w.fail(session.Named("write", w.name, err))
 	}
 	return n, nil
 }
 
 // begin makes the file and gives it what is held.
 func (w *writer) begin() error {
-	c, err := w.fs.clients.get()
+	c, err := w.session.Borrow()
 	if err != nil {
 		return err
 	}
 	s, err := w.create(c)
 	if err != nil {
-		w.fs.clients.put(c, broken(err))
+		w.session.Return(c, session.Broken(err))
 		return err
 	}
 	w.client, w.sink, w.bytes = c, s, int64(len(w.held))
@@ -85,16 +89,16 @@ func (w *writer) begin() error {
 
 // create makes an empty file. If the name is taken, be it by the file of an attempt whose answer was lost, the new one is written
 // beside it and renamed when it is whole: a delete whose answer is lost could reach the file that was meant to stay.
-func (w *writer) create(t transport) (remote.Sink, error) {
-	if w.as = w.name; w.taken {
+func (w *writer) create(t session.Transport) (remote.Sink, error) {
+	if w.as = w.at; w.taken {
 		return w.createAside(t)
 	}
-	s, err := t.Create(w.fs.at(w.as))
+	s, err := t.Create(w.as)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err := t.Mkdirs(path.Dir(w.fs.at(w.as))); err != nil {
+		if err := t.Mkdirs(path.Dir(w.as)); err != nil {
 			return nil, err
 		}
-		s, err = t.Create(w.fs.at(w.as))
+		s, err = t.Create(w.as)
 	}
 	if errors.Is(err, fs.ErrExist) {
 		return w.createAside(t)
@@ -102,9 +106,9 @@ func (w *writer) create(t transport) (remote.Sink, error) {
 	return s, err
 }
 
-func (w *writer) createAside(t transport) (remote.Sink, error) {
-	w.as = path.Join(path.Dir(w.name), ".tmp-"+rand.Text())
-	return t.Create(w.fs.at(w.as))
+func (w *writer) createAside(t session.Transport) (remote.Sink, error) {
+	w.as = path.Join(path.Dir(w.at), ".tmp-"+rand.Text())
+	return t.Create(w.as)
 }
 
 // Sync makes the file whole and durable: HDFS has no lesser way that the library knows.
@@ -113,8 +117,8 @@ func (w *writer) Sync() error {
 		return w.refuse("sync")
 	}
 	err := w.finish()
-	if err == nil && w.as != w.name {
-		err = w.fs.Rename(w.as, w.name)
+	if err == nil && w.as != w.at {
+		err = Move(w.session, w.as, w.at, w.name, session.Transport.Replace)
 	}
 	if err != nil {
 		return w.fail(err)
@@ -128,7 +132,7 @@ func (w *writer) finish() error {
 	if w.sink != nil {
 		return w.commit()
 	}
-	return w.fs.try("write", w.name, func(bool) error {
+	return w.session.Try("write", w.name, func(bool) error {
 		err := w.begin()
 		if err == nil {
 			err = w.sink.Commit()
@@ -148,11 +152,11 @@ func (w *writer) commit() error {
 	err := w.sink.Commit()
 	w.release(err)
 	if remote.Unclear(err) {
-		if info, lookErr := w.fs.stat("write", w.as); lookErr == nil && info.Bytes == w.bytes {
+		if info, lookErr := w.session.Stat("write", w.name, w.as); lookErr == nil && info.Bytes == w.bytes {
 			return nil
 		}
 	}
-	return w.fs.error("write", w.name, err)
+	return session.Named("write", w.name, err)
 }
 
 // release gives the client back. One with a file that is not whole is closed, or it would renew its lease for ever.
@@ -163,7 +167,7 @@ func (w *writer) release(err error) {
 	if err != nil {
 		w.sink.Abort()
 	}
-	w.fs.clients.put(w.client, err != nil)
+	w.session.Return(w.client, err != nil)
 	w.client, w.sink = nil, nil
 }
 
@@ -172,7 +176,7 @@ func (w *writer) fail(err error) error {
 	w.release(err)
 	w.err, w.held = err, nil
 	if w.as != "" {
-		_ = w.fs.with(func(t transport) error { return t.Delete(w.fs.at(w.as), false) })
+		_ = w.session.With(func(t session.Transport) error { return t.Delete(w.as, false) })
 	}
 	return err
 }
@@ -182,7 +186,7 @@ func (w *writer) refuse(op string) error {
 	if w.closed || err == io.EOF { //nolint:errorlint // the mark of a whole file, set here
 		err = fs.ErrClosed
 	}
-	return w.fs.error(op, w.name, err)
+	return session.Named(op, w.name, err)
 }
 
 // Close ends the file, as Sync does if that was not called. After that it is fs.ErrClosed.
