@@ -20,11 +20,12 @@ var errLost = errors.New("connection reset")
 
 // fake is an HDFS in memory whose every call can go wrong before or after it is done.
 type fake struct {
-	mu    sync.Mutex
-	ids   uint64
-	nodes map[string]*node
-	calls []string
-	dials int
+	mu     sync.Mutex
+	ids    uint64
+	nodes  map[string]*node
+	calls  []string
+	dials  int
+	failed int // as the last dial was told
 	// before and after may end the n-th call of a verb, counted from 1.
 	before, after func(verb string, n int) error
 	counts        map[string]int
@@ -40,7 +41,7 @@ func newFake(tb testing.TB) (*FS, *fake) {
 	tb.Helper()
 	none := func(string, int) error { return nil }
 	k := &fake{nodes: map[string]*node{"/w": {folder: true}}, before: none, after: none, counts: map[string]int{}}
-	dial := func() (session.Transport, error) { k.dials++; return k, nil }
+	dial := func(failed int) (session.Transport, error) { k.dials++; k.failed = failed; return k, nil }
 	f := &FS{uri: "hdfs://nn:8020/w", root: "/w", session: session.New(dial, time.Minute)}
 	f.close = f.session.Close
 	return f, k

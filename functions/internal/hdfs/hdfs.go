@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,7 +66,7 @@ func Open(ctx context.Context, uri string, cfg Config) (_ *FS, err error) {
 	}
 	err = f.MkdirAll(".")
 	if err == nil {
-		err = f.reachWeb()
+		err = f.reachWeb() //nolint:contextcheck // a file system has deadlines of its own and no contexts
 	}
 	if err != nil {
 		f.Close()
@@ -115,22 +116,22 @@ func (f *FS) connect(cfg Config) error {
 			return err
 		}
 	}
-	newWeb := func() *webhdfs.Client {
+	newWeb := func(failed int) *webhdfs.Client {
 		return webhdfs.New(webhdfs.Config{
-			URLs: cfg.Web, TLS: trust, User: cfg.User, Kerberos: ticket,
+			URLs: rotate(cfg.Web, failed), TLS: trust, User: cfg.User, Kerberos: ticket,
 			Replication: cfg.Replication, BlockSize: cfg.BlockSize, Timeout: cfg.Timeout,
 		})
 	}
-	f.web = newWeb()
-	dial := func() (session.Transport, error) {
+	f.web = newWeb(0)
+	dial := func(failed int) (session.Transport, error) {
 		c, err := native.Dial(native.Config{
-			NameNodes: cfg.NameNodes, User: cfg.User, Kerberos: ticket, Service: cfg.Service, Protection: cfg.Protection, Hostnames: cfg.Hostnames,
+			NameNodes: rotate(cfg.NameNodes, failed), User: cfg.User, Kerberos: ticket, Service: cfg.Service, Protection: cfg.Protection, Hostnames: cfg.Hostnames,
 			Replication: cfg.Replication, BlockSize: cfg.BlockSize, Timeout: cfg.Timeout,
 		})
 		return rpc{c, f.web}, err
 	}
 	if cfg.Metadata == "web" {
-		dial = func() (session.Transport, error) { return newWeb(), nil }
+		dial = func(failed int) (session.Transport, error) { return newWeb(failed), nil }
 	}
 	f.session = session.New(dial, min(cfg.Patience, 15*time.Second))
 	f.close = func() {
@@ -141,6 +142,12 @@ func (f *FS) connect(cfg Config) error {
 		}
 	}
 	return nil
+}
+
+// rotate begins with another of the addresses after each failure.
+func rotate(addresses []string, failed int) []string {
+	at := failed % len(addresses)
+	return slices.Concat(addresses[at:], addresses[:at])
 }
 
 // Close ends the connections, also those of files that are still open.

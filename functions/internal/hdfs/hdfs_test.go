@@ -344,6 +344,22 @@ func TestClientsAreKeptForAWhile(t *testing.T) {
 	})
 }
 
+func TestAnotherNameNodeComesAfterAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, k := newFake(t)
+		defer f.Close()
+		k.before = lose("stat", 3)
+		if _, err := f.Stat("."); err != nil || k.failed != 3 || k.dials != 4 {
+			t.Errorf("Stat = %v after %d dials, the last after %d failures; want 4 and 3", err, k.dials, k.failed)
+		}
+	})
+	for failed, want := range []string{"a b c", "b c a", "c a b", "a b c"} {
+		if got := strings.Join(rotate([]string{"a", "b", "c"}, failed), " "); got != want {
+			t.Errorf("rotate(%d) = %s, want %s", failed, got, want)
+		}
+	}
+}
+
 func TestWarehousesThatCannotBeNamed(t *testing.T) {
 	for _, uri := range []string{"hdfs:///x", "file:///x", "hdfs://nn:1", "hdfs://nn:1/", "hdfs://nn:1/a b", "hdfs://nn:1/a:b", "hdfs://nn:1/a%20b", "x"} {
 		if _, err := Open(context.Background(), uri, Config{}); err == nil {

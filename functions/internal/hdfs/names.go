@@ -75,11 +75,12 @@ func (f *FS) remove(name string, all bool) error {
 	})
 }
 
-// Reader reads an open file, Writer writes one. They have this very form so that FS can be a port of others that it does not import.
-type (
-	Reader = file.Reader
-	Writer = file.Writer
-)
+// Reader reads an open file. It has the very form of what others call so, as Writer has: FS can be a port of theirs without
+// importing them.
+type Reader = file.Reader
+
+// Writer writes an open file.
+type Writer = file.Writer
 
 // Open opens a file for reading. Its methods may be called at once. The caller closes it.
 func (f *FS) Open(name string) (Reader, error) { return file.Open(f.session, f.at(name), f.URI(name)) }

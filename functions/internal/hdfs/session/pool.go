@@ -17,9 +17,10 @@ const (
 
 // pool has the clients that nobody uses right now: one that is handed out is for one worker. It makes as many as are asked for.
 type pool struct {
-	dial func() (Transport, error)
+	dial func(failed int) (Transport, error)
 
 	mu     sync.Mutex
+	failed int // clients that were broken or could not be made
 	idle   []*Client
 	used   map[*Client]struct{}
 	closed bool
@@ -48,14 +49,16 @@ func (p *pool) get() (*Client, error) {
 		p.mu.Unlock()
 		return c, nil
 	}
+	failed := p.failed
 	p.mu.Unlock()
-	t, err := p.dial()
+	t, err := p.dial(failed)
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if err != nil {
+		p.failed++
 		return nil, err
 	}
 	c := &Client{Transport: t, born: time.Now()}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	if p.closed {
 		t.Close()
 		return nil, fs.ErrClosed
@@ -75,6 +78,9 @@ func (p *pool) use(c *Client) {
 func (p *pool) put(c *Client, broken bool) {
 	p.mu.Lock()
 	delete(p.used, c)
+	if broken {
+		p.failed++
+	}
 	keep := !broken && !p.closed && len(p.idle) < clientsIdle && time.Since(c.born) < clientAge
 	if keep {
 		c.timer = time.AfterFunc(clientIdle, func() { p.drop(c) })

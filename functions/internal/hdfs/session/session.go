@@ -30,8 +30,9 @@ type Session struct {
 	pool     *pool
 }
 
-// New returns a session whose operations are tried for as long as the patience. Nothing is dialled yet.
-func New(dial func() (Transport, error), patience time.Duration) *Session {
+// New returns a session whose operations are tried for as long as the patience. Nothing is dialled yet; dial is told how many clients have failed so
+// far, so that it can begin with another NameNode: one that hangs accepts connections too.
+func New(dial func(failed int) (Transport, error), patience time.Duration) *Session {
 	return &Session{patience: patience, pool: &pool{dial: dial}}
 }
 

@@ -75,6 +75,9 @@ func (c *Client) ask(ctx context.Context, method, name string, query url.Values)
 			c.active.Store(int32(at))
 			return resp, nil
 		}
+		if _, answered := errors.AsType[*remote.Error](err); !answered {
+			c.active.Store(int32((at + 1) % len(c.cfg.URLs))) // for the next request: this one may hang again
+		}
 		if !next(err) || i == len(c.cfg.URLs)-1 {
 			// What the last one said decides; of those before it is known that they did nothing.
 			return nil, fmt.Errorf("%w%s", err, earlier)
@@ -157,7 +160,8 @@ func exception(resp *http.Response) error {
 
 // call asks and decodes the answer, if there is something to decode it into.
 func (c *Client) call(method, name string, query url.Values, answer any) (err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.Timeout)
+	// Each of them may take the whole time-out to be dialled.
+	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.Timeout*time.Duration(1+len(c.cfg.URLs)))
 	defer cancel()
 	resp, err := c.ask(ctx, method, name, query)
 	if err != nil {

@@ -187,8 +187,13 @@ func TestSilenceEnds(t *testing.T) {
 	}
 	defer l.Close()
 	start := time.Now()
-	if _, err = newClient(t, "http://"+l.Addr().String()).Stat("/x"); !remote.Unclear(err) || time.Since(start) > 5*time.Second {
-		t.Errorf("Stat = %v after %s, want a time-out after 2s", err, time.Since(start))
+	other := newNameNode(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"boolean":true}`) })
+	c := newClient(t, "http://"+l.Addr().String(), other.URL)
+	if err := c.RenameNew("/x", "/y"); !remote.Unclear(err) || time.Since(start) > 5*time.Second || len(other.asked) > 0 {
+		t.Errorf("RenameNew = %v after %s, want a time-out after 2s", err, time.Since(start))
+	}
+	if err := c.RenameNew("/x", "/y"); err != nil || len(other.asked) != 1 {
+		t.Errorf("RenameNew after that = %v, want the answer of the other NameNode", err)
 	}
 }
 
