@@ -23,6 +23,7 @@ type Platform struct {
 	Blocks    block.Store
 	Warehouse *lake.Lake
 	journal   *kafka.Journal
+	close     func() // of what the warehouse stands on
 }
 
 // config is what Open needs beyond what functions share.
@@ -47,7 +48,7 @@ func Open(ctx context.Context, p *fn.Process) (_ *Platform, err error) {
 	if pf.Datasets, err = dataset.Open(cfg.Datasets); err != nil {
 		return nil, err
 	}
-	if pf.Warehouse, err = lake.Open(ctx, cfg.Warehouse); err != nil {
+	if pf.Warehouse, pf.close, err = openWarehouse(ctx, p.Env, cfg.Warehouse); err != nil {
 		return nil, err
 	}
 	p.Meter.CommitRetries(pf.Warehouse.Retries)
@@ -90,5 +91,8 @@ func (pf *Platform) Close() {
 	}
 	if pf.Cluster != nil {
 		pf.Cluster.Close()
+	}
+	if pf.close != nil {
+		pf.close()
 	}
 }

@@ -40,15 +40,15 @@ type FS interface { //nolint:interfacebloat // a file system is what it is
 	RemoveAll(name string) error
 }
 
-// Reader reads an open file.
-type Reader interface {
+// Reader reads an open file. It is an alias, as Writer is, so that a file system can be an FS without importing this package.
+type Reader = interface {
 	io.ReadSeekCloser
 	io.ReaderAt
 	Stat() (fs.FileInfo, error)
 }
 
 // Writer writes an open file. What was written before Sync is durable after it.
-type Writer interface {
+type Writer = interface {
 	io.WriteCloser
 	Sync() error
 }

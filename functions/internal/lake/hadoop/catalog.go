@@ -45,8 +45,10 @@ var _ table.CatalogIO = (*Catalog)(nil)
 
 // New returns the catalog of the warehouse that lies on the file system. Snapshots have long values of the property in their summaries.
 func New(fs fsys.FS, property string) *Catalog {
+	f := files{fs: fs, root: strings.TrimSuffix(location(fs.URI("")), "/")}
+	register(f)
 	return &Catalog{
-		files:    files{fs: fs, root: strings.TrimSuffix(location(fs.URI("")), "/")},
+		files:    f,
 		property: property,
 		loaded:   map[string]version{},
 		fresh:    values{},

@@ -1,0 +1,107 @@
+package native
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/colinmarc/hdfs/v2"
+
+	"github.com/almanac-data/almanac/functions/internal/hdfs/remote"
+)
+
+// source reads a file. The library drops its connection to the DataNode whenever it seeks, even to where it is: so it is told
+// to seek only if need be.
+type source struct {
+	file   *hdfs.FileReader
+	info   remote.Info
+	offset int64
+}
+
+// Open opens a file for reading.
+func (c *Client) Open(name string) (remote.Source, error) {
+	f, err := c.client.Open(name)
+	if err != nil {
+		return nil, translate(err)
+	}
+	return &source{file: f, info: describe(f.Stat())}, nil
+}
+
+// Info describes the file.
+func (s *source) Info() remote.Info { return s.info }
+
+// ReadAt reads len(p) bytes at the offset, or up to the end of the file and io.EOF.
+func (s *source) ReadAt(p []byte, off int64) (int, error) {
+	if off >= s.info.Bytes {
+		return 0, io.EOF
+	}
+	if off != s.offset {
+		at, err := s.file.Seek(off, io.SeekStart)
+		if s.offset = at; err != nil {
+			return 0, translate(err)
+		}
+	}
+	n, err := io.ReadFull(s.file, p)
+	s.offset += int64(n)
+	if errors.Is(err, io.ErrUnexpectedEOF) && s.offset == s.info.Bytes {
+		return n, io.EOF
+	}
+	if errors.Is(err, io.EOF) { // the file is shorter than it was
+		err = io.ErrUnexpectedEOF
+	}
+	return n, translate(err)
+}
+
+// Close ends the reading.
+func (s *source) Close() error { return s.file.Close() }
+
+// sink writes a file.
+type sink struct {
+	client *Client
+	file   *hdfs.FileWriter
+	done   bool
+}
+
+// Create makes a file that must not be there, in a folder that must.
+func (c *Client) Create(name string) (remote.Sink, error) {
+	f, err := c.client.CreateFile(name, c.cfg.Replication, c.cfg.BlockSize, fileMode)
+	if err != nil {
+		return nil, translate(err)
+	}
+	return &sink{client: c, file: f}, nil
+}
+
+// Write adds bytes. That it returns means little before Commit does.
+func (s *sink) Write(p []byte) (int, error) {
+	if len(p) == 0 { // the library would begin a block, and wait for it
+		return 0, nil
+	}
+	n, err := s.file.Write(p)
+	return n, translate(err)
+}
+
+// Commit closes the file. While the NameNode has not heard of the last block from a DataNode it asks again, as Java does
+// (dfs.client.block.write.locateFollowingBlock), for as long as the time-out.
+func (s *sink) Commit() error {
+	err := s.file.Close()
+	for wait, waited := 2*time.Millisecond, time.Duration(0); hdfs.IsErrReplicating(err); wait = min(2*wait, time.Second) {
+		if waited > s.client.cfg.Timeout {
+			return fmt.Errorf("close file: no DataNode has reported its last block for %s: %w", waited, err)
+		}
+		time.Sleep(wait)
+		waited += wait
+		err = s.file.Close()
+	}
+	if err == nil {
+		s.done = true
+	}
+	return translate(err)
+}
+
+// Abort closes the client: as long as it lives it renews the lease of every file that it has not closed.
+func (s *sink) Abort() {
+	if !s.done {
+		s.client.Close()
+	}
+}

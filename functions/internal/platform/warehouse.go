@@ -1,0 +1,30 @@
+package platform
+
+import (
+	"context"
+	"strings"
+
+	"github.com/sethvargo/go-envconfig"
+
+	"github.com/almanac-data/almanac/functions/internal/fn"
+	"github.com/almanac-data/almanac/functions/internal/hdfs"
+	"github.com/almanac-data/almanac/functions/internal/lake"
+)
+
+// openWarehouse opens the warehouse in a local folder, or at hdfs://host:port/path as the variables ALMANAC_HDFS_… say. The caller calls
+// what it returns when the warehouse is of no more use.
+func openWarehouse(ctx context.Context, env envconfig.Lookuper, warehouse string) (*lake.Lake, func(), error) {
+	if !strings.HasPrefix(warehouse, "hdfs://") {
+		l, err := lake.Open(ctx, warehouse)
+		return l, func() {}, err
+	}
+	var cfg hdfs.Config
+	if err := fn.Load(ctx, env, &cfg); err != nil {
+		return nil, nil, err
+	}
+	f, err := hdfs.Open(ctx, warehouse, cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	return lake.OpenOn(f), f.Close, nil
+}
