@@ -1,0 +1,207 @@
+// Package connect speaks the protocol of Spark Connect: a session for each query, its schema, its result as a stream, and an end to it that
+// Spark hears of.
+package connect
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/apache/spark-connect-go/v35/spark/client/channel"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/emptypb"
+)
+
+const service = "/spark.connect.SparkConnectService/"
+
+const (
+	shortCall = 30 * time.Second // a call that only looks something up; the first one of a server may take long
+	lastCall  = 10 * time.Second // a call that ends something
+	planning  = 5 * time.Minute  // the analysis of a plan, which looks at each file
+)
+
+// Client is a connection to a server. It is safe for concurrent use.
+type Client struct {
+	conn *grpc.ClientConn
+	user object
+	beat time.Duration
+}
+
+// Open makes a client, which dials when it is first used. While a result is read the session is touched each beat, as Spark forgets a
+// session that nobody has called for an hour, at work or not. The caller closes the client.
+func Open(ctx context.Context, b channel.Builder, beat time.Duration) (*Client, error) {
+	conn, err := b.Build(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &Client{conn: conn, user: object{"userId": b.User(), "userName": b.User()}, beat: beat}, nil
+}
+
+// Close ends the connection.
+func (c *Client) Close() error { return c.conn.Close() }
+
+// call makes one call with one answer.
+func (c *Client) call(ctx context.Context, limit time.Duration, method string, request, answer proto.Message) error {
+	short, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%s took longer than %s: %w", method, limit, context.DeadlineExceeded))
+	defer cancel()
+	return translate(short, c.conn.Invoke(short, service+method, request, answer))
+}
+
+// Session is a session of the server, with settings and views that nobody else sees. It is for one query at a time.
+type Session struct {
+	client *Client
+	id     string
+}
+
+// Session makes a session with settings. The caller closes it.
+func (c *Client) Session(ctx context.Context, settings map[string]string) (*Session, error) {
+	s := &Session{client: c, id: newID()}
+	pairs := make([]object, 0, len(settings))
+	for key, value := range settings {
+		pairs = append(pairs, object{"key": key, "value": value})
+	}
+	if err := s.config(ctx, object{"set": object{"pairs": pairs}}); err != nil {
+		return nil, errors.Join(err, s.Close(ctx))
+	}
+	return s, nil
+}
+
+// newID is a random UUID, which Spark wants ids to be.
+func newID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:])
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80 // RFC 9562, version 4
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// request makes a request of the session.
+func (s *Session) request(name string, more object) (proto.Message, error) {
+	all := object{"sessionId": s.id, "userContext": s.client.user, "clientType": "almanac"}
+	for key, value := range more {
+		all[key] = value
+	}
+	return message(name, all)
+}
+
+func (s *Session) config(ctx context.Context, operation object) error {
+	request, err := s.request("ConfigRequest", object{"operation": operation})
+	if err != nil {
+		return err
+	}
+	answer, err := New("ConfigResponse")
+	if err != nil {
+		return err
+	}
+	return s.client.call(ctx, shortCall, "Config", request, answer)
+}
+
+// touch lets the server know that the session is in use.
+func (s *Session) touch(ctx context.Context) error {
+	return s.config(ctx, object{"get": object{"keys": []string{"spark.sql.session.timeZone"}}})
+}
+
+// Version is the version of the server.
+func (s *Session) Version(ctx context.Context) (string, error) {
+	answer, err := s.analyze(ctx, shortCall, object{"sparkVersion": object{}}, nil)
+	if err != nil {
+		return "", err
+	}
+	v, _ := Get(answer, "spark_version", "version")
+	return v.String(), nil
+}
+
+// Column is a column of a result. Kind is the protocol's name of its type, such as long, or empty for one that is not of Spark 3.5.
+type Column struct {
+	Name             string
+	Kind             string
+	Precision, Scale int32 // of kind decimal
+}
+
+// Schema analyses a plan without running it.
+func (s *Session) Schema(ctx context.Context, p Plan) ([]Column, error) {
+	plan, err := p.encode()
+	if err != nil {
+		return nil, err
+	}
+	answer, err := s.analyze(ctx, planning, object{"schema": object{}}, bytesField(nil, 1, plan)) // Schema.plan
+	if err != nil {
+		return nil, err
+	}
+	list, ok := Get(answer, "schema", "schema", "struct", "fields")
+	if !ok {
+		return nil, nil
+	}
+	columns := make([]Column, list.List().Len())
+	for i := range columns {
+		columns[i] = column(list.List().Get(i).Message().Interface())
+	}
+	return columns, nil
+}
+
+func column(field proto.Message) Column {
+	var c Column
+	if name, ok := Get(field, "name"); ok {
+		c.Name = name.String()
+	}
+	kind, ok := Get(field, "data_type")
+	if !ok {
+		return c
+	}
+	of := kind.Message()
+	which := of.WhichOneof(of.Descriptor().Oneofs().ByName("kind"))
+	if which == nil {
+		return c
+	}
+	c.Kind = string(which.Name())
+	for name, to := range map[protoreflect.Name]*int32{"precision": &c.Precision, "scale": &c.Scale} {
+		if v, ok := Get(of.Interface(), which.Name(), name); ok {
+			*to = int32(v.Int())
+		}
+	}
+	return c
+}
+
+// analyze asks something about a plan; what is to go into the oneof's only message, if anything, is given encoded.
+func (s *Session) analyze(ctx context.Context, limit time.Duration, what object, inner []byte) (proto.Message, error) {
+	request, err := s.request("AnalyzePlanRequest", what)
+	if err != nil {
+		return nil, err
+	}
+	if inner != nil {
+		if schema, ok := Get(request, "schema"); ok {
+			schema.Message().SetUnknown(inner)
+		}
+	}
+	answer, err := New("AnalyzePlanResponse")
+	if err != nil {
+		return nil, err
+	}
+	return answer, s.client.call(ctx, limit, "AnalyzePlan", request, answer)
+}
+
+// interrupt stops an operation on the server, which does not stop by itself when its client is gone.
+func (s *Session) interrupt(ctx context.Context, operation string) error {
+	request, err := s.request("InterruptRequest", object{"interruptType": "INTERRUPT_TYPE_OPERATION_ID", "operationId": operation})
+	if err != nil {
+		return err
+	}
+	answer, err := New("InterruptResponse")
+	if err != nil {
+		return err
+	}
+	return s.client.call(ctx, lastCall, "Interrupt", request, answer)
+}
+
+// Close ends the session on the server, and what runs in it. It does so also after ctx has ended.
+func (s *Session) Close(ctx context.Context) error {
+	// ReleaseSessionRequest came with Spark 4; session, user and client have the numbers that they have in InterruptRequest.
+	request, err := s.request("InterruptRequest", nil)
+	if err != nil {
+		return err
+	}
+	return s.client.call(context.WithoutCancel(ctx), lastCall, "ReleaseSession", request, new(emptypb.Empty))
+}
