@@ -26,6 +26,17 @@ type Config struct {
 	Heartbeat time.Duration `env:"ALMANAC_SPARK_HEARTBEAT,default=2m"` // how often a session at work is touched
 }
 
+// Required is a Config of what cannot do without Spark.
+type Required struct{ Config }
+
+// Check is the Config's, and wants a server.
+func (r Required) Check() error {
+	if r.Server == "" {
+		return errors.New("ALMANAC_SPARK is not set; without Spark there is almanac run, which has DuckDB")
+	}
+	return r.Config.Check()
+}
+
 const (
 	defaultPort = 15002
 	systemCA    = "system"
