@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -229,10 +230,9 @@ func TestAServerThatNoLongerAnswersEndsTheQuery(t *testing.T) {
 		<-c.Context.Done()
 		return nil
 	})
-	first := true
+	var calls atomic.Int32
 	s.On("Config", func(c *sparktest.Call) error {
-		if first {
-			first = false
+		if calls.Add(1) == 1 {
 			return c.Send("{}")
 		}
 		return status.Error(codes.Unavailable, "gone")
