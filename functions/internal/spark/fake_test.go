@@ -19,6 +19,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/query"
@@ -139,6 +140,26 @@ func TestErrorsSayWhetherARetryCanHelp(t *testing.T) {
 				t.Errorf("%s in %s: calls are %v: the session stays behind", name, method, calls)
 			}
 		}
+	}
+}
+
+// TestAForgottenSessionIsNoOther makes sure that each call after the first names the session that has the settings: a server that was started
+// anew would make another of the same id, without them.
+func TestAForgottenSessionIsNoOther(t *testing.T) {
+	s, e, _ := fake(t)
+	for method, number := range map[string]protowire.Number{"AnalyzePlan": 17, "ExecutePlan": 8} {
+		s.On(method, func(c *sparktest.Call) error {
+			if got := string(connect.Unknown(c.Request, number)); got != sparktest.Session {
+				return said("INVALID_HANDLE.SESSION_CHANGED", "HY000", fmt.Sprintf("session is %q", got))
+			}
+			if method == "AnalyzePlan" {
+				return c.Send(oneLong)
+			}
+			return nil
+		})
+	}
+	if _, err := querytest.Rows(t, e, one); err != nil {
+		t.Error(err)
 	}
 }
 

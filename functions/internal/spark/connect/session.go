@@ -11,6 +11,7 @@ import (
 
 	"github.com/apache/spark-connect-go/v35/spark/client/channel"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/emptypb"
@@ -55,7 +56,15 @@ func (c *Client) call(ctx context.Context, limit time.Duration, method string, r
 type Session struct {
 	client *Client
 	id     string
+	server string // the id that the server has for it
 }
+
+// observed are the fields client_observed_server_side_session_id of Spark 4. A server that does not know a session, because it was started
+// anew or has forgotten it, makes another without its settings, which would give other results; told what is expected, it refuses.
+var observed = map[string]protowire.Number{"ConfigRequest": 8, "AnalyzePlanRequest": 17, "ExecutePlanRequest": 8, "InterruptRequest": 7}
+
+// fieldServerSession is ConfigResponse.server_side_session_id of Spark 4.
+const fieldServerSession = 4
 
 // Session makes a session with settings. The caller closes it.
 func (c *Client) Session(ctx context.Context, settings map[string]string) (*Session, error) {
@@ -64,9 +73,11 @@ func (c *Client) Session(ctx context.Context, settings map[string]string) (*Sess
 	for key, value := range settings {
 		pairs = append(pairs, object{"key": key, "value": value})
 	}
-	if err := s.config(ctx, object{"set": object{"pairs": pairs}}); err != nil {
+	answer, err := s.config(ctx, object{"set": object{"pairs": pairs}})
+	if err != nil {
 		return nil, errors.Join(err, s.Close(ctx))
 	}
+	s.server = string(Unknown(answer, fieldServerSession))
 	return s, nil
 }
 
@@ -84,24 +95,29 @@ func (s *Session) request(name string, more object) (proto.Message, error) {
 	for key, value := range more {
 		all[key] = value
 	}
-	return message(name, all)
+	m, err := message(name, all)
+	if err == nil && s.server != "" {
+		m.ProtoReflect().SetUnknown(bytesField(nil, observed[name], []byte(s.server)))
+	}
+	return m, err
 }
 
-func (s *Session) config(ctx context.Context, operation object) error {
+func (s *Session) config(ctx context.Context, operation object) (proto.Message, error) {
 	request, err := s.request("ConfigRequest", object{"operation": operation})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	answer, err := New("ConfigResponse")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return s.client.call(ctx, shortCall, "Config", request, answer)
+	return answer, s.client.call(ctx, shortCall, "Config", request, answer)
 }
 
 // touch lets the server know that the session is in use.
 func (s *Session) touch(ctx context.Context) error {
-	return s.config(ctx, object{"get": object{"keys": []string{"spark.sql.session.timeZone"}}})
+	_, err := s.config(ctx, object{"get": object{"keys": []string{"spark.sql.session.timeZone"}}})
+	return err
 }
 
 // Version is the version of the server.

@@ -72,10 +72,17 @@ func (c *Call) SendProgress(tasks, done, running uint64) error {
 }
 
 func (c *Call) sendField(number protowire.Number, value []byte) error {
+	return c.stream.SendMsg(unknown(number, value))
+}
+
+func unknown(number protowire.Number, value []byte) proto.Message {
 	m := new(emptypb.Empty)
 	m.ProtoReflect().SetUnknown(protowire.AppendBytes(protowire.AppendTag(nil, number, protowire.BytesType), value))
-	return c.stream.SendMsg(m)
+	return m
 }
+
+// Session is the id that the server has for each session, and tells where nothing is said about Config.
+const Session = "the server's own id"
 
 // Server is the server.
 type Server struct {
@@ -137,6 +144,8 @@ func (s *Server) handle(_ any, stream grpc.ServerStream) error {
 		return answer(c)
 	case c.Method == "ExecutePlan":
 		return nil
+	case c.Method == "Config":
+		return stream.SendMsg(unknown(4, []byte(Session))) // server_side_session_id
 	}
 	return stream.SendMsg(new(emptypb.Empty))
 }
