@@ -60,7 +60,7 @@ func openEngine(ctx context.Context, s *state, proc *fn.Process) (snapshot.Engin
 		if err != nil {
 			return nil, err
 		}
-		s.close = append(s.close, engine.Close)
+		s.close = append(s.close, func() error { engine.Close(); return nil })
 		return engine, engine.Ping(ctx)
 	}
 	temp := filepath.Join(s.folder.Dir, "temp")

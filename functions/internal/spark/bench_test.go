@@ -13,7 +13,7 @@ import (
 // BenchmarkStream reads a large ordered result to its end, and a small one, from a real server. Beside the time it reports how much memory the
 // process has had at most, which must not grow with the rows.
 func BenchmarkStream(b *testing.B) {
-	e := real(b)
+	e := server(b)
 	view := querytest.Numbers(b, b.TempDir(), 300_007)
 	for name, text := range map[string]string{
 		"300 thousand rows": "SELECT i, s FROM numbers",

@@ -54,27 +54,32 @@ func Open(ctx context.Context, c Config, log *slog.Logger) (*Engine, error) {
 }
 
 // Close ends the connection.
-func (e *Engine) Close() error { return e.client.Close() }
+func (e *Engine) Close() { _ = e.client.Close() }
+
+const (
+	yes = "true"
+	no  = "false"
+)
 
 // settings of each session make Spark read a text as DuckDB does. What an operator says for the cluster does not change what a text means.
 var settings = map[string]string{
 	"spark.sql.session.timeZone":                      "UTC",
 	"spark.sql.timestampType":                         "TIMESTAMP_LTZ",
-	"spark.sql.ansi.enabled":                          "true",
-	"spark.sql.ansi.doubleQuotedIdentifiers":          "true",
-	"spark.sql.caseSensitive":                         "false",
+	"spark.sql.ansi.enabled":                          yes,
+	"spark.sql.ansi.doubleQuotedIdentifiers":          yes,
+	"spark.sql.caseSensitive":                         no,
 	"spark.sql.adaptive.advisoryPartitionSizeInBytes": "16MB",
 	"spark.sql.execution.arrow.compression.codec":     "zstd",
-	"spark.sql.parser.escapedStringLiterals":          "false",
-	"spark.sql.variable.substitute":                   "false",
-	"spark.sql.runSQLOnFiles":                         "false", // SQL sees its views, not other files
-	"spark.sql.files.ignoreMissingFiles":              "false",
-	"spark.sql.files.ignoreCorruptFiles":              "false",
+	"spark.sql.parser.escapedStringLiterals":          no,
+	"spark.sql.variable.substitute":                   no,
+	"spark.sql.runSQLOnFiles":                         no, // SQL sees its views, not other files
+	"spark.sql.files.ignoreMissingFiles":              no,
+	"spark.sql.files.ignoreCorruptFiles":              no,
 	"spark.sql.execution.arrow.maxRecordsPerBatch":    "16384",
-	"spark.sql.execution.arrow.useLargeVarTypes":      "false",
+	"spark.sql.execution.arrow.useLargeVarTypes":      no,
 	"spark.sql.legacy.ctePrecedencePolicy":            "CORRECTED",
-	"spark.sql.decimalOperations.allowPrecisionLoss":  "true",
-	"spark.sql.parquet.fieldId.read.enabled":          "false",
+	"spark.sql.decimalOperations.allowPrecisionLoss":  yes,
+	"spark.sql.parquet.fieldId.read.enabled":          no,
 }
 
 // Ping makes a session and says whether the server is there and new enough.

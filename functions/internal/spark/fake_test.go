@@ -27,6 +27,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/spark"
 	"github.com/almanac-data/almanac/functions/internal/spark/connect"
 	"github.com/almanac-data/almanac/functions/internal/spark/sparktest"
+	"github.com/almanac-data/almanac/functions/internal/spark/wire"
 )
 
 const oneLong = `{"schema": {"schema": {"struct": {"fields": [{"name": "v", "dataType": {"long": {}}}]}}}}`
@@ -42,7 +43,7 @@ func fake(t *testing.T) (*sparktest.Server, *spark.Engine, *bytes.Buffer) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = e.Close() })
+	t.Cleanup(e.Close)
 	return s, e, &log
 }
 
@@ -149,7 +150,7 @@ func TestAForgottenSessionIsNoOther(t *testing.T) {
 	s, e, _ := fake(t)
 	for method, number := range map[string]protowire.Number{"AnalyzePlan": 17, "ExecutePlan": 8} {
 		s.On(method, func(c *sparktest.Call) error {
-			if got := string(connect.Unknown(c.Request, number)); got != sparktest.Session {
+			if got := string(wire.Unknown(c.Request, number)); got != sparktest.Session {
 				return said("INVALID_HANDLE.SESSION_CHANGED", "HY000", fmt.Sprintf("session is %q", got))
 			}
 			if method == "AnalyzePlan" {
@@ -190,7 +191,7 @@ func TestEndOfTheContextInterruptsTheOperation(t *testing.T) {
 	batch := longs(t, `[{"v": 1}]`)
 	operations := make(chan string, 2)
 	operation := func(c *sparktest.Call) string {
-		id, _ := connect.Get(c.Request, "operation_id")
+		id, _ := wire.Get(c.Request, "operation_id")
 		return id.String()
 	}
 	s.On("ExecutePlan", func(c *sparktest.Call) error {
@@ -235,7 +236,7 @@ func TestASessionAtWorkIsTouched(t *testing.T) {
 		return nil
 	})
 	s.On("Config", func(c *sparktest.Call) error {
-		if _, ok := connect.Get(c.Request, "operation", "get"); ok {
+		if _, ok := wire.Get(c.Request, "operation", "get"); ok {
 			touched <- struct{}{}
 		}
 		return c.Send("{}")

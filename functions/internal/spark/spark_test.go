@@ -10,23 +10,19 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/spark"
 )
 
-// real is an engine over a real server, or skips the test.
-func real(t testing.TB) *spark.Engine {
+// server is an engine over a real server, or skips the test.
+func server(t testing.TB) *spark.Engine {
 	t.Helper()
-	server := os.Getenv("ALMANAC_TEST_SPARK")
-	if server == "" {
+	address := os.Getenv("ALMANAC_TEST_SPARK")
+	if address == "" {
 		t.Skip("no Spark: set ALMANAC_TEST_SPARK=sc://host:port of a Spark 4 Connect server that sees this machine's files; make lab starts one")
 	}
-	e, err := spark.Open(context.Background(), spark.Config{Server: server, User: "test", Heartbeat: time.Minute}, nil)
+	e, err := spark.Open(context.Background(), spark.Config{Server: address, User: "test", Heartbeat: time.Minute}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := e.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(e.Close)
 	return e
 }
 
-func TestConformance(t *testing.T) { querytest.Run(t, real(t), t.TempDir()) }
+func TestConformance(t *testing.T) { querytest.Run(t, server(t), t.TempDir()) }

@@ -17,7 +17,7 @@ import (
 func atWork(t *testing.T, ui string) (jobs, tasks int) {
 	t.Helper()
 	get := func(path string, into any) {
-		r, err := http.Get(ui + "/api/v1/applications" + path) //nolint:gosec,noctx // the test's own server
+		r, err := http.Get(ui + "/api/v1/applications" + path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -40,7 +40,7 @@ func atWork(t *testing.T, ui string) (jobs, tasks int) {
 
 // TestSparkStopsWhatNobodyWaitsFor looks at the server, since a client that has gone proves nothing: without an Interrupt the tasks run on.
 func TestSparkStopsWhatNobodyWaitsFor(t *testing.T) {
-	e := real(t)
+	e := server(t)
 	ui := os.Getenv("ALMANAC_TEST_SPARK_UI")
 	if ui == "" {
 		t.Skip("set ALMANAC_TEST_SPARK_UI=http://host:port of the same server's web interface, whose REST interface is looked at")

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -63,7 +62,7 @@ func Write(tb testing.TB, dir string, schema *arrow.Schema, rows string) string 
 	if err == nil {
 		err = errors.Join(w.Write(batch), w.Close())
 	}
-	if err = errors.Join(err, os.Chmod(filepath.Clean(f.Name()), 0o644)); err != nil {
+	if err != nil {
 		tb.Fatal(err)
 	}
 	return f.Name()

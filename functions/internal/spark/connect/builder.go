@@ -67,7 +67,7 @@ func (b *Builder) User() string { return b.UserName }
 func (b *Builder) Headers() map[string]string { return nil }
 
 // SessionId is none: each query makes a session of its own.
-func (b *Builder) SessionId() string { return "" } //nolint:revive,staticcheck // the interface names it so
+func (b *Builder) SessionId() string { return "" }
 
 // UserAgent names the client in Spark's log.
 func (b *Builder) UserAgent() string { return "almanac" }

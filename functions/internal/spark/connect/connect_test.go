@@ -11,6 +11,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/almanac-data/almanac/functions/internal/spark/wire"
 )
 
 func TestPlanNamesItsFiles(t *testing.T) {
@@ -20,7 +22,7 @@ func TestPlanNamesItsFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	root, err := New("Relation")
+	root, err := wire.New("Relation")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,23 +32,23 @@ func TestPlanNamesItsFiles(t *testing.T) {
 	if err := proto.Unmarshal(inner, root); err != nil || at != 1 || n != len(raw) {
 		t.Fatalf("the plan has root %d, %d bytes: %v", at, n, err)
 	}
-	with := Unknown(root, 41)
+	with := wire.Unknown(root, 41)
 	var parts []string
-	fields(with, func(number protowire.Number, _ uint64, part []byte) {
-		r, _ := New("Relation")
+	wire.Fields(with, func(number protowire.Number, _ uint64, part []byte) {
+		r, _ := wire.New("Relation")
 		if err := proto.Unmarshal(part, r); err != nil {
 			t.Error(err)
 		}
 		parts = append(parts, string(rune('0'+number)))
 		for _, path := range [][]protoreflect.Name{{"sql", "query"}, {"subquery_alias", "alias"}} {
-			if v, ok := Get(r, path...); ok {
+			if v, ok := wire.Get(r, path...); ok {
 				parts = append(parts, v.String())
 			}
 		}
-		if v, ok := Get(r, "subquery_alias", "input", "read", "data_source", "paths"); ok {
+		if v, ok := wire.Get(r, "subquery_alias", "input", "read", "data_source", "paths"); ok {
 			parts = append(parts, v.List().Get(0).String(), v.List().Get(1).String())
 		}
-		if v, ok := Get(r, "subquery_alias", "input", "local_relation", "schema"); ok {
+		if v, ok := wire.Get(r, "subquery_alias", "input", "local_relation", "schema"); ok {
 			parts = append(parts, v.String())
 		}
 	})

@@ -1,8 +1,9 @@
 package connect
 
 import (
-	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/almanac-data/almanac/functions/internal/spark/wire"
 )
 
 // Plan is one SQL text over files. Nothing of it stays behind in the session.
@@ -23,43 +24,39 @@ const fieldWithRelations = 41
 
 // encode makes the Plan of the protocol, in one message, so that the views need no calls of their own.
 func (p Plan) encode() ([]byte, error) {
-	root, err := p.marshal("Relation", object{"sql": object{"query": p.SQL}})
+	root, err := p.marshal("Relation", wire.Object{"sql": wire.Object{"query": p.SQL}})
 	if err != nil {
 		return nil, err
 	}
 	if len(p.Tables) > 0 {
-		with := bytesField(nil, 1, root)
+		with := wire.AppendBytes(nil, 1, root)
 		for _, t := range p.Tables {
-			table, err := p.marshal("Relation", object{"subqueryAlias": object{"alias": t.Name, "input": t.relation()}})
+			table, err := p.marshal("Relation", wire.Object{"subqueryAlias": wire.Object{"alias": t.Name, "input": t.relation()}})
 			if err != nil {
 				return nil, err
 			}
-			with = bytesField(with, 2, table)
+			with = wire.AppendBytes(with, 2, table)
 		}
-		root = bytesField(nil, fieldWithRelations, with)
+		root = wire.AppendBytes(nil, fieldWithRelations, with)
 	}
-	return bytesField(nil, 1, root), nil // Plan.root
+	return wire.AppendBytes(nil, 1, root), nil // Plan.root
 }
 
-func (t Table) relation() object {
+func (t Table) relation() wire.Object {
 	if len(t.Files) == 0 {
-		return object{"localRelation": object{"schema": t.DDL}}
+		return wire.Object{"localRelation": wire.Object{"schema": t.DDL}}
 	}
-	return object{"read": object{"dataSource": object{
+	return wire.Object{"read": wire.Object{"dataSource": wire.Object{
 		"format": "parquet", "schema": t.DDL, "paths": t.Files,
 		// Files are named one by one: their names are no patterns, and nothing in them is a partition's value.
-		"options": object{"globPaths": "false", "recursiveFileLookup": "true", "datetimeRebaseMode": "CORRECTED", "mergeSchema": "false"},
+		"options": wire.Object{"globPaths": "false", "recursiveFileLookup": "true", "datetimeRebaseMode": "CORRECTED", "mergeSchema": "false"},
 	}}}
 }
 
-func (p Plan) marshal(name string, fields object) ([]byte, error) {
-	m, err := message(name, fields)
+func (p Plan) marshal(name string, fields wire.Object) ([]byte, error) {
+	m, err := wire.Message(name, fields)
 	if err != nil {
 		return nil, err
 	}
 	return proto.Marshal(m)
-}
-
-func bytesField(to []byte, number protowire.Number, value []byte) []byte {
-	return protowire.AppendBytes(protowire.AppendTag(to, number, protowire.BytesType), value)
 }

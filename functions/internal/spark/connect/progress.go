@@ -1,6 +1,10 @@
 package connect
 
-import "google.golang.org/protobuf/encoding/protowire"
+import (
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/almanac-data/almanac/functions/internal/spark/wire"
+)
 
 // Progress is how far Spark is with a query.
 type Progress struct {
@@ -17,11 +21,11 @@ const fieldProgress = 18
 // num_inflight_tasks = 2.
 func parseProgress(raw []byte) Progress {
 	var p Progress
-	fields(raw, func(number protowire.Number, n uint64, stage []byte) {
+	wire.Fields(raw, func(number protowire.Number, n uint64, stage []byte) {
 		switch number {
 		case 1:
 			p.Stages++
-			fields(stage, func(number protowire.Number, n uint64, _ []byte) {
+			wire.Fields(stage, func(number protowire.Number, n uint64, _ []byte) {
 				switch number {
 				case 2:
 					p.Tasks += int64(n)
@@ -31,37 +35,13 @@ func parseProgress(raw []byte) Progress {
 					p.BytesRead += int64(n)
 				case 5:
 					p.DoneStages += int64(n)
+				default:
 				}
 			})
 		case 2:
 			p.RunningTasks = int64(n)
+		default:
 		}
 	})
 	return p
-}
-
-// fields calls what it is given with each field of a message that is a number or bytes, up to the first that is broken.
-func fields(raw []byte, each func(number protowire.Number, n uint64, bytes []byte)) {
-	for len(raw) > 0 {
-		number, kind, tag := protowire.ConsumeTag(raw)
-		if tag < 0 {
-			return
-		}
-		var n uint64
-		var bytes []byte
-		size := 0
-		switch kind {
-		case protowire.VarintType:
-			n, size = protowire.ConsumeVarint(raw[tag:])
-		case protowire.BytesType:
-			bytes, size = protowire.ConsumeBytes(raw[tag:])
-		default:
-			size = protowire.ConsumeFieldValue(number, kind, raw[tag:])
-		}
-		if size < 0 {
-			return
-		}
-		each(number, n, bytes)
-		raw = raw[tag+size:]
-	}
 }

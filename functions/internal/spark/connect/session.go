@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/apache/spark-connect-go/v35/spark/client/channel"
@@ -15,6 +16,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/almanac-data/almanac/functions/internal/spark/wire"
 )
 
 const service = "/spark.connect.SparkConnectService/"
@@ -28,7 +31,7 @@ const (
 // Client is a connection to a server. It is safe for concurrent use.
 type Client struct {
 	conn *grpc.ClientConn
-	user object
+	user wire.Object
 	beat time.Duration
 }
 
@@ -39,7 +42,7 @@ func Open(ctx context.Context, b channel.Builder, beat time.Duration) (*Client, 
 	if err != nil {
 		return nil, err
 	}
-	return &Client{conn: conn, user: object{"userId": b.User(), "userName": b.User()}, beat: beat}, nil
+	return &Client{conn: conn, user: wire.Object{"userId": b.User(), "userName": b.User()}, beat: beat}, nil
 }
 
 // Close ends the connection.
@@ -69,15 +72,15 @@ const fieldServerSession = 4
 // Session makes a session with settings. The caller closes it.
 func (c *Client) Session(ctx context.Context, settings map[string]string) (*Session, error) {
 	s := &Session{client: c, id: newID()}
-	pairs := make([]object, 0, len(settings))
+	pairs := make([]wire.Object, 0, len(settings))
 	for key, value := range settings {
-		pairs = append(pairs, object{"key": key, "value": value})
+		pairs = append(pairs, wire.Object{"key": key, "value": value})
 	}
-	answer, err := s.config(ctx, object{"set": object{"pairs": pairs}})
+	answer, err := s.config(ctx, wire.Object{"set": wire.Object{"pairs": pairs}})
 	if err != nil {
 		return nil, errors.Join(err, s.Close(ctx))
 	}
-	s.server = string(Unknown(answer, fieldServerSession))
+	s.server = string(wire.Unknown(answer, fieldServerSession))
 	return s, nil
 }
 
@@ -90,24 +93,22 @@ func newID() string {
 }
 
 // request makes a request of the session.
-func (s *Session) request(name string, more object) (proto.Message, error) {
-	all := object{"sessionId": s.id, "userContext": s.client.user, "clientType": "almanac"}
-	for key, value := range more {
-		all[key] = value
-	}
-	m, err := message(name, all)
+func (s *Session) request(name string, more wire.Object) (proto.Message, error) {
+	all := wire.Object{"sessionId": s.id, "userContext": s.client.user, "clientType": "almanac"}
+	maps.Copy(all, more)
+	m, err := wire.Message(name, all)
 	if err == nil && s.server != "" {
-		m.ProtoReflect().SetUnknown(bytesField(nil, observed[name], []byte(s.server)))
+		m.ProtoReflect().SetUnknown(wire.AppendBytes(nil, observed[name], []byte(s.server)))
 	}
 	return m, err
 }
 
-func (s *Session) config(ctx context.Context, operation object) (proto.Message, error) {
-	request, err := s.request("ConfigRequest", object{"operation": operation})
+func (s *Session) config(ctx context.Context, operation wire.Object) (proto.Message, error) {
+	request, err := s.request("ConfigRequest", wire.Object{"operation": operation})
 	if err != nil {
 		return nil, err
 	}
-	answer, err := New("ConfigResponse")
+	answer, err := wire.New("ConfigResponse")
 	if err != nil {
 		return nil, err
 	}
@@ -116,17 +117,17 @@ func (s *Session) config(ctx context.Context, operation object) (proto.Message, 
 
 // touch lets the server know that the session is in use.
 func (s *Session) touch(ctx context.Context) error {
-	_, err := s.config(ctx, object{"get": object{"keys": []string{"spark.sql.session.timeZone"}}})
+	_, err := s.config(ctx, wire.Object{"get": wire.Object{"keys": []string{"spark.sql.session.timeZone"}}})
 	return err
 }
 
 // Version is the version of the server.
 func (s *Session) Version(ctx context.Context) (string, error) {
-	answer, err := s.analyze(ctx, shortCall, object{"sparkVersion": object{}}, nil)
+	answer, err := s.analyze(ctx, shortCall, wire.Object{"sparkVersion": wire.Object{}}, nil)
 	if err != nil {
 		return "", err
 	}
-	v, _ := Get(answer, "spark_version", "version")
+	v, _ := wire.Get(answer, "spark_version", "version")
 	return v.String(), nil
 }
 
@@ -143,11 +144,11 @@ func (s *Session) Schema(ctx context.Context, p Plan) ([]Column, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer, err := s.analyze(ctx, planning, object{"schema": object{}}, bytesField(nil, 1, plan)) // Schema.plan
+	answer, err := s.analyze(ctx, planning, wire.Object{"schema": wire.Object{}}, wire.AppendBytes(nil, 1, plan)) // Schema.plan
 	if err != nil {
 		return nil, err
 	}
-	list, ok := Get(answer, "schema", "schema", "struct", "fields")
+	list, ok := wire.Get(answer, "schema", "schema", "struct", "fields")
 	if !ok {
 		return nil, nil
 	}
@@ -160,10 +161,10 @@ func (s *Session) Schema(ctx context.Context, p Plan) ([]Column, error) {
 
 func column(field proto.Message) Column {
 	var c Column
-	if name, ok := Get(field, "name"); ok {
+	if name, ok := wire.Get(field, "name"); ok {
 		c.Name = name.String()
 	}
-	kind, ok := Get(field, "data_type")
+	kind, ok := wire.Get(field, "data_type")
 	if !ok {
 		return c
 	}
@@ -174,7 +175,7 @@ func column(field proto.Message) Column {
 	}
 	c.Kind = string(which.Name())
 	for name, to := range map[protoreflect.Name]*int32{"precision": &c.Precision, "scale": &c.Scale} {
-		if v, ok := Get(of.Interface(), which.Name(), name); ok {
+		if v, ok := wire.Get(of.Interface(), which.Name(), name); ok {
 			*to = int32(v.Int())
 		}
 	}
@@ -182,17 +183,17 @@ func column(field proto.Message) Column {
 }
 
 // analyze asks something about a plan; what is to go into the oneof's only message, if anything, is given encoded.
-func (s *Session) analyze(ctx context.Context, limit time.Duration, what object, inner []byte) (proto.Message, error) {
+func (s *Session) analyze(ctx context.Context, limit time.Duration, what wire.Object, inner []byte) (proto.Message, error) {
 	request, err := s.request("AnalyzePlanRequest", what)
 	if err != nil {
 		return nil, err
 	}
 	if inner != nil {
-		if schema, ok := Get(request, "schema"); ok {
+		if schema, ok := wire.Get(request, "schema"); ok {
 			schema.Message().SetUnknown(inner)
 		}
 	}
-	answer, err := New("AnalyzePlanResponse")
+	answer, err := wire.New("AnalyzePlanResponse")
 	if err != nil {
 		return nil, err
 	}
@@ -201,11 +202,11 @@ func (s *Session) analyze(ctx context.Context, limit time.Duration, what object,
 
 // interrupt stops an operation on the server, which does not stop by itself when its client is gone.
 func (s *Session) interrupt(ctx context.Context, operation string) error {
-	request, err := s.request("InterruptRequest", object{"interruptType": "INTERRUPT_TYPE_OPERATION_ID", "operationId": operation})
+	request, err := s.request("InterruptRequest", wire.Object{"interruptType": "INTERRUPT_TYPE_OPERATION_ID", "operationId": operation})
 	if err != nil {
 		return err
 	}
-	answer, err := New("InterruptResponse")
+	answer, err := wire.New("InterruptResponse")
 	if err != nil {
 		return err
 	}

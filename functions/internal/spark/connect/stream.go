@@ -10,6 +10,8 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/almanac-data/almanac/functions/internal/spark/wire"
 )
 
 // Stream is the result of a plan while Spark computes it.
@@ -35,18 +37,19 @@ func (s *Session) Execute(ctx context.Context, p Plan, progress func(Progress)) 
 		return nil, err
 	}
 	st := &Stream{session: s, operation: newID(), progress: progress, stop: make(chan struct{})}
-	request, err := s.request("ExecutePlanRequest", object{"operationId": st.operation, "plan": object{}})
+	request, err := s.request("ExecutePlanRequest", wire.Object{"operationId": st.operation, "plan": wire.Object{}})
 	if err != nil {
 		return nil, err
 	}
-	if at, ok := Get(request, "plan"); ok {
+	if at, ok := wire.Get(request, "plan"); ok {
 		at.Message().SetUnknown(plan)
 	}
-	if st.answer, err = New("ExecutePlanResponse"); err != nil {
+	if st.answer, err = wire.New("ExecutePlanResponse"); err != nil {
 		return nil, err
 	}
 	st.ctx, st.end = context.WithCancelCause(ctx)
-	st.stream, err = s.client.conn.NewStream(st.ctx, &grpc.StreamDesc{ServerStreams: true}, service+"ExecutePlan")
+	st.stream, err = s.client.conn.NewStream(st.ctx, //nolint:contextcheck // made of ctx, two lines above
+		&grpc.StreamDesc{ServerStreams: true}, service+"ExecutePlan")
 	if err == nil {
 		err = st.stream.SendMsg(request)
 	}
@@ -54,7 +57,7 @@ func (s *Session) Execute(ctx context.Context, p Plan, progress func(Progress)) 
 		err = st.stream.CloseSend()
 	}
 	if err != nil && !errors.Is(err, io.EOF) { // of io.EOF the cause comes with the answer
-		return nil, errors.Join(translate(st.ctx, err), st.Close())
+		return nil, errors.Join(translate(st.ctx, err), st.Close()) //nolint:contextcheck // made of ctx
 	}
 	st.beats.Go(st.keep)
 	return st, nil
@@ -95,10 +98,10 @@ func (st *Stream) Next() ([]byte, error) {
 		if err != nil {
 			return nil, translate(st.ctx, err)
 		}
-		if raw := Unknown(st.answer, fieldProgress); raw != nil && st.progress != nil {
+		if raw := wire.Unknown(st.answer, fieldProgress); raw != nil && st.progress != nil {
 			st.progress(parseProgress(raw))
 		}
-		if data, ok := Get(st.answer, "arrow_batch", "data"); ok {
+		if data, ok := wire.Get(st.answer, "arrow_batch", "data"); ok {
 			return data.Bytes(), nil
 		}
 	}

@@ -20,7 +20,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/emptypb"
 
-	"github.com/almanac-data/almanac/functions/internal/spark/connect"
+	"github.com/almanac-data/almanac/functions/internal/spark/wire"
 )
 
 // Call is one call that the server got.
@@ -35,7 +35,7 @@ type Call struct {
 
 // Send answers with a message in its JSON form.
 func (c *Call) Send(json string) error {
-	m, err := connect.New(c.Method + "Response")
+	m, err := wire.New(c.Method + "Response")
 	if err != nil {
 		return err
 	}
@@ -129,7 +129,7 @@ func (s *Server) handle(_ any, stream grpc.ServerStream) error {
 	var err error
 	if c.Method == "ReleaseSession" { // of Spark 4
 		c.Request = new(emptypb.Empty)
-	} else if c.Request, err = connect.New(c.Method + "Request"); err != nil {
+	} else if c.Request, err = wire.New(c.Method + "Request"); err != nil {
 		return err
 	}
 	if err := stream.RecvMsg(c.Request); err != nil {
