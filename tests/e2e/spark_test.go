@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -126,6 +127,22 @@ func TestSparkMakesTheSameFiles(t *testing.T) {
 		}
 	}
 	t.Logf("%d files of aggregates and releases and %d manifests are equal; DuckDB and Spark in %s", len(want), len(manifests), result.Wall.Round(time.Second))
+}
+
+// TestAloneAFunctionNeedsSpark starts those that compute without saying where.
+func TestAloneAFunctionNeedsSpark(t *testing.T) {
+	command(t)
+	if *functions == "" {
+		t.Skip("give the folder of the functions' programs: -functions bin, made by make functions")
+	}
+	for _, name := range []string{"aggregate", "deliver"} {
+		cmd := exec.Command(filepath.Join(*functions, name))
+		cmd.Env = append(os.Environ(), "ALMANAC_SPARK=", "ALMANAC_WAREHOUSE="+t.TempDir())
+		out, err := cmd.CombinedOutput()
+		if err == nil || !strings.Contains(string(out), "ALMANAC_SPARK is not set") || !strings.Contains(string(out), "almanac run") {
+			t.Errorf("%s without Spark ends with %v: %s", name, err, out)
+		}
+	}
 }
 
 func text(t *testing.T, name string) string {
