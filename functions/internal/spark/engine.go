@@ -83,12 +83,12 @@ var settings = map[string]string{
 }
 
 // Ping makes a session and says whether the server is there and new enough.
-func (e *Engine) Ping(ctx context.Context) (err error) {
+func (e *Engine) Ping(ctx context.Context) error {
 	s, err := e.client.Session(ctx, nil)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.Close(ctx)) }()
+	defer e.end(ctx, s.Close)
 	version, err := s.Version(ctx)
 	if err != nil {
 		return err
@@ -102,12 +102,12 @@ func (e *Engine) Ping(ctx context.Context) (err error) {
 
 // Check binds a query without running it, and returns the schema of its result. Files of its views are looked at, but need not be there
 // if the views name none.
-func (e *Engine) Check(ctx context.Context, q query.Query) (_ *arrow.Schema, err error) {
+func (e *Engine) Check(ctx context.Context, q query.Query) (*arrow.Schema, error) {
 	s, err := e.client.Session(ctx, settings)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, s.Close(ctx)) }()
+	defer e.end(ctx, s.Close)
 	p, err := planOf(q)
 	if err != nil {
 		return nil, err
@@ -132,7 +132,7 @@ func (e *Engine) Run(ctx context.Context, q query.Query) (_ array.RecordReader, 
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.Close(ctx))
+			e.end(ctx, s.Close)
 		}
 	}()
 	schema, err := bind(ctx, s, p, q)
@@ -145,7 +145,14 @@ func (e *Engine) Run(ctx context.Context, q query.Query) (_ array.RecordReader, 
 	if err != nil {
 		return nil, judged(err)
 	}
-	return newReader(ctx, s, stream, schema), nil
+	return newReader(ctx, e, s, stream, schema), nil
+}
+
+// end ends something on the server. That it cannot is no failure of the query: the log tells of it, and Spark ends it after an hour.
+func (e *Engine) end(ctx context.Context, what func(context.Context) error) {
+	if err := what(ctx); err != nil {
+		e.log.WarnContext(ctx, "spark query not ended", "error", err.Error())
+	}
 }
 
 // bind asks Spark for the columns of the result.

@@ -20,6 +20,7 @@ import (
 // reader streams a result as Arrow batches. It holds one batch at a time; while nobody asks for the next, gRPC's flow control stops the server.
 type reader struct {
 	ctx     context.Context //nolint:containedctx // a reader is a query under way, and the interface has no place for it
+	engine  *Engine
 	session *connect.Session
 	stream  *connect.Stream
 	schema  *arrow.Schema
@@ -30,23 +31,23 @@ type reader struct {
 	err     error
 }
 
-func newReader(ctx context.Context, s *connect.Session, stream *connect.Stream, schema *arrow.Schema) *reader {
-	r := &reader{ctx: ctx, session: s, stream: stream, schema: schema}
+func newReader(ctx context.Context, e *Engine, s *connect.Session, stream *connect.Stream, schema *arrow.Schema) *reader {
+	r := &reader{ctx: ctx, engine: e, session: s, stream: stream, schema: schema}
 	r.refs.Store(1)
 	return r
 }
 
 func (r *reader) Retain() { r.refs.Add(1) }
 
-// Release ends the query. What fails then is left to the server, which ends the session by itself after an hour.
+// Release ends the query.
 func (r *reader) Release() {
 	if r.refs.Add(-1) != 0 {
 		return
 	}
 	r.drop()
 	r.forget()
-	_ = r.stream.Close()
-	_ = r.session.Close(r.ctx)
+	r.engine.end(r.ctx, r.stream.Close)
+	r.engine.end(r.ctx, r.session.Close)
 }
 
 func (r *reader) drop() {

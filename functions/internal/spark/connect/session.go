@@ -5,7 +5,6 @@ package connect
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"maps"
 	"time"
@@ -78,7 +77,8 @@ func (c *Client) Session(ctx context.Context, settings map[string]string) (*Sess
 	}
 	answer, err := s.config(ctx, wire.Object{"set": wire.Object{"pairs": pairs}})
 	if err != nil {
-		return nil, errors.Join(err, s.Close(ctx))
+		_ = s.Close(ctx) // for all we know there is none
+		return nil, err
 	}
 	s.server = string(wire.Unknown(answer, fieldServerSession))
 	return s, nil

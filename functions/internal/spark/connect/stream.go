@@ -57,7 +57,7 @@ func (s *Session) Execute(ctx context.Context, p Plan, progress func(Progress)) 
 		err = st.stream.CloseSend()
 	}
 	if err != nil && !errors.Is(err, io.EOF) { // of io.EOF the cause comes with the answer
-		return nil, errors.Join(translate(st.ctx, err), st.Close()) //nolint:contextcheck // made of ctx
+		return nil, errors.Join(translate(st.ctx, err), st.Close(ctx))
 	}
 	st.beats.Go(st.keep)
 	return st, nil
@@ -107,12 +107,12 @@ func (st *Stream) Next() ([]byte, error) {
 	}
 }
 
-// Close ends the stream and, if its result was not read to its end, the execution.
-func (st *Stream) Close() error {
+// Close ends the stream and, if its result was not read to its end, the execution. It does so also after ctx has ended.
+func (st *Stream) Close(ctx context.Context) error {
 	close(st.stop)
 	var err error
 	if !st.complete {
-		err = st.session.interrupt(context.WithoutCancel(st.ctx), st.operation)
+		err = st.session.interrupt(context.WithoutCancel(ctx), st.operation)
 	}
 	st.end(nil)
 	st.beats.Wait()
