@@ -57,7 +57,7 @@ func (s *Session) Execute(ctx context.Context, p Plan, progress func(Progress)) 
 		err = st.stream.CloseSend()
 	}
 	if err != nil && !errors.Is(err, io.EOF) { // of io.EOF the cause comes with the answer
-		return nil, errors.Join(translate(st.ctx, err), st.Close(ctx))
+		return nil, errors.Join(translate(ctx, err), st.Close(ctx))
 	}
 	st.beats.Go(st.keep)
 	return st, nil
