@@ -10,8 +10,7 @@ FLIGHTS   ?= .cache/flights
 KILLS     ?= 200
 SEED      ?= 0
 CACHE     := .cache
-FUNCTIONS := calendar collect process validate store serve
-SQL       := aggregate deliver
+FUNCTIONS := calendar collect process validate store aggregate deliver serve
 GOLANGCI  := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GO_FILES  := $(shell find events functions tests -name '*.go' 2>/dev/null)
 VERSION   := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
@@ -35,9 +34,8 @@ $(BIN)/almanac: go.mod go.sum $(GO_FILES) | tools
 	go build -ldflags '$(LDFLAGS)' -o $@ ./functions/almanac
 
 .PHONY: functions
-functions: tools ## build each function as a program of its own
+functions: tools ## build each function as a program of its own, without cgo: only bin/almanac holds DuckDB
 	@for f in $(FUNCTIONS); do CGO_ENABLED=0 go build -ldflags '$(LDFLAGS)' -o $(BIN)/$$f ./functions/$$f || exit 1; done
-	@for f in $(SQL); do go build -ldflags '$(LDFLAGS)' -o $(BIN)/$$f ./functions/$$f || exit 1; done # DuckDB needs cgo
 
 .PHONY: run
 run: build ## replay half a year of real flights into tables and releases, then serve them

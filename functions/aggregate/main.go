@@ -1,25 +1,19 @@
-// Command aggregate computes one window of an aggregate by SQL over pinned tables.
+// Command aggregate computes one window of an aggregate by SQL over pinned tables, on Spark.
 package main
 
 import (
 	"context"
 
 	"github.com/almanac-data/almanac/functions/internal/aggregate"
-	"github.com/almanac-data/almanac/functions/internal/duck"
 	"github.com/almanac-data/almanac/functions/internal/fn"
 	"github.com/almanac-data/almanac/functions/internal/platform"
+	"github.com/almanac-data/almanac/functions/internal/spark"
 )
 
 func main() { fn.Main("aggregate", run) }
 
-// config bounds the engine.
-type config struct {
-	Memory string `env:"ALMANAC_SQL_MEMORY,default=256MB"` // what does not fit is spilled
-	Temp   string `env:"ALMANAC_SQL_TEMP,default=/tmp"`    // folder for what is spilled
-}
-
 func run(ctx context.Context, p *fn.Process) error {
-	var cfg config
+	var cfg spark.Required
 	if err := fn.Load(ctx, p.Env, &cfg); err != nil {
 		return err
 	}
@@ -28,11 +22,12 @@ func run(ctx context.Context, p *fn.Process) error {
 		return err
 	}
 	defer on.Close()
-	engine, err := duck.Open(duck.Options{MemoryLimit: cfg.Memory, TempDir: cfg.Temp, Dirs: []string{on.Warehouse.URI(".")}})
+	engine, err := spark.Open(ctx, cfg.Config, p.Log)
 	if err != nil {
 		return err
 	}
 	defer engine.Close()
+	p.Ready("spark", engine.Ping)
 	core := &aggregate.Aggregate{Journal: on.Journal, Datasets: on.Datasets, Tables: on.Warehouse, Writes: on.Warehouse, Engine: engine}
 	return p.Serve(ctx, core.Handle)
 }

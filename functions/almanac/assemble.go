@@ -19,7 +19,9 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/process"
 	"github.com/almanac-data/almanac/functions/internal/secret"
 	"github.com/almanac-data/almanac/functions/internal/serve"
+	"github.com/almanac-data/almanac/functions/internal/snapshot"
 	"github.com/almanac-data/almanac/functions/internal/source"
+	"github.com/almanac-data/almanac/functions/internal/spark"
 	"github.com/almanac-data/almanac/functions/internal/store"
 	"github.com/almanac-data/almanac/functions/internal/validate"
 )
@@ -36,11 +38,10 @@ func newHost(ctx context.Context, s *state, log *slog.Logger) (*host, error) {
 	if err != nil {
 		return nil, err
 	}
-	engine, err := openEngine(s)
+	engine, err := openEngine(ctx, s, proc)
 	if err != nil {
 		return nil, err
 	}
-	s.close = append(s.close, func() error { engine.Close(); return nil })
 	proc.Meter.CommitRetries(s.lake.Retries)
 	h := &host{state: s, proc: proc, log: log}
 	h.handlers = h.functions(key, engine)
@@ -48,8 +49,20 @@ func newHost(ctx context.Context, s *state, log *slog.Logger) (*host, error) {
 	return h, nil
 }
 
-// openEngine starts DuckDB such that SQL reads nothing but the warehouse.
-func openEngine(s *state) (*duck.Engine, error) {
+// openEngine starts DuckDB, such that SQL reads nothing but the warehouse, or takes the Spark server that ALMANAC_SPARK names.
+func openEngine(ctx context.Context, s *state, proc *fn.Process) (snapshot.Engine, error) {
+	var cfg spark.Config
+	if err := fn.Load(ctx, proc.Env, &cfg); err != nil {
+		return nil, err
+	}
+	if cfg.Server != "" {
+		engine, err := spark.Open(ctx, cfg, proc.Log)
+		if err != nil {
+			return nil, err
+		}
+		s.close = append(s.close, func() error { engine.Close(); return nil })
+		return engine, engine.Ping(ctx)
+	}
 	temp := filepath.Join(s.folder.Dir, "temp")
 	if err := os.RemoveAll(temp); err != nil {
 		return nil, err
@@ -57,10 +70,15 @@ func openEngine(s *state) (*duck.Engine, error) {
 	if err := os.MkdirAll(temp, 0o700); err != nil {
 		return nil, err
 	}
-	return duck.Open(duck.Options{MemoryLimit: "128MB", Threads: runtime.GOMAXPROCS(0), TempDir: temp, Dirs: []string{s.lake.URI(".")}})
+	engine, err := duck.Open(duck.Options{MemoryLimit: "128MB", Threads: runtime.GOMAXPROCS(0), TempDir: temp, Dirs: []string{s.lake.URI(".")}})
+	if err != nil {
+		return nil, err
+	}
+	s.close = append(s.close, func() error { engine.Close(); return nil })
+	return engine, nil
 }
 
-func (h *host) functions(key *secret.Key, engine *duck.Engine) map[string]fn.Handler {
+func (h *host) functions(key *secret.Key, engine snapshot.Engine) map[string]fn.Handler {
 	blocks := h.cluster.Blocks()
 	said := meter.Observe(h.journal, h.proc.Meter)
 	cal := &calendar.Calendar{Journal: said, Datasets: h.catalog, Tables: h.lake, Now: h.now, Wall: wall, Pace: pace(wall())}

@@ -1,13 +1,13 @@
-// Command deliver publishes releases: SQL over pinned tables, and a manifest that a stranger can verify.
+// Command deliver publishes releases: SQL over pinned tables, on Spark, and a manifest that a stranger can verify.
 package main
 
 import (
 	"context"
 
 	"github.com/almanac-data/almanac/functions/internal/deliver"
-	"github.com/almanac-data/almanac/functions/internal/duck"
 	"github.com/almanac-data/almanac/functions/internal/fn"
 	"github.com/almanac-data/almanac/functions/internal/platform"
+	"github.com/almanac-data/almanac/functions/internal/spark"
 )
 
 // version is set by the linker.
@@ -15,14 +15,8 @@ var version = "unknown"
 
 func main() { fn.Main("deliver", run) }
 
-// config bounds the engine.
-type config struct {
-	Memory string `env:"ALMANAC_SQL_MEMORY,default=256MB"` // what does not fit is spilled
-	Temp   string `env:"ALMANAC_SQL_TEMP,default=/tmp"`    // folder for what is spilled
-}
-
 func run(ctx context.Context, p *fn.Process) error {
-	var cfg config
+	var cfg spark.Required
 	if err := fn.Load(ctx, p.Env, &cfg); err != nil {
 		return err
 	}
@@ -31,11 +25,12 @@ func run(ctx context.Context, p *fn.Process) error {
 		return err
 	}
 	defer on.Close()
-	engine, err := duck.Open(duck.Options{MemoryLimit: cfg.Memory, TempDir: cfg.Temp, Dirs: []string{on.Warehouse.URI(".")}})
+	engine, err := spark.Open(ctx, cfg.Config, p.Log)
 	if err != nil {
 		return err
 	}
 	defer engine.Close()
+	p.Ready("spark", engine.Ping)
 	return p.Serve(ctx, (&deliver.Deliver{
 		Journal: on.Journal, Datasets: on.Datasets, Tables: on.Warehouse, Engine: engine, Files: on.Warehouse, Folders: on.Warehouse,
 		Now: p.Now, Code: version,

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -109,21 +110,29 @@ func startPlatform(t *testing.T) *platform {
 	for _, name := range []string{"collect", "process", "process", "validate", "store", "store"} {
 		start(name)
 	}
+	if server := os.Getenv("ALMANAC_TEST_SPARK"); server != "" {
+		start("aggregate", "ALMANAC_SPARK="+server)
+		start("deliver", "ALMANAC_SPARK="+server)
+	}
 	return p
 }
 
 // sinks says who is woken by what.
 func (p *platform) sinks() map[string][]*instance {
 	return map[string][]*instance{
-		events.Due{Step: events.StepCollect}.Topic(): p.all["collect"],
-		events.Collected{}.Topic():                   p.all["process"],
-		events.Processed{}.Topic():                   p.all["validate"],
-		events.Validated{}.Topic():                   p.all["store"],
-		events.Stored{}.Topic():                      p.all["calendar"],
+		events.Due{Step: events.StepCollect}.Topic():   p.all["collect"],
+		events.Collected{}.Topic():                     p.all["process"],
+		events.Processed{}.Topic():                     p.all["validate"],
+		events.Validated{}.Topic():                     p.all["store"],
+		events.Stored{}.Topic():                        p.all["calendar"],
+		events.Due{Step: events.StepAggregate}.Topic(): p.all["aggregate"],
+		events.Aggregated{}.Topic():                    p.all["calendar"],
+		events.Due{Step: events.StepDeliver}.Topic():   p.all["deliver"],
 	}
 }
 
-// TestFunctionsAlone runs the ingest functions as processes of their own, over sources that lose, double and reorder events.
+// TestFunctionsAlone runs the functions as processes of their own, over sources that lose, double and reorder events. Those that compute are
+// among them where there is a Spark for them (ALMANAC_TEST_SPARK).
 func TestFunctionsAlone(t *testing.T) {
 	command(t)
 	if *functions == "" {
@@ -148,6 +157,9 @@ func TestFunctionsAlone(t *testing.T) {
 	var running sync.WaitGroup
 	running.Go(func() { source.run(working) })
 	p.untilStored(ctx, t)
+	if p.all["deliver"] != nil {
+		p.untilReleased(ctx, t)
+	}
 	stop()
 	running.Wait()
 	p.sameRows(t)
@@ -173,10 +185,7 @@ func (p *platform) untilStored(ctx context.Context, t *testing.T) {
 	defer tick.Stop()
 	got := 0
 	for got < want {
-		status, text, err := p.all["calendar"][0].post(ticks, []byte("{}"))
-		if err != nil || status != http.StatusOK {
-			t.Fatalf("a tick is answered by %d: %s: %v", status, text, err)
-		}
+		p.tick(t)
 		select {
 		case <-ctx.Done():
 			t.Fatalf("%d of %d rows are stored after %s", got, want, patience)
@@ -187,6 +196,43 @@ func (p *platform) untilStored(ctx context.Context, t *testing.T) {
 			for _, f := range table.Files {
 				got += int(f.Rows)
 			}
+		}
+	}
+}
+
+func (p *platform) tick(t *testing.T) {
+	t.Helper()
+	status, text, err := p.all["calendar"][0].post(ticks, []byte("{}"))
+	if err != nil || status != http.StatusOK {
+		t.Fatalf("a tick is answered by %d: %s: %v", status, text, err)
+	}
+}
+
+// untilReleased ticks until the releases of both weeks are there, and compares them with those of a run in one process.
+func (p *platform) untilReleased(ctx context.Context, t *testing.T) {
+	t.Helper()
+	one := newShop(t)
+	one.run(t, 0)
+	want, err := filepath.Glob(filepath.Join(one.Data, "warehouse", "releases", "shop", "*", "manifest.json"))
+	if err != nil || len(want) != 2 {
+		t.Fatalf("a run in one process makes the releases %v, want 2", want)
+	}
+	for _, name := range want {
+		relative, _ := filepath.Rel(filepath.Join(one.Data, "warehouse"), name)
+		mine := filepath.Join(p.warehouse, relative)
+		for {
+			if _, err := os.Stat(mine); err == nil {
+				break
+			}
+			p.tick(t)
+			select {
+			case <-ctx.Done():
+				t.Fatalf("%s is not there after %s", relative, patience)
+			case <-time.After(500 * time.Millisecond):
+			}
+		}
+		if content(t, mine) != content(t, name) {
+			t.Errorf("%s differs from what one process makes", relative)
 		}
 	}
 }

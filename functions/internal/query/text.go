@@ -27,6 +27,12 @@ func (e *Error) Unwrap() error { return events.ErrInvalid }
 // Bound is the text with :start and :end replaced by timestamp literals, and without a semicolon at its end. Lines keep their numbers.
 // String literals, quoted names, comments and casts (::) are left alone; any other parameter is an Error.
 func (q Query) Bound() (string, error) {
+	return q.BoundWith(func(literal string) string { return literal })
+}
+
+// BoundWith is Bound for an engine that writes string literals otherwise: edit gets each with its quotes, in two parts where a quote is
+// doubled.
+func (q Query) BoundWith(edit func(literal string) string) (string, error) {
 	s := scanner{text: q.Text}
 	var out strings.Builder
 	semicolon := -1
@@ -48,6 +54,8 @@ func (q Query) Bound() (string, error) {
 			return "", &Error{s.line(begin), fmt.Sprintf("unknown parameter %s: there are :start and :end", token)}
 		case token == ";":
 			semicolon, token = begin, " "
+		case token[0] == '\'':
+			token = edit(token)
 		}
 		out.WriteString(token)
 	}

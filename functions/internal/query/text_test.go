@@ -37,6 +37,14 @@ func TestBound(t *testing.T) {
 	}
 }
 
+func TestBoundWithEditsStringLiteralsAlone(t *testing.T) {
+	q := query.Query{Text: "SELECT 'a' || 'it''s' AS \"a\", `a` -- 'a'"}
+	got, err := q.BoundWith(strings.ToUpper)
+	if want := "SELECT 'A' || 'IT''S' AS \"a\", `a` -- 'a'"; err != nil || got != want {
+		t.Errorf("BoundWith = %q, %v, want %q", got, err, want)
+	}
+}
+
 func TestBoundRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"another parameter":       {"SELECT\n:begin", "line 2: unknown parameter :begin"},

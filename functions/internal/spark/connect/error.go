@@ -1,0 +1,100 @@
+package connect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/apache/spark-connect-go/v35/spark/sparkerrors"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// Error is what Spark, or the way to it, says about a call. It holds no SQL text.
+type Error struct {
+	Class  string     // such as DIVIDE_BY_ZERO; empty if Spark did not say it
+	State  string     // SQLSTATE
+	Code   codes.Code // Internal whatever Spark itself says: look at the class
+	Line   int        // of the text, from 1; 0 if not known
+	Detail string
+}
+
+func (e *Error) Error() string {
+	if e.Class == "" {
+		return fmt.Sprintf("spark: %s (%s)", e.Detail, e.Code)
+	}
+	if e.State == "" {
+		return fmt.Sprintf("spark: [%s] %s", e.Class, e.Detail)
+	}
+	return fmt.Sprintf("spark: [%s] %s (SQLSTATE %s)", e.Class, e.Detail, e.State)
+}
+
+// Mistake says whether the text is wrong, or what it does with the rows it meets: no retry can help. Everything else may pass: a lost
+// connection or session, a file that cannot be read, an executor that died, no memory.
+func (e *Error) Mistake() bool {
+	root, _, _ := strings.Cut(e.Class, ".")
+	switch root {
+	case "PATH_NOT_FOUND", "FAILED_READ_FILE", "INVALID_HANDLE", "OPERATION_CANCELED":
+		return false
+	case "":
+		return false
+	}
+	if len(e.State) < 2 {
+		return false
+	}
+	switch e.State[:2] {
+	case "42", // syntax, names and types
+		"22", // data: division by zero, overflow, a cast that fails
+		"21", // more than one row where one is wanted
+		"0A", // a feature that is not there
+		"P0": // raise_error
+		return true
+	}
+	return false
+}
+
+// translate makes an Error of what a call gives back. Where ctx has ended, its cause comes first; io.EOF and nil are left alone.
+func translate(ctx context.Context, err error) error {
+	if err == nil || errors.Is(err, io.EOF) {
+		return err
+	}
+	e := &Error{Code: codes.Unknown, Detail: err.Error()}
+	if _, ok := status.FromError(err); ok {
+		said := sparkerrors.FromRPCError(err)
+		e = &Error{Class: said.ErrorClass, State: said.SqlState, Code: said.Code}
+		e.Line, e.Detail = explain(said.Message, said.ErrorClass, said.SqlState)
+		if e.Code == codes.Unauthenticated || e.Code == codes.PermissionDenied {
+			e.Detail += "; see to the token that Spark wants (ALMANAC_SPARK_TOKEN_FILE)"
+		}
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("%w: %w", context.Cause(ctx), e)
+	}
+	return e
+}
+
+var (
+	place = regexp.MustCompile(`\(?line (\d+),? pos(?:ition)? \d+\)?`)
+	state = regexp.MustCompile(`[.;]?\s*SQLSTATE: \w+`)
+)
+
+// explain takes the line of the text and the plain words out of a message, which may go on with the text itself, the plan, or a stack.
+func explain(message, class, sqlState string) (line int, detail string) {
+	if at := place.FindStringSubmatch(message); at != nil {
+		line, _ = strconv.Atoi(at[1])
+	}
+	for _, end := range []string{"== SQL", "\n'", "\n+-", "\n\tat ", "\nJVM stacktrace", "\n== "} {
+		message, _, _ = strings.Cut(message, end)
+	}
+	if sqlState != "" {
+		if at := state.FindStringIndex(message); at != nil {
+			message = message[:at[0]]
+		}
+	}
+	message = strings.TrimPrefix(strings.TrimSpace(message), "["+class+"]")
+	return line, strings.Join(strings.Fields(message), " ")
+}

@@ -1,0 +1,28 @@
+package spark_test
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/almanac-data/almanac/functions/internal/query/querytest"
+	"github.com/almanac-data/almanac/functions/internal/spark"
+)
+
+// server is an engine over a real server, or skips the test.
+func server(t testing.TB) *spark.Engine {
+	t.Helper()
+	address := os.Getenv("ALMANAC_TEST_SPARK")
+	if address == "" {
+		t.Skip("no Spark: set ALMANAC_TEST_SPARK=sc://host:port of a Spark 4 Connect server that sees this machine's files; make lab starts one")
+	}
+	e, err := spark.Open(context.Background(), spark.Config{Server: address, User: "test", Heartbeat: time.Minute}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	return e
+}
+
+func TestConformance(t *testing.T) { querytest.Run(t, server(t), t.TempDir()) }
