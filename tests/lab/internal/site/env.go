@@ -78,11 +78,14 @@ func (s *Site) secured() []Pair {
 	}
 }
 
-// WriteEnv writes the env file.
-func (s *Site) WriteEnv() error {
+// EnvText is the env file's text.
+func (s *Site) EnvText() string {
 	var b strings.Builder
 	for _, p := range s.Env() {
 		fmt.Fprintf(&b, "%s=%s\n", p.Key, p.Value)
 	}
-	return os.WriteFile(s.Path("env"), []byte(b.String()), 0o600)
+	return b.String()
 }
+
+// WriteEnv writes the env file.
+func (s *Site) WriteEnv() error { return os.WriteFile(s.Path("env"), []byte(s.EnvText()), 0o600) }
