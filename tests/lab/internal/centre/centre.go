@@ -154,10 +154,9 @@ func (c *Centre) start(ctx context.Context, s Server) error {
 
 func (c *Centre) launch(ctx context.Context, s Server) error {
 	for _, port := range s.ports {
-		if free(c.Site.Addr(port)) {
-			continue
+		if err := free(ctx, c.Site.Addr(port)); err != nil {
+			return err
 		}
-		return fmt.Errorf("another program listens on %s: the lab of another checkout, perhaps", c.Site.Addr(port))
 	}
 	if s.prepare != nil {
 		if err := s.prepare(ctx); err != nil {

@@ -19,13 +19,23 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// free reports whether nothing listens on the address.
-func free(addr string) bool {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return false
+// free waits a little until nothing listens on the address: the threads of a killed process let go of it one by one.
+func free(ctx context.Context, addr string) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		l, err := net.Listen("tcp", addr)
+		if err == nil {
+			return l.Close()
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("another program listens on %s: the lab of another checkout, perhaps", addr)
+		case <-tick.C:
+		}
 	}
-	return l.Close() == nil
 }
 
 func dial(ctx context.Context, addr string) error {

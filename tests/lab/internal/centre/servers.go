@@ -4,6 +4,7 @@ import (
 	"context"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,9 +57,13 @@ func (c *Centre) kdc() Server {
 }
 
 func (c *Centre) kafka() Server {
+	ports := []string{"kafka-scram", "kafka-mtls", "controller"}
+	if !c.Site.Secure {
+		ports = append(ports, "kafka")
+	}
 	return Server{
 		Name: "kafka", Reach: c.Site.Addr("kafka-scram") + " (SCRAM), " + c.Site.Addr("kafka-mtls") + " (mTLS)",
-		stage: 1, ports: []string{"kafka-scram", "kafka-mtls", "controller"}, patience: 3 * time.Minute,
+		stage: 1, ports: ports, patience: 3 * time.Minute,
 		args: c.java("512m", c.kafkaClasspath(), []string{"-Dlog4j2.configurationFile=file:" + c.Site.Path("conf", "kafka", "log4j2.yaml")},
 			"kafka.Kafka", c.Site.Path("conf", "kafka", "server.properties")),
 		prepare: c.formatKafka,
@@ -94,7 +99,7 @@ func (c *Centre) resourceManager() Server {
 	return Server{
 		Name: "resourcemanager", Reach: c.Site.URL("rm-web"), stage: 1, patience: 4 * time.Minute,
 		ports:   []string{"resourcemanager", "scheduler", "tracker", "rm-admin", "rm-web"},
-		args:    c.java("256m", c.hadoopClasspath(), append(quick, opens...), "org.apache.hadoop.yarn.server.resourcemanager.ResourceManager"),
+		args:    c.java("256m", c.hadoopClasspath(), slices.Concat(quick, opens), "org.apache.hadoop.yarn.server.resourcemanager.ResourceManager"),
 		env:     []string{"HADOOP_USER_NAME=yarn"},
 		healthy: c.resourceManagerHealthy,
 	}
@@ -104,7 +109,7 @@ func (c *Centre) nodeManager() Server {
 	return Server{
 		Name: "nodemanager", Reach: c.Site.URL("nodemanager-web"), stage: 1, patience: 4 * time.Minute,
 		ports:   []string{"nodemanager", "localizer", "nodemanager-web"},
-		args:    c.java("256m", c.hadoopClasspath(), append(quick, opens...), "org.apache.hadoop.yarn.server.nodemanager.NodeManager"),
+		args:    c.java("256m", c.hadoopClasspath(), slices.Concat(quick, opens), "org.apache.hadoop.yarn.server.nodemanager.NodeManager"),
 		env:     []string{"HADOOP_USER_NAME=yarn", "JAVA_HOME=" + javaHome()},
 		healthy: c.nodeManagerHealthy,
 	}
