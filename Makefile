@@ -83,6 +83,10 @@ lab: tools ## start Kafka, HDFS, YARN and Spark on this machine (SECURE=1: with 
 lab-status: tools ## tell how each server of the lab is, and how to reach it
 	@go run ./tests/lab status $(LAB_FORM)
 
+.PHONY: lab-check
+lab-check: tools ## test the lab that runs: what it lets in, what it refuses (LONG=1: and a job that outlives its delegation tokens)
+	go test ./tests/lab -count=1 -timeout 20m -v -args -form $(if $(SECURE),secure,plain) $(if $(LONG),-long)
+
 .PHONY: lab-down
 lab-down: tools ## stop the servers of the lab; their data stays
 	go run ./tests/lab down $(LAB_FORM)
