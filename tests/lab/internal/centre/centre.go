@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -165,6 +166,25 @@ func (c *Centre) launch(ctx context.Context, s Server) error {
 	}
 	_, err := proc.Start(proc.Spec{Args: s.args, Env: s.env, Dir: c.Site.Root, Log: c.logFile(s.Name), File: c.pidFile(s.Name)})
 	return err
+}
+
+// free waits a little until nothing listens on the address: the threads of a killed process let go of it one by one.
+func free(ctx context.Context, addr string) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		l, err := net.Listen("tcp", addr)
+		if err == nil {
+			return l.Close()
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("another program listens on %s: the lab of another checkout, perhaps", addr)
+		case <-tick.C:
+		}
+	}
 }
 
 // await asks the server how it is until it is well. One that ended, or takes too long, is an error with the end of its log.

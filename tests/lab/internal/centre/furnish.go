@@ -13,9 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kmsg"
-
 	"github.com/almanac-data/almanac/tests/lab/internal/artifact"
 	"github.com/almanac-data/almanac/tests/lab/internal/pki"
 	"github.com/almanac-data/almanac/tests/lab/internal/site"
@@ -116,7 +113,7 @@ func (c *Centre) realm(ctx context.Context) error {
 		return err
 	}
 	master := c.secret("kdc-master")
-	if err := c.run(ctx, c.kerberos(), master+"\n"+master+"\n", artifact.Program("kdb5_util"), "create", "-s", "-r", site.Realm); err != nil {
+	if err := c.run(ctx, c.Site.Kerberos(), master+"\n"+master+"\n", artifact.Program("kdb5_util"), "create", "-s", "-r", site.Realm); err != nil {
 		return err
 	}
 	var commands strings.Builder
@@ -124,7 +121,7 @@ func (c *Centre) realm(ctx context.Context) error {
 		_ = os.Remove(c.Site.Keytab(name))
 		fmt.Fprintf(&commands, "addprinc -randkey %s\nktadd -k %s %s\n", principal, c.Site.Keytab(name), principal)
 	}
-	if err := c.run(ctx, c.kerberos(), commands.String(), artifact.Program("kadmin.local"), "-r", site.Realm); err != nil {
+	if err := c.run(ctx, c.Site.Kerberos(), commands.String(), artifact.Program("kadmin.local"), "-r", site.Realm); err != nil {
 		return err
 	}
 	for name := range principals { // kadmin.local ends well whatever it was told
@@ -133,19 +130,6 @@ func (c *Centre) realm(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// kerberos is the environment of Kerberos programs, and of clients that act as operator.
-func (c *Centre) kerberos() []string {
-	if !c.Site.Secure {
-		return nil
-	}
-	return []string{
-		"KRB5_CONFIG=" + c.Site.Path("conf", "krb5.conf"),
-		"KRB5_KDC_PROFILE=" + c.Site.Path("conf", "kdc.conf"),
-		"KRB5_CLIENT_KTNAME=FILE:" + c.Site.Keytab("operator"),
-		"KRB5CCNAME=FILE:" + c.Site.Path("run", "operator.ccache"),
-	}
 }
 
 // formatKafka formats the log folder, once. The passwords travel in a file, not on the command line.
@@ -168,31 +152,6 @@ func (c *Centre) formatKafka(ctx context.Context) error {
 	})
 }
 
-// permit lets almanac do what it likes with what begins with its name. Without an authorizer there is nothing to permit.
-func (c *Centre) permit(ctx context.Context) error {
-	if !c.Site.Secure {
-		return nil
-	}
-	all := func() *kadm.ACLBuilder {
-		return kadm.NewACLs().Allow("User:almanac").AllowHosts("*").Operations(kadm.OpAll)
-	}
-	prefixed := all().Topics("almanac.").Groups("almanac.").TransactionalIDs("almanac.").ResourcePatternType(kadm.ACLPatternPrefixed)
-	cluster := kadm.NewACLs().Allow("User:almanac").AllowHosts("*").Clusters().
-		Operations(kmsg.ACLOperationDescribe, kmsg.ACLOperationIdempotentWrite).ResourcePatternType(kadm.ACLPatternLiteral)
-	return c.asAdmin(ctx, func(ctx context.Context, admin *kadm.Client) error {
-		for _, acls := range []*kadm.ACLBuilder{prefixed, cluster} {
-			results, err := admin.CreateACLs(ctx, acls)
-			for _, r := range results {
-				err = errors.Join(err, r.Err)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
 func (c *Centre) formatNameNode(ctx context.Context) error {
 	return c.once("namenode", func() error {
 		for _, name := range []string{"namenode", "datanode1", "datanode2"} {
@@ -203,39 +162,6 @@ func (c *Centre) formatNameNode(ctx context.Context) error {
 		line := c.java("256m", c.hadoopClasspath(), quick, "org.apache.hadoop.hdfs.server.namenode.NameNode",
 			"-format", "-nonInteractive", "-clusterid", "almanac-lab")
 		return c.run(ctx, []string{"HADOOP_USER_NAME=hdfs"}, "", line[0], line[1:]...)
-	})
-}
-
-// folder is one folder of HDFS: whose it is, and who may what.
-type folder struct{ path, owner, group, mode string }
-
-var folders = []folder{
-	{"/tmp", "hdfs", "supergroup", "1777"},
-	{"/user", "hdfs", "supergroup", "755"},
-	{"/user/almanac", "almanac", "almanac", "700"},
-	{"/user/spark", "spark", "spark", "700"},
-	{"/almanac", "almanac", "almanac", "750"}, // the warehouse: only Go commits, Spark reads
-	{"/scratch", "spark", "almanac", "775"},
-}
-
-// makeFolders makes the folders of HDFS, once.
-func (c *Centre) makeFolders(ctx context.Context) error {
-	return c.once("folders", func() error {
-		for _, f := range folders {
-			for _, op := range []string{
-				"op=MKDIRS&permission=" + f.mode,
-				"op=SETOWNER&owner=" + f.owner + "&group=" + f.group,
-				"op=SETPERMISSION&permission=" + f.mode,
-			} {
-				if !c.Site.Secure {
-					op += "&user.name=operator"
-				}
-				if _, err := c.curl(ctx, "PUT", c.Site.URL("namenode-web")+"/webhdfs/v1"+f.path+"?"+op); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
 	})
 }
 

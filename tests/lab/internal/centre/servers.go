@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/almanac-data/almanac/tests/lab/internal/artifact"
+	"github.com/almanac-data/almanac/tests/lab/internal/client"
 )
 
 // Server is one process of the centre.
@@ -35,6 +36,9 @@ func (c *Centre) Servers() []Server {
 	return servers
 }
 
+// client asks the servers.
+func (c *Centre) client() client.Client { return client.Client{Site: c.Site} }
+
 // stages groups servers that start together.
 func stages(servers []Server) [][]Server {
 	var groups [][]Server
@@ -51,8 +55,8 @@ func (c *Centre) kdc() Server {
 	return Server{
 		Name: "kdc", Reach: c.Site.Addr("kdc"), stage: 0, ports: []string{"kdc"}, patience: 20 * time.Second,
 		args:    []string{artifact.Program("krb5kdc"), "-n"},
-		env:     c.kerberos(),
-		healthy: func(ctx context.Context) error { return dial(ctx, c.Site.Addr("kdc")) },
+		env:     c.Site.Kerberos(),
+		healthy: func(ctx context.Context) error { return client.Dial(ctx, c.Site.Addr("kdc")) },
 	}
 }
 
@@ -67,8 +71,8 @@ func (c *Centre) kafka() Server {
 		args: c.java("512m", c.kafkaClasspath(), []string{"-Dlog4j2.configurationFile=file:" + c.Site.Path("conf", "kafka", "log4j2.yaml")},
 			"kafka.Kafka", c.Site.Path("conf", "kafka", "server.properties")),
 		prepare: c.formatKafka,
-		healthy: c.kafkaHealthy,
-		settle:  c.permit,
+		healthy: c.client().Kafka,
+		settle:  c.client().Permit,
 	}
 }
 
@@ -79,8 +83,10 @@ func (c *Centre) namenode() Server {
 		args:    c.java("256m", c.hadoopClasspath(), quick, "org.apache.hadoop.hdfs.server.namenode.NameNode"),
 		env:     []string{"HADOOP_USER_NAME=hdfs"},
 		prepare: c.formatNameNode,
-		healthy: c.nameNodeHealthy,
-		settle:  c.makeFolders,
+		healthy: c.client().NameNode,
+		settle: func(ctx context.Context) error {
+			return c.once("folders", func() error { return c.client().MakeFolders(ctx) })
+		},
 	}
 }
 
@@ -90,7 +96,7 @@ func (c *Centre) datanode(name string) Server {
 		args: c.java("192m", c.Site.Path("conf", name)+":"+c.hadoopClasspath(), quick, "org.apache.hadoop.hdfs.server.datanode.DataNode"),
 		env:  []string{"HADOOP_USER_NAME=hdfs"},
 		healthy: func(ctx context.Context) error {
-			return c.dataNodeHealthy(ctx, name)
+			return c.client().DataNode(ctx, name)
 		},
 	}
 }
@@ -101,7 +107,7 @@ func (c *Centre) resourceManager() Server {
 		ports:   []string{"resourcemanager", "scheduler", "tracker", "rm-admin", "rm-web"},
 		args:    c.java("256m", c.hadoopClasspath(), slices.Concat(quick, opens), "org.apache.hadoop.yarn.server.resourcemanager.ResourceManager"),
 		env:     []string{"HADOOP_USER_NAME=yarn"},
-		healthy: c.resourceManagerHealthy,
+		healthy: c.client().ResourceManager,
 	}
 }
 
@@ -111,7 +117,7 @@ func (c *Centre) nodeManager() Server {
 		ports:   []string{"nodemanager", "localizer", "nodemanager-web"},
 		args:    c.java("256m", c.hadoopClasspath(), slices.Concat(quick, opens), "org.apache.hadoop.yarn.server.nodemanager.NodeManager"),
 		env:     []string{"HADOOP_USER_NAME=yarn", "JAVA_HOME=" + javaHome()},
-		healthy: c.nodeManagerHealthy,
+		healthy: c.client().NodeManager,
 	}
 }
 
@@ -129,7 +135,7 @@ func (c *Centre) spark() Server {
 		},
 		env: append(env, "SPARK_HOME="+c.Site.Spark(), "SPARK_CONF_DIR="+c.Site.Path("conf", "spark"), "HADOOP_CONF_DIR="+c.Site.Path("conf", "client"),
 			"SPARK_LOCAL_IP=127.0.0.1", "SPARK_LOCAL_HOSTNAME=localhost", "JAVA_HOME="+javaHome()),
-		healthy: func(ctx context.Context) error { return c.sparkHealthy(ctx, port) },
+		healthy: func(ctx context.Context) error { return c.client().Spark(ctx, port) },
 	}
 }
 
@@ -137,7 +143,7 @@ func (c *Centre) proxy() Server {
 	return Server{
 		Name: "spark-tls", Reach: "sc://" + c.Site.Named("spark") + "/;use_ssl=true", stage: 3, ports: []string{"spark"}, patience: 20 * time.Second,
 		args:    []string{artifact.Program("haproxy"), "-db", "-f", c.Site.Path("conf", "haproxy.cfg")},
-		healthy: c.proxyHealthy,
+		healthy: c.client().Proxy,
 	}
 }
 

@@ -119,6 +119,19 @@ func (s *Site) URL(name string) string {
 // Realm is here for templates.
 func (s *Site) Realm() string { return Realm }
 
+// Kerberos is the environment of Kerberos programs, and of clients that act as operator.
+func (s *Site) Kerberos() []string {
+	if !s.Secure {
+		return nil
+	}
+	return []string{
+		"KRB5_CONFIG=" + s.Path("conf", "krb5.conf"),
+		"KRB5_KDC_PROFILE=" + s.Path("conf", "kdc.conf"),
+		"KRB5_CLIENT_KTNAME=FILE:" + s.Keytab("operator"),
+		"KRB5CCNAME=FILE:" + s.Path("run", "operator.ccache"),
+	}
+}
+
 // Secret is a generated password, by name.
 func (s *Site) Secret(name string) (string, error) {
 	b, err := os.ReadFile(s.Path("keys", name))

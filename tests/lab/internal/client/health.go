@@ -1,4 +1,5 @@
-package centre
+// Package client asks the servers of a lab how they are, and tells them what they must know, as their operator.
+package client
 
 import (
 	"bytes"
@@ -17,28 +18,15 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/almanac-data/almanac/tests/lab/internal/site"
 )
 
-// free waits a little until nothing listens on the address: the threads of a killed process let go of it one by one.
-func free(ctx context.Context, addr string) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		l, err := net.Listen("tcp", addr)
-		if err == nil {
-			return l.Close()
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("another program listens on %s: the lab of another checkout, perhaps", addr)
-		case <-tick.C:
-		}
-	}
-}
+// Client speaks to the servers of one site.
+type Client struct{ Site *site.Site }
 
-func dial(ctx context.Context, addr string) error {
+// Dial connects and hangs up.
+func Dial(ctx context.Context, addr string) error {
 	d := net.Dialer{Timeout: 2 * time.Second}
 	conn, err := d.DialContext(ctx, "tcp", addr)
 	if err != nil {
@@ -47,8 +35,8 @@ func dial(ctx context.Context, addr string) error {
 	return conn.Close()
 }
 
-// kafkaHealthy asks for the cluster's metadata as admin.
-func (c *Centre) kafkaHealthy(ctx context.Context) error {
+// Kafka asks for the cluster's metadata as admin.
+func (c Client) Kafka(ctx context.Context) error {
 	return c.asAdmin(ctx, func(ctx context.Context, admin *kadm.Client) error {
 		brokers, err := admin.ListBrokers(ctx)
 		if err == nil && len(brokers) == 0 {
@@ -58,7 +46,7 @@ func (c *Centre) kafkaHealthy(ctx context.Context) error {
 	})
 }
 
-func (c *Centre) asAdmin(ctx context.Context, do func(context.Context, *kadm.Client) error) error {
+func (c Client) asAdmin(ctx context.Context, do func(context.Context, *kadm.Client) error) error {
 	conf, err := c.tls("admin")
 	if err != nil {
 		return err
@@ -74,7 +62,7 @@ func (c *Centre) asAdmin(ctx context.Context, do func(context.Context, *kadm.Cli
 }
 
 // tls trusts the lab's authority; with a name it also shows that client's certificate.
-func (c *Centre) tls(name string) (*tls.Config, error) {
+func (c Client) tls(name string) (*tls.Config, error) {
 	ca, err := os.ReadFile(c.Site.Path("keys", "ca.crt"))
 	if err != nil {
 		return nil, err
@@ -91,7 +79,7 @@ func (c *Centre) tls(name string) (*tls.Config, error) {
 }
 
 // bean reads one management bean of a Hadoop server.
-func (c *Centre) bean(ctx context.Context, web, name string, to any) error {
+func (c Client) bean(ctx context.Context, web, name string, to any) error {
 	var answer struct {
 		Beans []json.RawMessage `json:"beans"`
 	}
@@ -104,7 +92,8 @@ func (c *Centre) bean(ctx context.Context, web, name string, to any) error {
 	return json.Unmarshal(answer.Beans[0], to)
 }
 
-func (c *Centre) nameNodeHealthy(ctx context.Context) error {
+// NameNode wants it out of safe mode.
+func (c Client) NameNode(ctx context.Context) error {
 	var info struct{ Safemode string }
 	if err := c.bean(ctx, "namenode-web", "Hadoop:service=NameNode,name=NameNodeInfo", &info); err != nil {
 		return err
@@ -115,8 +104,8 @@ func (c *Centre) nameNodeHealthy(ctx context.Context) error {
 	return nil
 }
 
-// dataNodeHealthy asks the DataNode whether it serves the NameNode: the NameNode believes in a dead one for a while.
-func (c *Centre) dataNodeHealthy(ctx context.Context, name string) error {
+// DataNode asks the DataNode whether it serves the NameNode: the NameNode believes in a dead one for a while.
+func (c Client) DataNode(ctx context.Context, name string) error {
 	var info struct{ BPServiceActorInfo string }
 	if err := c.bean(ctx, name+"-web", "Hadoop:service=DataNode,name=DataNodeInfo", &info); err != nil {
 		return err
@@ -127,7 +116,8 @@ func (c *Centre) dataNodeHealthy(ctx context.Context, name string) error {
 	return nil
 }
 
-func (c *Centre) resourceManagerHealthy(ctx context.Context) error {
+// ResourceManager asks for its state.
+func (c Client) ResourceManager(ctx context.Context) error {
 	var info struct {
 		ClusterInfo struct{ State string } `json:"clusterInfo"`
 	}
@@ -140,8 +130,8 @@ func (c *Centre) resourceManagerHealthy(ctx context.Context) error {
 	return nil
 }
 
-// nodeManagerHealthy asks the node how it is, and the ResourceManager whether it knows the node.
-func (c *Centre) nodeManagerHealthy(ctx context.Context) error {
+// NodeManager asks the node how it is, and the ResourceManager whether it knows the node.
+func (c Client) NodeManager(ctx context.Context) error {
 	var node struct {
 		NodeInfo struct {
 			NodeHealthy  bool   `json:"nodeHealthy"`
@@ -168,9 +158,9 @@ func (c *Centre) nodeManagerHealthy(ctx context.Context) error {
 	return nil
 }
 
-// sparkHealthy wants an open port and an application that runs on YARN.
-func (c *Centre) sparkHealthy(ctx context.Context, port string) error {
-	if err := dial(ctx, c.Site.Addr(port)); err != nil {
+// Spark wants an open port and an application that runs on YARN.
+func (c Client) Spark(ctx context.Context, port string) error {
+	if err := Dial(ctx, c.Site.Addr(port)); err != nil {
 		return err
 	}
 	var list struct {
@@ -187,8 +177,8 @@ func (c *Centre) sparkHealthy(ctx context.Context, port string) error {
 	return nil
 }
 
-// proxyHealthy shakes hands as a gRPC client would.
-func (c *Centre) proxyHealthy(ctx context.Context) error {
+// Proxy shakes hands as a gRPC client would.
+func (c Client) Proxy(ctx context.Context) error {
 	conf, err := c.tls("")
 	if err != nil {
 		return err
@@ -207,7 +197,7 @@ func (c *Centre) proxyHealthy(ctx context.Context) error {
 }
 
 // get reads JSON from a web listener as operator.
-func (c *Centre) get(ctx context.Context, url string, to any) error {
+func (c Client) get(ctx context.Context, url string, to any) error {
 	b, err := c.curl(ctx, "GET", url)
 	if err != nil {
 		return err
@@ -216,13 +206,13 @@ func (c *Centre) get(ctx context.Context, url string, to any) error {
 }
 
 // curl asks a web listener of Hadoop as operator. In the secured form these want SPNEGO, which curl speaks.
-func (c *Centre) curl(ctx context.Context, method, url string) ([]byte, error) {
+func (c Client) curl(ctx context.Context, method, url string) ([]byte, error) {
 	args := []string{"-sS", "--fail-with-body", "--max-time", "10", "-X", method}
 	if c.Site.Secure {
 		args = append(args, "--cacert", c.Site.Path("keys", "ca.crt"), "--negotiate", "-u", ":")
 	}
 	cmd := exec.CommandContext(ctx, "curl", append(args, url)...)
-	cmd.Env = append(os.Environ(), c.kerberos()...)
+	cmd.Env = append(os.Environ(), c.Site.Kerberos()...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
