@@ -64,7 +64,7 @@ func (c *connect) sql(ctx context.Context, query string) ([]string, error) {
 		return nil, err
 	}
 	r.Header.Set("Content-Type", "application/grpc")
-	r.Header.Set("Te", "trailers")
+	r.Header.Set("TE", "trailers")
 	if c.token != "" {
 		r.Header.Set("Authorization", "Bearer "+c.token)
 	}

@@ -32,14 +32,14 @@ const (
 func Fetch(ctx context.Context, cache string, out io.Writer) error {
 	for _, group := range Groups {
 		if err := once(filepath.Join(cache, "jars", group), func(tmp string) error {
-			fmt.Fprintf(out, "fetching the jars of %s\n", group)
+			sayf(out, "fetching the jars of %s", group)
 			return jars(ctx, group, tmp, true)
 		}); err != nil {
 			return err
 		}
 	}
 	if err := once(filepath.Join(cache, "spark"), func(tmp string) error {
-		fmt.Fprintln(out, "fetching Spark")
+		sayf(out, "fetching Spark")
 		return spark(ctx, tmp)
 	}); err != nil {
 		return err
@@ -58,7 +58,7 @@ func Sums(ctx context.Context, out io.Writer) ([]byte, error) {
 	defer func() { _ = os.RemoveAll(tmp) }()
 	var list []byte
 	for _, group := range Groups {
-		fmt.Fprintf(out, "fetching the jars of %s\n", group)
+		sayf(out, "fetching the jars of %s", group)
 		dir := filepath.Join(tmp, group)
 		if err := jars(ctx, group, dir, false); err != nil {
 			return nil, err
@@ -153,7 +153,7 @@ func webapps(from, to string) error {
 	if err != nil {
 		return err
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	for _, f := range r.File {
 		if !strings.HasPrefix(f.Name, "webapps/") || f.FileInfo().IsDir() {
 			continue
@@ -177,13 +177,16 @@ func extract(f *zip.File, dir string) error {
 	if err != nil {
 		return err
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	b, err := io.ReadAll(r)
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(path, b, 0o644)
 }
+
+// sayf tells a person what goes on. Whether it is read changes nothing.
+func sayf(out io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(out, format+"\n", args...) }
 
 // run runs a program to its end; an error holds what it said last.
 func run(ctx context.Context, name string, args ...string) error {

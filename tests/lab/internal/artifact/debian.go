@@ -3,7 +3,6 @@ package artifact
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os/exec"
 	"slices"
@@ -40,7 +39,7 @@ func Debian(ctx context.Context, secure, install bool, out io.Writer) error {
 	if !install {
 		return errors.New("programs are missing: sudo " + line)
 	}
-	fmt.Fprintln(out, line)
+	sayf(out, "%s", line)
 	if err := run(ctx, "apt-get", "update", "-qq"); err != nil {
 		return err
 	}

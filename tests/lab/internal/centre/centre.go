@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -65,11 +66,10 @@ func (c *Centre) Down(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	all := stages(c.Servers())
 	var failed error
-	for i := len(all) - 1; i >= 0; i-- {
+	for _, stage := range slices.Backward(stages(c.Servers())) {
 		var g errgroup.Group
-		for _, s := range all[i] {
+		for _, s := range stage {
 			g.Go(func() error {
 				if err := proc.Stop(ctx, c.pidFile(s.Name), 30*time.Second); err != nil {
 					return fmt.Errorf("stop %s: %w", s.Name, err)
@@ -95,7 +95,7 @@ func (c *Centre) Kill(ctx context.Context, name string) error {
 	if err != nil {
 		return fmt.Errorf("kill %s: %w", name, err)
 	}
-	fmt.Fprintf(c.Out, "killed %s (process %d)\n", name, id.PID)
+	c.sayf("killed %s (process %d)", name, id.PID)
 	return nil
 }
 
@@ -146,9 +146,9 @@ func (c *Centre) start(ctx context.Context, s Server) error {
 		}
 	}
 	if running {
-		fmt.Fprintf(c.Out, "%-16s runs\n", s.Name)
+		c.sayf("%-16s runs", s.Name)
 	} else {
-		fmt.Fprintf(c.Out, "%-16s started in %.1fs\n", s.Name, time.Since(began).Seconds())
+		c.sayf("%-16s started in %.1fs", s.Name, time.Since(began).Seconds())
 	}
 	return nil
 }
@@ -210,6 +210,9 @@ func (c *Centre) await(ctx context.Context, s Server) error {
 		}
 	}
 }
+
+// sayf tells a person what goes on. Whether it is read changes nothing.
+func (c *Centre) sayf(format string, args ...any) { _, _ = fmt.Fprintf(c.Out, format+"\n", args...) }
 
 func (c *Centre) pidFile(name string) string { return c.Site.Path("run", name+".pid") }
 func (c *Centre) logFile(name string) string { return c.Site.Path("log", name+".log") }

@@ -17,14 +17,13 @@ func (c *Centre) Status(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		size := proc.Memory(id.PID)
 		switch {
 		case id.PID == 0:
-			fmt.Fprintf(c.Out, "%-16s stopped\n", s.Name)
+			c.sayf("%-16s stopped", s.Name)
 			ill++
 			continue
 		case !running:
-			fmt.Fprintf(c.Out, "%-16s died; its log: %s\n", s.Name, c.logFile(s.Name))
+			c.sayf("%-16s died; its log: %s", s.Name, c.logFile(s.Name))
 			ill++
 			continue
 		}
@@ -33,14 +32,15 @@ func (c *Centre) Status(ctx context.Context) error {
 			state = "ill: " + err.Error()
 			ill++
 		}
+		size := proc.Memory(id.PID)
 		memory += size
-		fmt.Fprintf(c.Out, "%-16s %7d %5d MB  %s  %s\n", s.Name, id.PID, size>>20, s.Reach, state)
+		c.sayf("%-16s %7d %5d MB  %s  %s", s.Name, id.PID, size>>20, s.Reach, state)
 	}
 	containers := c.Containers()
 	for _, id := range containers {
 		memory += proc.Memory(id.PID)
 	}
-	fmt.Fprintf(c.Out, "%d processes of YARN's containers; %d MB in all; %s\n", len(containers), memory>>20, c.Site.Path("env"))
+	c.sayf("%d processes of YARN's containers; %d MB in all; %s", len(containers), memory>>20, c.Site.Path("env"))
 	if ill > 0 {
 		return fmt.Errorf("%d of the servers are not healthy", ill)
 	}

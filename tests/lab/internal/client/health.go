@@ -189,7 +189,7 @@ func (c Client) Proxy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	if p := conn.(*tls.Conn).ConnectionState().NegotiatedProtocol; p != "h2" {
 		return fmt.Errorf("it chose the protocol %q, not h2", p)
 	}

@@ -39,7 +39,7 @@ func Start(s Spec) (ID, error) {
 	if err != nil {
 		return ID{}, err
 	}
-	defer out.Close()
+	defer func() { _ = out.Close() }()
 	cmd := exec.Command(s.Args[0], s.Args[1:]...)
 	cmd.Env, cmd.Dir = append(os.Environ(), s.Env...), s.Dir
 	cmd.Stdout, cmd.Stderr = out, out

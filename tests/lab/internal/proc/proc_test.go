@@ -96,7 +96,7 @@ func TestReadOfABrokenPIDFileIsAnError(t *testing.T) {
 }
 
 func TestUnderFindsProcessesByTheirFolder(t *testing.T) {
-	id, s := start(t, "sleep", "60")
+	_, s := start(t, "sleep", "60")
 	if err := Stop(t.Context(), s.File, time.Second); err != nil {
 		t.Fatal(err)
 	}
