@@ -47,8 +47,8 @@ func Start(s Spec) (ID, error) {
 	if err := cmd.Start(); err != nil {
 		return ID{}, fmt.Errorf("start %s: %w", s.Args[0], err)
 	}
+	id, err := Of(cmd.Process.Pid) // before anyone waits for it: until then its number is its own
 	go func() { _ = cmd.Wait() }() // so that a child that ends while the caller runs is seen as gone
-	id, err := Of(cmd.Process.Pid)
 	if err != nil {
 		return ID{}, fmt.Errorf("%s ended at once; its log: %s", s.Args[0], s.Log)
 	}

@@ -118,9 +118,12 @@ func TestUnderFindsProcessesByTheirFolder(t *testing.T) {
 }
 
 func TestTheLogOfTheRunBeforeIsKept(t *testing.T) {
-	_, s := start(t, "echo", "one")
+	_, s := start(t, "sh", "-c", "echo one; exec sleep 60")
 	for !strings.Contains(Tail(s.Log, 1), "one") {
 		time.Sleep(10 * time.Millisecond)
+	}
+	if err := Stop(t.Context(), s.File, 5*time.Second); err != nil {
+		t.Fatal(err)
 	}
 	if _, err := Start(Spec{Args: []string{"sleep", "60"}, Dir: s.Dir, Log: s.Log, File: s.File}); err != nil {
 		t.Fatal(err)
