@@ -71,6 +71,24 @@ flights: tools ## make the daily CSV files of all 3,000,000 flights in FLIGHTS, 
 bench: build flights ## measure the job beside DuckDB, five times each in turn
 	go run ./tests/bench -almanac $(BIN)/almanac -flights $(FLIGHTS)
 
+LAB_FORM := $(if $(SECURE),-secure)
+
+.PHONY: lab
+lab: tools ## start Kafka, HDFS, YARN and Spark on this machine (SECURE=1: with Kerberos, TLS and access rules)
+	go run ./tests/lab up $(LAB_FORM)
+
+.PHONY: lab-status
+lab-status: tools ## tell how each server of the lab is, and how to reach it
+	@go run ./tests/lab status $(LAB_FORM)
+
+.PHONY: lab-check
+lab-check: tools ## test the lab that runs: what it lets in, what it refuses (LONG=1: and a job that outlives its delegation tokens)
+	go test ./tests/lab -count=1 -timeout 20m -v -args -form $(if $(SECURE),secure,plain) $(if $(LONG),-long)
+
+.PHONY: lab-down
+lab-down: tools ## stop the servers of the lab; their data stays
+	go run ./tests/lab down $(LAB_FORM)
+
 .PHONY: clean
 clean: ## remove what was built; DATA stays
 	rm -rf $(BIN)

@@ -1,0 +1,200 @@
+// Package artifact fetches the servers of the lab, in the versions that its files pin: jars by Maven, Spark by pip.
+package artifact
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+//go:embed */pom.xml requirements.txt jars.sha256
+var pinned embed.FS
+
+// Groups are the folders of jars: one pom.xml each.
+var Groups = []string{"kafka", "hadoop", "webapps", "iceberg"}
+
+const (
+	plugin   = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
+	deadline = 15 * time.Minute // for one group, on a slow line
+)
+
+// Fetch brings everything into the cache, once: a folder that is there is complete, because it gets its name last.
+// It says on out what it does, if it does anything.
+func Fetch(ctx context.Context, cache string, out io.Writer) error {
+	for _, group := range Groups {
+		if err := once(filepath.Join(cache, "jars", group), func(tmp string) error {
+			sayf(out, "fetching the jars of %s", group)
+			return jars(ctx, group, tmp, true)
+		}); err != nil {
+			return err
+		}
+	}
+	if err := once(filepath.Join(cache, "spark"), func(tmp string) error {
+		sayf(out, "fetching Spark")
+		return spark(ctx, tmp)
+	}); err != nil {
+		return err
+	}
+	return once(filepath.Join(cache, "webroot"), func(tmp string) error {
+		return webapps(filepath.Join(cache, "jars", "webapps"), tmp)
+	})
+}
+
+// Sums fetches all jars anew into a temporary folder and returns the list of their digests, for jars.sha256.
+func Sums(ctx context.Context, out io.Writer) ([]byte, error) {
+	tmp, err := os.MkdirTemp("", "almanac-lab-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(tmp) }()
+	var list []byte
+	for _, group := range Groups {
+		sayf(out, "fetching the jars of %s", group)
+		dir := filepath.Join(tmp, group)
+		if err := jars(ctx, group, dir, false); err != nil {
+			return nil, err
+		}
+		sums, err := digests(dir)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, format(group, sums)...)
+	}
+	return list, nil
+}
+
+// once fills a folder under another name and renames it when it is complete. A folder that is there is left alone.
+func once(dir string, fill func(tmp string) error) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	tmp := fmt.Sprintf("%s.%d", dir, os.Getpid())
+	if err := os.MkdirAll(tmp, 0o755); err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(tmp) }()
+	if err := fill(tmp); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, dir); err != nil {
+		if _, there := os.Stat(dir); there == nil {
+			return nil // another checkout with the same cache was quicker
+		}
+		return err
+	}
+	return nil
+}
+
+// jars copies the jars of a group and what they need to dir, and compares them with the committed digests if told so.
+func jars(ctx context.Context, group, dir string, check bool) error {
+	work, err := os.MkdirTemp("", "almanac-lab-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(work) }()
+	pom, err := pinned.ReadFile(group + "/pom.xml")
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(work, "pom.xml")
+	if err := os.WriteFile(file, pom, 0o600); err != nil {
+		return err
+	}
+	if err := run(ctx, "mvn", "-q", "-B", "-f", file, plugin, "-DincludeScope=runtime", "-DoutputDirectory="+dir); err != nil {
+		return fmt.Errorf("jars of %s: %w", group, err)
+	}
+	if !check {
+		return nil
+	}
+	list, err := pinned.ReadFile("jars.sha256")
+	if err != nil {
+		return err
+	}
+	if err := verify(list, group, dir); err != nil {
+		return fmt.Errorf("jars of %s: %w", group, err)
+	}
+	return nil
+}
+
+// spark installs Spark's distribution for Python, whose digest stands in requirements.txt, without what only Python needs.
+func spark(ctx context.Context, dir string) error {
+	list, err := pinned.ReadFile("requirements.txt")
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(dir, "requirements.txt")
+	if err := os.WriteFile(file, list, 0o600); err != nil {
+		return err
+	}
+	err = run(ctx, "python3", "-m", "pip", "install", "-q", "--no-deps", "--no-compile", "--disable-pip-version-check",
+		"--require-hashes", "--target", dir, "-r", file)
+	if err != nil {
+		return fmt.Errorf("spark: %w", err)
+	}
+	return nil
+}
+
+// webapps unpacks the web applications of HDFS.
+func webapps(from, to string) error {
+	names, err := filepath.Glob(filepath.Join(from, "*.jar"))
+	if err != nil || len(names) != 1 {
+		return fmt.Errorf("web applications: one jar is expected in %s, there are %d", from, len(names))
+	}
+	r, err := zip.OpenReader(names[0])
+	if err != nil {
+		return err
+	}
+	defer func() { _ = r.Close() }()
+	for _, f := range r.File {
+		if !strings.HasPrefix(f.Name, "webapps/") || f.FileInfo().IsDir() {
+			continue
+		}
+		if err := extract(f, to); err != nil {
+			return fmt.Errorf("web applications: %s: %w", f.Name, err)
+		}
+	}
+	return nil
+}
+
+func extract(f *zip.File, dir string) error {
+	if !filepath.IsLocal(f.Name) {
+		return errors.New("it would lie outside its folder")
+	}
+	path := filepath.Join(dir, f.Name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	r, err := f.Open()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = r.Close() }()
+	b, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, b, 0o644)
+}
+
+// sayf tells a person what goes on. Whether it is read changes nothing.
+func sayf(out io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(out, format+"\n", args...) }
+
+// run runs a program to its end; an error holds what it said last.
+func run(ctx context.Context, name string, args ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s: %w\n%s", name, err, bytes.TrimSpace(out[max(0, len(out)-2000):]))
+	}
+	return nil
+}

@@ -1,0 +1,167 @@
+package centre
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/almanac-data/almanac/tests/lab/internal/proc"
+	"github.com/almanac-data/almanac/tests/lab/internal/site"
+)
+
+func open(t *testing.T, secure bool) (*Centre, *bytes.Buffer) {
+	t.Helper()
+	var out bytes.Buffer
+	c := &Centre{Site: site.New(t.TempDir(), "", secure), Out: &out}
+	if err := c.Site.Folders(); err != nil {
+		t.Fatal(err)
+	}
+	return c, &out
+}
+
+func TestServersStartInStages(t *testing.T) {
+	for form, c := range map[bool]struct{ want string }{
+		false: {"kafka namenode datanode1 datanode2 resourcemanager nodemanager | spark"},
+		true:  {"kdc | kafka namenode datanode1 datanode2 resourcemanager nodemanager | spark | spark-tls"},
+	} {
+		centre, _ := open(t, form)
+		var groups []string
+		for _, stage := range stages(centre.Servers()) {
+			var names []string
+			for _, s := range stage {
+				names = append(names, s.Name)
+			}
+			groups = append(groups, strings.Join(names, " "))
+		}
+		if got := strings.Join(groups, " | "); got != c.want {
+			t.Errorf("secured %v: stages %s, want %s", form, got, c.want)
+		}
+	}
+}
+
+func TestNoSecretStandsOnACommandLine(t *testing.T) {
+	c, _ := open(t, true)
+	if err := c.passwords(); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range c.Servers() {
+		for _, name := range []string{"store", "spark-token", "kdc-master", "scram-admin"} {
+			if strings.Contains(strings.Join(s.args, " "), c.secret(name)) {
+				t.Errorf("%s: the command line holds the secret %s", s.Name, name)
+			}
+		}
+	}
+}
+
+func TestAServerThatEndsIsAnErrorWithItsLog(t *testing.T) {
+	c, _ := open(t, false)
+	err := c.start(t.Context(), Server{
+		Name: "broken", patience: 10 * time.Second,
+		args:    []string{"sh", "-c", "echo no room for the log; sleep 0.2"},
+		healthy: func(context.Context) error { return errors.New("not yet") },
+	})
+	if err == nil || !strings.Contains(err.Error(), "broken ended") || !strings.Contains(err.Error(), "no room for the log") {
+		t.Errorf("start = %v, want the end of its log", err)
+	}
+}
+
+func TestAServerThatIsNeverWellIsAnError(t *testing.T) {
+	c, _ := open(t, false)
+	t.Cleanup(func() { _ = proc.Stop(context.Background(), c.pidFile("slow"), time.Second) })
+	err := c.start(t.Context(), Server{
+		Name: "slow", patience: 400 * time.Millisecond,
+		args:    []string{"sleep", "60"},
+		healthy: func(context.Context) error { return errors.New("still reading") },
+	})
+	if err == nil || !strings.Contains(err.Error(), "not healthy after 400ms: still reading") {
+		t.Errorf("start = %v, want what it lacked", err)
+	}
+}
+
+func TestAServerThatRunsIsNotStartedAgain(t *testing.T) {
+	c, out := open(t, false)
+	t.Cleanup(func() { _ = proc.Stop(context.Background(), c.pidFile("calm"), time.Second) })
+	s := Server{Name: "calm", patience: time.Second, args: []string{"sleep", "60"}, healthy: func(context.Context) error { return nil }}
+	for range 2 {
+		if err := c.start(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := out.String(); strings.Count(got, "started in") != 1 || !strings.Contains(got, "calm             runs") {
+		t.Errorf("it said %q, want started once, then runs", got)
+	}
+}
+
+func TestOnceForgetsWhatFailed(t *testing.T) {
+	c, _ := open(t, false)
+	calls := 0
+	for range 3 {
+		_ = c.once("thing", func() error {
+			calls++
+			if calls == 1 {
+				return errors.New("no")
+			}
+			return nil
+		})
+	}
+	if calls != 2 {
+		t.Errorf("it was done %d times, want 2: once in vain, once well", calls)
+	}
+}
+
+func TestAStrangeListenerIsNamed(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := free(ctx, l.Addr().String()); err == nil || !strings.Contains(err.Error(), l.Addr().String()) {
+		t.Errorf("free = %v, want an error that names the address", err)
+	}
+}
+
+func TestOneCommandAtATime(t *testing.T) {
+	c, _ := open(t, false)
+	unlock, err := c.lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.lock(); err == nil {
+		t.Error("a second lock was given")
+	}
+	unlock()
+	again, err := c.lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again()
+}
+
+func TestDownOfALabThatNeverWasMakesNothing(t *testing.T) {
+	root := t.TempDir()
+	c := &Centre{Site: site.New(root, "", false), Out: os.Stderr}
+	if err := c.Down(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(root, ".cache")); err == nil {
+		t.Error("Down made a folder")
+	}
+}
+
+func TestUnknownServersAreNamed(t *testing.T) {
+	c, _ := open(t, false)
+	if err := c.Kill(t.Context(), "zookeeper"); err == nil || !strings.Contains(err.Error(), "kafka, namenode") {
+		t.Errorf("Kill = %v, want the names there are", err)
+	}
+	if err := c.Start(t.Context(), "kafka"); err == nil || !strings.Contains(err.Error(), "never been up") {
+		t.Errorf("Start = %v, want that the lab was never up", err)
+	}
+}

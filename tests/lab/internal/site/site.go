@@ -1,0 +1,149 @@
+// Package site says where everything of a lab lies: folders, ports, names, and the configuration rendered from them.
+package site
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Names that both forms share.
+const (
+	Host  = "localhost" // of HDFS, YARN and Spark: Kerberos wants a name
+	IP    = "127.0.0.1" // of Kafka, and what everything listens on
+	Realm = "ALMANAC.TEST"
+)
+
+// Site is one form of the lab: plain, or secured.
+type Site struct {
+	Secure bool
+	Root   string // state: data, configuration, keys, logs, pid files
+	Cache  string // what was downloaded, shared by both forms
+}
+
+// New is the site of a form below the repository's folder. A cache named by the operator may be shared between checkouts; the state never is.
+func New(repo, cache string, secure bool) *Site {
+	lab := filepath.Join(repo, ".cache", "lab")
+	if cache == "" {
+		cache = filepath.Join(lab, "artifacts")
+	}
+	s := &Site{Secure: secure, Cache: cache}
+	s.Root = filepath.Join(lab, s.Form())
+	return s
+}
+
+// Form is the name of the form.
+func (s *Site) Form() string {
+	if s.Secure {
+		return "secure"
+	}
+	return "plain"
+}
+
+// ports are offsets to the base of a form. All lie below the range from which the kernel takes ports for clients.
+var ports = map[string]int{
+	"spark":           15,
+	"spark-backend":   16,
+	"namenode":        20,
+	"scheduler":       30,
+	"tracker":         31,
+	"resourcemanager": 32,
+	"rm-admin":        33,
+	"localizer":       40,
+	"nodemanager":     41,
+	"nodemanager-web": 42,
+	"datanode1":       61,
+	"datanode2":       62,
+	"namenode-web":    70,
+	"datanode1-web":   71,
+	"datanode2-web":   72,
+	"datanode1-ipc":   81,
+	"datanode2-ipc":   82,
+	"rm-web":          88,
+	"kafka":           90,
+	"kafka-scram":     91,
+	"kafka-mtls":      92,
+	"controller":      93,
+	"kdc":             99,
+}
+
+// Port is the port of a listener. An unknown name is a defect.
+func (s *Site) Port(name string) int {
+	offset, ok := ports[name]
+	if !ok {
+		panic("no port is named " + name)
+	}
+	if s.Secure {
+		return 28000 + offset
+	}
+	return 18000 + offset
+}
+
+// Addr is host:port of a listener, for programs that take an address.
+func (s *Site) Addr(name string) string { return fmt.Sprintf("%s:%d", IP, s.Port(name)) }
+
+// Named is Addr with the host's name, which Kerberos and certificates go by.
+func (s *Site) Named(name string) string { return fmt.Sprintf("%s:%d", Host, s.Port(name)) }
+
+// Path is a path in the state folder.
+func (s *Site) Path(elem ...string) string {
+	return filepath.Join(append([]string{s.Root}, elem...)...)
+}
+
+// Artifact is a path among what was downloaded.
+func (s *Site) Artifact(elem ...string) string {
+	return filepath.Join(append([]string{s.Cache}, elem...)...)
+}
+
+// Spark is the folder of the Spark distribution.
+func (s *Site) Spark() string { return s.Artifact("spark", "pyspark") }
+
+// Keytab is the keytab of one principal.
+func (s *Site) Keytab(name string) string { return s.Path("keys", name+".keytab") }
+
+// Principal is the Kerberos name of a server of this host, or of a person.
+func (s *Site) Principal(name string) string { return name + "@" + Realm }
+
+// FS is the root of the file system.
+func (s *Site) FS() string { return "hdfs://" + s.Named("namenode") }
+
+// URL is the root of a web listener of HDFS or YARN.
+func (s *Site) URL(name string) string {
+	if s.Secure {
+		return "https://" + s.Named(name)
+	}
+	return "http://" + s.Named(name)
+}
+
+// Realm is here for templates.
+func (s *Site) Realm() string { return Realm }
+
+// Kerberos is the environment of Kerberos programs, and of clients that act as operator.
+func (s *Site) Kerberos() []string {
+	if !s.Secure {
+		return nil
+	}
+	return []string{
+		"KRB5_CONFIG=" + s.Path("conf", "krb5.conf"),
+		"KRB5_KDC_PROFILE=" + s.Path("conf", "kdc.conf"),
+		"KRB5_CLIENT_KTNAME=FILE:" + s.Keytab("operator"),
+		"KRB5CCNAME=FILE:" + s.Path("run", "operator.ccache"),
+	}
+}
+
+// Secret is a generated password, by name.
+func (s *Site) Secret(name string) (string, error) {
+	b, err := os.ReadFile(s.Path("keys", name))
+	return strings.TrimSpace(string(b)), err
+}
+
+// Folders makes the folders of the state, for this user only.
+func (s *Site) Folders() error {
+	for _, dir := range []string{"conf", "data", "keys", "log", "made", "run"} {
+		if err := os.MkdirAll(s.Path(dir), 0o700); err != nil {
+			return err
+		}
+	}
+	return nil
+}

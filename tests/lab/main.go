@@ -1,0 +1,75 @@
+// Command lab runs a data centre on this machine for tests and trials: Kafka, HDFS, YARN and Spark, all on loopback. See docs/lab.md.
+//
+//	go run ./tests/lab up|status|down|env|sums [-secure]
+//	go run ./tests/lab kill|start [-secure] <server>
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/almanac-data/almanac/tests/lab/internal/artifact"
+	"github.com/almanac-data/almanac/tests/lab/internal/centre"
+	"github.com/almanac-data/almanac/tests/lab/internal/site"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:])
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "lab:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	if len(args) == 0 {
+		return errors.New("say what to do: up, status, down, env, kill, start or sums")
+	}
+	flags := flag.NewFlagSet("lab "+args[0], flag.ContinueOnError)
+	secure := flags.Bool("secure", false, "the secured form: Kerberos, TLS, access rules")
+	if err := flags.Parse(args[1:]); err != nil {
+		return err
+	}
+	repo, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	c := &centre.Centre{
+		Site:    site.New(repo, os.Getenv("ALMANAC_LAB_CACHE"), *secure),
+		Out:     os.Stdout,
+		Install: os.Getenv("CI") == "true" && os.Getuid() == 0,
+	}
+	switch args[0] {
+	case "up":
+		if err := c.Up(ctx); err != nil {
+			return err
+		}
+		return c.Status(ctx)
+	case "status":
+		return c.Status(ctx)
+	case "down":
+		return c.Down(ctx)
+	case "kill":
+		return c.Kill(ctx, flags.Arg(0))
+	case "start":
+		return c.Start(ctx, flags.Arg(0))
+	case "env":
+		_, err := os.Stdout.WriteString(c.Site.EnvText())
+		return err
+	case "sums":
+		list, err := artifact.Sums(ctx, os.Stderr)
+		if err == nil {
+			_, err = os.Stdout.Write(list)
+		}
+		return err
+	default:
+		return fmt.Errorf("%s is not a command", args[0])
+	}
+}
