@@ -131,13 +131,19 @@ func (s *Store) commit(ctx context.Context, view *facts.View, d *dataset.Dataset
 		case <-ctx.Done():
 			return fmt.Errorf("wait for the turn to commit %s: %w", piece.Key(), context.Cause(ctx)) // whoever has the turn may still commit it
 		case g.turn <- struct{}{}:
+			s.lead(ctx, g, me, view, d)
 		}
-		if !me.served() {
-			g.linger(ctx, s.Linger, func() int { return view.UnderWay(d.Name) })
-			s.commitAll(ctx, d, g.take())
-		}
-		<-g.turn
 	}
+}
+
+// lead commits for all that wait, unless another did so while the handler waited for its turn, and gives the turn back.
+func (s *Store) lead(ctx context.Context, g *group, me *waiter, view *facts.View, d *dataset.Dataset) {
+	defer func() { <-g.turn }()
+	if me.served() {
+		return
+	}
+	g.linger(ctx, s.Linger, func() int { return view.UnderWay(d.Name) })
+	s.commitAll(ctx, d, g.take())
 }
 
 func (w *waiter) served() bool {
@@ -151,11 +157,22 @@ func (w *waiter) served() bool {
 
 // commitAll commits what waits and tells each how it went. What goes wrong with one window does not hold up another.
 func (s *Store) commitAll(ctx context.Context, d *dataset.Dataset, waiting []*waiter) {
+	ended := false
 	defer func() {
+		if !ended {
+			fail(waiting, errPanicked)
+		}
 		for _, w := range waiting {
 			close(w.done)
 		}
 	}()
+	s.commitEach(ctx, d, waiting)
+	ended = true
+}
+
+var errPanicked = errors.New("the commit of several windows has panicked")
+
+func (s *Store) commitEach(ctx context.Context, d *dataset.Dataset, waiting []*waiter) {
 	view, err := s.Journal.View(ctx)
 	if err != nil {
 		fail(waiting, err)

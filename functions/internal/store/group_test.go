@@ -100,6 +100,35 @@ func TestACommitWaitsNoLongerThanItsLinger(t *testing.T) {
 	w.wantRows(table.Rows, "id", "0")
 }
 
+func TestAPanicOfACommitFailsAllThatWaitAndHoldsUpNobodyAfterwards(t *testing.T) {
+	w := newWorld(t)
+	s := w.store()
+	s.Linger = time.Minute
+	wake := w.ingestDays()[:2]
+	s.Tables = &before{Tables: s.Tables, name: table.Rows, do: func() { panic("oops") }}
+	errs := make([]error, len(wake))
+	var all sync.WaitGroup
+	for i, ev := range wake {
+		all.Go(func() {
+			defer func() {
+				if v := recover(); v != nil {
+					errs[i] = errors.New("panicked")
+				}
+			}()
+			errs[i] = s.Handle(t.Context(), ev)
+		})
+	}
+	all.Wait()
+	for i, err := range errs {
+		if err == nil {
+			t.Errorf("Handle %d gave no error", i)
+		}
+	}
+	w.handle(w.store(), wake...)
+	w.wantRows(table.Rows, "id", "0", "1")
+	w.handle(s, wake...)
+}
+
 func TestWhoGivesUpWaitingIsCommittedAllTheSame(t *testing.T) {
 	w := newWorld(t)
 	s := w.store()
