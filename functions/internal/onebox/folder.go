@@ -25,6 +25,8 @@ type Folder struct {
 type about struct {
 	Format int    `json:"format"`
 	About  string `json:"about"`
+	// Dir is where the folder lies: its tables name their files by absolute paths.
+	Dir string `json:"dir,omitempty"`
 }
 
 // OpenFolder opens a data folder, or makes it, and holds it until Close. The hold ends with the process, however that ends.
@@ -106,7 +108,7 @@ func (f *Folder) agree() error {
 	name := filepath.Join(f.Dir, "almanac.json")
 	data, err := os.ReadFile(name)
 	if errors.Is(err, os.ErrNotExist) {
-		if data, err = json.Marshal(about{format, "data folder of Almanac"}); err != nil {
+		if data, err = json.Marshal(about{format, "data folder of Almanac", f.Dir}); err != nil {
 			return err
 		}
 		if err := os.WriteFile(name+".new", append(data, '\n'), 0o600); err != nil {
@@ -123,6 +125,9 @@ func (f *Folder) agree() error {
 	}
 	if a.Format != format {
 		return fmt.Errorf("it has format %d, this version of almanac reads format %d: use the version that made it, or name another folder", a.Format, format)
+	}
+	if a.Dir != "" && a.Dir != f.Dir {
+		return fmt.Errorf("it was made as %s, and its tables name their files by that path: move it back there, put a symbolic link there and name that, or name another folder", a.Dir)
 	}
 	return nil
 }

@@ -59,3 +59,27 @@ func TestAFolderThatDoesNotFitIsRefused(t *testing.T) {
 		t.Error("a file is taken for a folder")
 	}
 }
+
+func TestAFolderThatWasMovedIsRefusedUntilItsOldNameLeadsThere(t *testing.T) {
+	old, moved := filepath.Join(t.TempDir(), "old"), filepath.Join(t.TempDir(), "moved")
+	f, err := onebox.OpenFolder(old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(f.Close(), os.Rename(old, moved)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := onebox.OpenFolder(moved); err == nil || !strings.Contains(err.Error(), "it was made as "+old) {
+		t.Errorf("OpenFolder of a moved folder = %v", err)
+	}
+	if err := os.Symlink(moved, old); err != nil {
+		t.Fatal(err)
+	}
+	again, err := onebox.OpenFolder(old)
+	if err != nil {
+		t.Fatalf("by a link at its old name: %v", err)
+	}
+	if err := again.Close(); err != nil {
+		t.Error(err)
+	}
+}
