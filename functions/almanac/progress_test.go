@@ -1,0 +1,85 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/calendar"
+)
+
+var began = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+
+// days are collection windows of flights in the given phases, each of 1000 rows read of which one is refused once it is stored.
+func days(phases ...calendar.Phase) surveyed {
+	s := surveyed{Dataset: "flights"}
+	for i, phase := range phases {
+		st := calendar.State{Piece: events.Piece{Dataset: "flights", Window: fmt.Sprintf("2001-01-%02d", i+1), Generation: 1}, Step: events.StepCollect, Phase: phase}
+		if phase == calendar.Stored {
+			st.Sheet = events.Sheet{st.Piece.Window: events.Counts{Read: 1000, Stored: 999, Quarantined: 1}}
+		}
+		s.states = append(s.states, st)
+	}
+	return s
+}
+
+func released(s surveyed, version string, rows int64) surveyed {
+	s.states = append(s.states, calendar.State{
+		Piece: events.Piece{Dataset: s.Dataset, Name: "training", Window: "2001-01"}, Step: events.StepDeliver, Phase: calendar.Released, Version: version, Rows: rows,
+	})
+	return s
+}
+
+func TestProgressOnATerminalIsDrawnOverItself(t *testing.T) {
+	var out bytes.Buffer
+	p := newProgress(&out, true, 80, began)
+	p.show([]surveyed{days(calendar.Stored, calendar.Processing, calendar.Due)}, began)
+	first := out.String()
+	if !strings.Contains(first, "flights  collect         [######..............]    1/3") || !strings.Contains(first, "2001-01-02 pro") {
+		t.Errorf("drew %q", first)
+	}
+	for line := range strings.Lines(first) {
+		if text := strings.TrimPrefix(strings.TrimSuffix(line, "\n"), "\x1b[2K"); len(text) > 80 {
+			t.Errorf("line %q is wider than the terminal", text)
+		}
+	}
+	out.Reset()
+	p.show([]surveyed{days(calendar.Stored, calendar.Stored, calendar.Stored)}, began.Add(2*time.Second))
+	if second := out.String(); !strings.HasPrefix(second, "\x1b[2A") || !strings.Contains(second, "3/3") || !strings.Contains(second, "3,000 rows read, 3 refused  1,000 rows/s") {
+		t.Errorf("drew %q: want two lines up, three windows, and the rate of the 2,000 rows since", second)
+	}
+}
+
+func TestPlainProgressSaysWhatIsNewOnce(t *testing.T) {
+	var out bytes.Buffer
+	p := newProgress(&out, false, 0, began)
+	at := func(seconds int, s surveyed) string {
+		out.Reset()
+		p.show([]surveyed{s}, began.Add(time.Duration(seconds)*time.Second))
+		return out.String()
+	}
+	if got := at(0, released(days(calendar.Stored, calendar.Due), "training-2000-12.1", 5)); strings.Contains(got, "released") || !strings.Contains(got, "collect 1/2, training 1/1") {
+		t.Errorf("at first: %q, want no word of the release that was there before", got)
+	}
+	if got := at(1, days(calendar.Stored, calendar.Stored)); got != "" {
+		t.Errorf("within two seconds: %q, want nothing", got)
+	}
+	done := released(released(days(calendar.Stored, calendar.Stored), "training-2000-12.1", 5), "training-2001-01.1", 1998)
+	if got := at(3, done); !strings.Contains(got, "flights released training-2001-01.1, 1,998 rows") || !strings.Contains(got, "collect 2/2") {
+		t.Errorf("after three seconds: %q", got)
+	}
+	if got := at(9, done); got != "" {
+		t.Errorf("when nothing moved: %q, want nothing", got)
+	}
+}
+
+func TestBar(t *testing.T) {
+	for want, n := range map[string][2]int{"[....................]": {0, 7}, "[##########..........]": {1, 2}, "[####################]": {0, 0}} {
+		if got := bar(n[0], n[1]); got != want {
+			t.Errorf("bar(%d, %d) = %s, want %s", n[0], n[1], got, want)
+		}
+	}
+}
