@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,6 +26,29 @@ func (c Common) Check() error {
 		return fmt.Errorf("ALMANAC_TIMEOUT must be longer than 0, not %s", c.Timeout)
 	}
 	return nil
+}
+
+// Variables lists Almanac's variables that the structs read, and those that the runtime itself does, each once.
+func Variables(configs ...any) []string {
+	all := []string{"ALMANAC_LOG"}
+	var visit func(t reflect.Type)
+	visit = func(t reflect.Type) {
+		for i := range t.NumField() {
+			field := t.Field(i)
+			name, _, _ := strings.Cut(field.Tag.Get("env"), ",")
+			switch {
+			case strings.HasPrefix(name, "ALMANAC_"):
+				all = append(all, name)
+			case name == "" && field.Type.Kind() == reflect.Struct:
+				visit(field.Type)
+			}
+		}
+	}
+	for _, c := range append(configs, serverConfig{}) {
+		visit(reflect.Indirect(reflect.ValueOf(c)).Type())
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // Load fills the struct that config points to, by its env tags (sethvargo/go-envconfig). A variable set to the empty string

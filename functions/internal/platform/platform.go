@@ -11,6 +11,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/facts"
 	"github.com/almanac-data/almanac/functions/internal/fn"
 	"github.com/almanac-data/almanac/functions/internal/fn/meter"
+	"github.com/almanac-data/almanac/functions/internal/hdfs"
 	"github.com/almanac-data/almanac/functions/internal/kafka"
 	"github.com/almanac-data/almanac/functions/internal/lake"
 )
@@ -48,11 +49,11 @@ func Open(ctx context.Context, p *fn.Process) (_ *Platform, err error) {
 	if pf.Datasets, err = dataset.Open(cfg.Datasets); err != nil {
 		return nil, err
 	}
-	if pf.Warehouse, pf.close, err = openWarehouse(ctx, p.Env, cfg.Warehouse); err != nil {
+	if pf.Warehouse, pf.close, err = Warehouse(ctx, p.Env); err != nil {
 		return nil, err
 	}
 	p.Meter.CommitRetries(pf.Warehouse.Retries)
-	if pf.Cluster, err = kafka.Open(ctx, kafka.Config{Brokers: cfg.Kafka, ClientID: p.Name, Now: p.Now}); err != nil {
+	if pf.Cluster, err = Kafka(ctx, p); err != nil {
 		return nil, err
 	}
 	if cfg.CreateTopics {
@@ -69,6 +70,20 @@ func Open(ctx context.Context, p *fn.Process) (_ *Platform, err error) {
 		return err
 	})
 	return pf, nil
+}
+
+// Kafka opens the cluster that the configuration of the process names. The caller closes it.
+func Kafka(ctx context.Context, p *fn.Process) (*kafka.Cluster, error) {
+	var cfg config
+	if err := fn.Load(ctx, p.Env, &cfg); err != nil {
+		return nil, err
+	}
+	return kafka.Open(ctx, kafka.Config{Brokers: cfg.Kafka, ClientID: p.Name, Now: p.Now})
+}
+
+// Variables lists the variables that functions read to find what they stand on, and those of the given configurations.
+func Variables(more ...any) []string {
+	return fn.Variables(append(more, config{}, hdfs.Config{})...)
 }
 
 // EnsureTopics makes the topics of facts, dues and the datasets' blocks that are missing, and checks those that are there.
