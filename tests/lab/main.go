@@ -1,6 +1,6 @@
 // Command lab runs a data centre on this machine for tests and trials: Kafka, HDFS, YARN and Spark, all on loopback. See docs/lab.md.
 //
-//	go run ./tests/lab up|status|down|env|sums [-secure]
+//	go run ./tests/lab up|status|down|env|config|sums [-secure]
 //	go run ./tests/lab kill|start [-secure] <server>
 package main
 
@@ -30,7 +30,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("say what to do: up, status, down, env, kill, start or sums")
+		return errors.New("say what to do: up, status, down, env, config, kill, start or sums")
 	}
 	flags := flag.NewFlagSet("lab "+args[0], flag.ContinueOnError)
 	secure := flags.Bool("secure", false, "the secured form: Kerberos, TLS, access rules")
@@ -62,6 +62,9 @@ func run(ctx context.Context, args []string) error {
 		return c.Start(ctx, flags.Arg(0))
 	case "env":
 		_, err := os.Stdout.WriteString(c.Site.EnvText())
+		return err
+	case "config":
+		_, err := os.Stdout.WriteString(c.Site.Config())
 		return err
 	case "sums":
 		list, err := artifact.Sums(ctx, os.Stderr)

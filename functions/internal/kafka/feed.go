@@ -50,11 +50,8 @@ const feedBatch = 50
 // Feed starts to read for a group. At first use it starts with the first record that is there, by its offset; the same where what
 // was committed is not in the log any more, which is logged: nothing but time depends on a hint.
 func (c *Cluster) Feed(ctx context.Context, group string, topics []string, log *slog.Logger) (*Feed, error) {
-	committed, err := c.admin.FetchOffsetsForTopics(ctx, group, topics...)
-	if err == nil {
-		err = committed.Error()
-	}
-	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+	committed, err := c.committed(ctx, group, topics)
+	if err != nil {
 		return nil, fmt.Errorf("feed %s: fetch offsets: %w", group, err)
 	}
 	from := map[string]map[int32]kgo.Offset{}

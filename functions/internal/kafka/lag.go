@@ -2,19 +2,13 @@ package kafka
 
 import (
 	"context"
-	"errors"
 	"fmt"
-
-	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 // Lag is how many records of the topics a group has not committed yet.
 func (c *Cluster) Lag(ctx context.Context, group string, topics []string) (int64, error) {
-	committed, err := c.admin.FetchOffsetsForTopics(ctx, group, topics...)
-	if err == nil {
-		err = committed.Error()
-	}
-	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+	committed, err := c.committed(ctx, group, topics)
+	if err != nil {
 		return 0, fmt.Errorf("lag of %s: %w", group, err)
 	}
 	var lag int64

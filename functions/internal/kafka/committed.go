@@ -1,0 +1,35 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// settling are what a broker says of a group while it starts, makes the topic of offsets, or hands groups over.
+var settling = []error{kerr.CoordinatorNotAvailable, kerr.CoordinatorLoadInProgress, kerr.NotCoordinator}
+
+// committed is how far a group has got in topics; a group that is not known has got nowhere. It waits until the group has a coordinator.
+func (c *Cluster) committed(ctx context.Context, group string, topics []string) (kadm.OffsetResponses, error) {
+	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
+	defer cancel()
+	for {
+		offsets, err := c.admin.FetchOffsetsForTopics(ctx, group, topics...)
+		if err == nil {
+			err = offsets.Error()
+		}
+		switch {
+		case err == nil, errors.Is(err, kerr.GroupIDNotFound):
+			return offsets, nil
+		case !slices.ContainsFunc(settling, func(s error) bool { return errors.Is(err, s) }):
+			return nil, err
+		}
+		if pause(ctx, 200*time.Millisecond) != nil {
+			return nil, err
+		}
+	}
+}
