@@ -29,6 +29,10 @@ func (s *Site) Env() []Pair {
 		{"KAFKA_ADMIN_KEY", s.Path("keys", "admin.key")},
 		{"KAFKA_STRANGER_CERT", s.Path("keys", "stranger.crt")},
 		{"KAFKA_STRANGER_KEY", s.Path("keys", "stranger.key")},
+		{"ALMANAC_KAFKA", s.Addr("kafka-scram")}, // how the functions reach Kafka as almanac, in both forms
+		{"ALMANAC_KAFKA_CA", s.Path("keys", "ca.crt")},
+		{"ALMANAC_KAFKA_USER", "almanac"},
+		{"ALMANAC_KAFKA_PASSWORD_FILE", s.Path("keys", "scram-almanac")},
 		{"HDFS_NAMENODE", s.Named("namenode")},
 		{"HDFS_URL", s.FS()},
 		{"HDFS_WAREHOUSE", s.FS() + "/almanac"},
