@@ -72,14 +72,15 @@ bench: build flights ## measure the job beside DuckDB, five times each in turn
 	go run ./tests/bench -almanac $(BIN)/almanac -flights $(FLIGHTS)
 
 LAB_FORM := $(if $(SECURE),-secure)
+LAB_ONLY := $(if $(ONLY),-only $(ONLY))
 
 .PHONY: lab
-lab: tools ## start Kafka, HDFS, YARN and Spark on this machine (SECURE=1: with Kerberos, TLS and access rules)
-	go run ./tests/lab up $(LAB_FORM)
+lab: tools ## start Kafka, HDFS, YARN and Spark on this machine (SECURE=1: with Kerberos, TLS and access rules; ONLY=kafka: some of them)
+	go run ./tests/lab up $(LAB_FORM) $(LAB_ONLY)
 
 .PHONY: lab-status
 lab-status: tools ## tell how each server of the lab is, and how to reach it
-	@go run ./tests/lab status $(LAB_FORM)
+	@go run ./tests/lab status $(LAB_FORM) $(LAB_ONLY)
 
 .PHONY: lab-check
 lab-check: tools ## test the lab that runs: what it lets in, what it refuses (LONG=1: and a job that outlives its delegation tokens)

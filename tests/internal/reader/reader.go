@@ -80,10 +80,10 @@ type Table struct {
 
 // metadata is what is needed of vN.metadata.json (Iceberg specification, format version 2, "Table Metadata Fields").
 type metadata struct {
-	FormatVersion int   `json:"format-version"`
+	FormatVersion int    `json:"format-version"`
 	Location      string `json:"location"`
-	Current       int64 `json:"current-snapshot-id"`
-	SchemaID      int   `json:"current-schema-id"`
+	Current       int64  `json:"current-snapshot-id"`
+	SchemaID      int    `json:"current-schema-id"`
 	Schemas       []struct {
 		ID     int `json:"schema-id"`
 		Fields []struct {
