@@ -20,7 +20,9 @@ import (
 )
 
 // variables are those that a file of a cluster may set.
-func variables() []string { return platform.Variables(spark.Config{}, calendar.Config{}, secret.Config{}) }
+func variables() []string {
+	return platform.Variables(spark.Config{}, calendar.Config{}, secret.Config{})
+}
 
 // settings reads the file that --config names.
 func (o *options) settings() (settings.File, error) {

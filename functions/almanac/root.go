@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -59,8 +60,13 @@ func newRoot(out, errs io.Writer) *cobra.Command {
 	root.PersistentFlags().StringVar(&o.config, "config", "", "file that names the servers of a cluster, in place of --data")
 	root.PersistentFlags().StringVar(&o.datasets, "datasets", "spark-jobs", "folder that holds the datasets' folders")
 	root.PersistentFlags().BoolVar(&o.json, "json", false, "print JSON")
-	root.MarkFlagsMutuallyExclusive("data", "config")
 	o.given = func(flag string) bool { return root.PersistentFlags().Changed(flag) }
+	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+		if o.given("data") && o.given("config") {
+			return &codedError{codeUsage, errors.New("--data and --config exclude each other: state lies in a folder, or on the servers of a cluster")}
+		}
+		return nil
+	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &codedError{codeUsage, fmt.Errorf("%w; see %s --help", err, c.CommandPath())}
 	})

@@ -94,18 +94,13 @@ func (c *Centre) Down(ctx context.Context) error {
 	return failed
 }
 
-// executors is what Kill takes for all containers of YARN: Spark's executors and the master of its application, which come back by themselves.
+// executors is what Kill takes for Spark's executors. YARN starts others in their place.
 const executors = "executors"
 
 // Kill ends one server by SIGKILL, as a crash would.
 func (c *Centre) Kill(ctx context.Context, name string) error {
 	if name == executors {
-		var failed error
-		for _, id := range c.Containers() {
-			failed = errors.Join(failed, proc.End(ctx, id))
-		}
-		c.sayf("killed the containers of YARN")
-		return failed
+		return c.killExecutors(ctx)
 	}
 	s, err := c.server(name)
 	if err != nil {
@@ -117,6 +112,20 @@ func (c *Centre) Kill(ctx context.Context, name string) error {
 	}
 	c.sayf("killed %s (process %d)", name, id.PID)
 	return nil
+}
+
+func (c *Centre) killExecutors(ctx context.Context) error {
+	var failed error
+	n := 0
+	for _, id := range c.Containers() {
+		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", id.PID))
+		if err == nil && strings.Contains(string(line), "ExecutorBackend") {
+			failed = errors.Join(failed, proc.End(ctx, id))
+			n++
+		}
+	}
+	c.sayf("killed %d processes of executors", n)
+	return failed
 }
 
 // Start starts one server of a centre that was up before, and waits until it is healthy.
