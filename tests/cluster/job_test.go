@@ -1,9 +1,9 @@
 package cluster
 
 import (
-	"bufio"
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"io"
 	"net/http"
 	"os"
@@ -146,12 +146,12 @@ func (c *centre) serves(t *testing.T, b box.Box) {
 	}
 }
 
-// restates shortens the file of a day: the day becomes generation 2, and its weeks and its month are made again, as in one process.
+// restates takes a row out of the file of a day: the day becomes generation 2, and its weeks and its month are made again, as in one process.
 func (c *centre) restates(t *testing.T, datasets string, b box.Box) {
 	t.Helper()
 	const day = "2001-06-29"
 	name := filepath.Join(datasets, "flights", "sample", "2001-06", day+".csv.gz")
-	shorten(t, name, 100)
+	omit(t, name, 100)
 	alone := box.Box{Binary: b.Binary, Datasets: datasets, Data: filepath.Join(scratch, "alone-0")}
 	run(t, alone, 0, "run", "--no-serve")
 	want, err := reader.Releases(filepath.Join(alone.Data, "warehouse"))
@@ -177,8 +177,8 @@ func (c *centre) restates(t *testing.T, datasets string, b box.Box) {
 	}
 }
 
-// shorten keeps the first lines of a compressed file.
-func shorten(t *testing.T, name string, lines int) {
+// omit takes one line out of a compressed file.
+func omit(t *testing.T, name string, line int) {
 	t.Helper()
 	f, err := os.Open(name)
 	if err != nil {
@@ -189,12 +189,15 @@ func shorten(t *testing.T, name string, lines int) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	text, err := io.ReadAll(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := slices.Collect(bytes.Lines(text))
 	var short bytes.Buffer
 	out := gzip.NewWriter(&short)
-	for scanner := bufio.NewScanner(in); lines > 0 && scanner.Scan(); lines-- {
-		_, _ = out.Write(append(scanner.Bytes(), '\n')) // Close tells
-	}
-	if err := out.Close(); err != nil {
+	_, err = out.Write(bytes.Join(slices.Delete(lines, line, line+1), nil))
+	if err := errors.Join(err, out.Close()); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(name, short.Bytes(), 0o600); err != nil {

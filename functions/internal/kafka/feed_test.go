@@ -6,7 +6,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/almanac-data/almanac/events"
 )
@@ -137,5 +139,28 @@ func TestDeadLettersAreListedAndFound(t *testing.T) {
 	}
 	if _, err := c.DeadLetter(t.Context(), 5, 0); err == nil || !strings.Contains(err.Error(), "partition 5") {
 		t.Errorf("partition 5: %v", err)
+	}
+}
+
+func TestAFeedWaitsForItsGroupsCoordinator(t *testing.T) {
+	fake, c := newFake(t)
+	refusals := 3
+	fake.ControlKey(int16(kmsg.FindCoordinator), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		fake.KeepControl()
+		if refusals--; refusals < 0 {
+			return nil, nil, false
+		}
+		resp := req.ResponseKind().(*kmsg.FindCoordinatorResponse)
+		for _, key := range req.(*kmsg.FindCoordinatorRequest).CoordinatorKeys {
+			one := kmsg.NewFindCoordinatorResponseCoordinator()
+			one.Key, one.ErrorCode = key, kerr.CoordinatorNotAvailable.Code
+			resp.Coordinators = append(resp.Coordinators, one)
+		}
+		resp.ErrorCode = kerr.CoordinatorNotAvailable.Code
+		return resp, nil, true
+	})
+	feedOf(t, c, "almanac-process")
+	if refusals > 0 {
+		t.Errorf("the coordinator was asked for only %d times", 3-refusals)
 	}
 }
