@@ -226,7 +226,7 @@ func (o *options) hostUntilDone(ctx context.Context, h *host, l net.Listener, f 
 
 // announce writes where this process can be reached, for the other commands.
 func (h *host) announce(_ context.Context, data string, f *runFlags) error {
-	at := endpoints{PID: os.Getpid(), Kafka: h.broker.Addr(), HTTP: h.base}
+	at := endpoints{PID: os.Getpid(), Kafka: h.cluster.Config.Brokers[0], HTTP: h.base}
 	if f.to != "" {
 		at.Clock = h.now().Format(time.RFC3339)
 	}

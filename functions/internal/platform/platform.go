@@ -29,6 +29,7 @@ type Platform struct {
 // config is what Open needs beyond what functions share.
 type config struct {
 	fn.Common
+	kafka.Settings
 
 	CreateTopics bool `env:"ALMANAC_CREATE_TOPICS,default=false"` // those that are missing
 }
@@ -52,13 +53,11 @@ func Open(ctx context.Context, p *fn.Process) (_ *Platform, err error) {
 		return nil, err
 	}
 	p.Meter.CommitRetries(pf.Warehouse.Retries)
-	if pf.Cluster, err = kafka.Open(ctx, kafka.Config{Brokers: cfg.Kafka, ClientID: p.Name, Now: p.Now}); err != nil {
+	if pf.Cluster, err = kafka.Open(ctx, cfg.Config(p.Name, p.Now)); err != nil {
 		return nil, err
 	}
-	if cfg.CreateTopics {
-		if err = EnsureTopics(ctx, pf.Cluster, pf.Datasets); err != nil {
-			return nil, err
-		}
+	if err = settle(ctx, pf.Cluster, pf.Datasets, cfg.CreateTopics); err != nil {
+		return nil, err
 	}
 	if pf.journal, err = pf.Cluster.Journal(ctx, p.Name); err != nil {
 		return nil, err
@@ -71,17 +70,46 @@ func Open(ctx context.Context, p *fn.Process) (_ *Platform, err error) {
 	return pf, nil
 }
 
-// EnsureTopics makes the topics of facts, dues and the datasets' blocks that are missing, and checks those that are there.
-func EnsureTopics(ctx context.Context, cluster *kafka.Cluster, datasets *dataset.Catalog) error {
-	all, err := datasets.Datasets()
+// settle makes the topics that are missing, if it may, and refuses to start on those whose settings would lose something.
+func settle(ctx context.Context, cluster *kafka.Cluster, datasets *dataset.Catalog, create bool) error {
+	if create {
+		return EnsureTopics(ctx, cluster, datasets)
+	}
+	blocks, err := blockTopics(datasets)
 	if err != nil {
 		return err
+	}
+	return cluster.VerifyTopics(ctx, events.FactTopics(), events.DueTopics(), blocks)
+}
+
+// EnsureTopics makes the topics of facts, dues and the datasets' blocks that are missing, and checks those that are there.
+func EnsureTopics(ctx context.Context, cluster *kafka.Cluster, datasets *dataset.Catalog) error {
+	blocks, err := blockTopics(datasets)
+	if err != nil {
+		return err
+	}
+	return cluster.EnsureTopics(ctx, events.FactTopics(), events.DueTopics(), blocks)
+}
+
+// CheckTopics lists what of the topics is not as it must be, those that are missing included: what a doctor prints.
+func CheckTopics(ctx context.Context, cluster *kafka.Cluster, datasets *dataset.Catalog) ([]kafka.Finding, error) {
+	blocks, err := blockTopics(datasets)
+	if err != nil {
+		return nil, err
+	}
+	return cluster.CheckTopics(ctx, events.FactTopics(), events.DueTopics(), blocks)
+}
+
+func blockTopics(datasets *dataset.Catalog) ([]string, error) {
+	all, err := datasets.Datasets()
+	if err != nil {
+		return nil, err
 	}
 	var blocks []string
 	for _, d := range all {
 		blocks = append(blocks, block.Topics(d.Name)...)
 	}
-	return cluster.EnsureTopics(ctx, events.FactTopics(), events.DueTopics(), blocks)
+	return blocks, nil
 }
 
 // Close lets go of what is open.
