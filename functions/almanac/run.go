@@ -239,7 +239,7 @@ func (h *host) announce(_ context.Context, data string, f *runFlags) error {
 	if h.folder == nil {
 		return nil // a cluster is found by its configuration
 	}
-	at := endpoints{PID: os.Getpid(), Kafka: h.broker.Addr(), HTTP: h.base}
+	at := endpoints{PID: os.Getpid(), Kafka: h.cluster.Config.Brokers[0], HTTP: h.base}
 	if f.to != "" {
 		at.Clock = h.now().Format(time.RFC3339)
 	}

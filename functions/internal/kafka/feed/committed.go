@@ -1,4 +1,4 @@
-package kafka
+package feed
 
 import (
 	"context"
@@ -8,17 +8,22 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/almanac-data/almanac/functions/internal/kafka/link"
 )
+
+// patience is how long a group may be without a coordinator.
+const patience = 30 * time.Second
 
 // settling are what a broker says of a group while it starts, makes the topic of offsets, or hands groups over.
 var settling = []error{kerr.CoordinatorNotAvailable, kerr.CoordinatorLoadInProgress, kerr.NotCoordinator}
 
 // committed is how far a group has got in topics; a group that is not known has got nowhere. It waits until the group has a coordinator.
-func (c *Cluster) committed(ctx context.Context, group string, topics []string) (kadm.OffsetResponses, error) {
-	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
+func committed(ctx context.Context, c *link.Cluster, group string, topics []string) (kadm.OffsetResponses, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
-		offsets, err := c.admin.FetchOffsetsForTopics(ctx, group, topics...)
+		offsets, err := c.Admin.FetchOffsetsForTopics(ctx, group, topics...)
 		if err == nil {
 			err = offsets.Error()
 		}
@@ -28,8 +33,10 @@ func (c *Cluster) committed(ctx context.Context, group string, topics []string) 
 		case !slices.ContainsFunc(settling, func(s error) bool { return errors.Is(err, s) }):
 			return nil, err
 		}
-		if pause(ctx, 200*time.Millisecond) != nil {
+		select {
+		case <-ctx.Done():
 			return nil, err
+		case <-time.After(200 * time.Millisecond):
 		}
 	}
 }
