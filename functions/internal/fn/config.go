@@ -32,8 +32,7 @@ func Variables(configs ...any) []string {
 	all := []string{"ALMANAC_LOG"}
 	var visit func(t reflect.Type)
 	visit = func(t reflect.Type) {
-		for i := range t.NumField() {
-			field := t.Field(i)
+		for field := range t.Fields() {
 			name, _, _ := strings.Cut(field.Tag.Get("env"), ",")
 			switch {
 			case strings.HasPrefix(name, "ALMANAC_"):
