@@ -9,6 +9,7 @@ ARGS      ?=
 FLIGHTS   ?= .cache/flights
 KILLS     ?= 200
 SEED      ?= 0
+CLUSTER_KILLS ?= 40
 CACHE     := .cache
 FUNCTIONS := calendar collect process validate store aggregate deliver serve
 GOLANGCI  := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
@@ -21,7 +22,7 @@ export GOFLAGS := $(strip -trimpath $(GOFLAGS))
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: tools
 tools: ## check that git, Go 1.26 and g++ are there, and say how to get what is not
@@ -72,14 +73,15 @@ bench: build flights ## measure the job beside DuckDB, five times each in turn
 	go run ./tests/bench -almanac $(BIN)/almanac -flights $(FLIGHTS)
 
 LAB_FORM := $(if $(SECURE),-secure)
+LAB_ONLY := $(if $(ONLY),-only $(ONLY))
 
 .PHONY: lab
-lab: tools ## start Kafka, HDFS, YARN and Spark on this machine (SECURE=1: with Kerberos, TLS and access rules)
-	go run ./tests/lab up $(LAB_FORM)
+lab: tools ## start Kafka, HDFS, YARN and Spark on this machine (SECURE=1: with Kerberos, TLS and access rules; ONLY=kafka: some of them)
+	go run ./tests/lab up $(LAB_FORM) $(LAB_ONLY)
 
 .PHONY: lab-status
 lab-status: tools ## tell how each server of the lab is, and how to reach it
-	@go run ./tests/lab status $(LAB_FORM)
+	@go run ./tests/lab status $(LAB_FORM) $(LAB_ONLY)
 
 .PHONY: lab-check
 lab-check: tools ## test the lab that runs: what it lets in, what it refuses (LONG=1: and a job that outlives its delegation tokens)
@@ -88,6 +90,22 @@ lab-check: tools ## test the lab that runs: what it lets in, what it refuses (LO
 .PHONY: lab-down
 lab-down: tools ## stop the servers of the lab; their data stays
 	go run ./tests/lab down $(LAB_FORM)
+
+# on-lab starts a form of the lab, runs tests of the cluster on it, and stops it whatever comes of them.
+define on-lab
+	@trap 'go run ./tests/lab down $(1)' EXIT; go run ./tests/lab up $(1); \
+	go test ./tests/cluster -count=1 -timeout 60m -v -run '$(3)' -args -almanac $(CURDIR)/$(BIN)/almanac -functions $(CURDIR)/$(BIN) \
+	  -lab $(CURDIR)/.cache/lab/$(2)/env $(4)
+endef
+
+.PHONY: cluster-check
+cluster-check: build functions ## do the job on the lab's real servers, plain and secured, while each of them is killed, and compare with one process
+	$(call on-lab,,plain,.)
+	$(call on-lab,-secure,secure,TestJob)
+
+.PHONY: cluster-crash
+cluster-crash: build ## do it while CLUSTER_KILLS random servers of the plain lab and runs are killed (SEED=n repeats the choice)
+	$(call on-lab,,plain,TestKilled,-kills $(CLUSTER_KILLS) -seed $(SEED))
 
 .PHONY: clean
 clean: ## remove what was built; DATA stays

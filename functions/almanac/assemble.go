@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"runtime"
 
@@ -26,48 +26,69 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/validate"
 )
 
-// newHost puts every function together over an open data folder.
-func newHost(ctx context.Context, s *state, log *slog.Logger) (*host, error) {
-	env := envconfig.MultiLookuper(envconfig.MapLookuper(map[string]string{"ALMANAC_QUIET": "0s", "ALMANAC_GRACE": "10s"}), envconfig.OsLookuper())
+// newProcess makes the process that all functions share.
+func newProcess(ctx context.Context, s *state, env envconfig.Lookuper, log *slog.Logger) (*fn.Process, error) {
 	proc, err := fn.New(ctx, "almanac", env, log, wall)
 	if err != nil {
 		return nil, err
 	}
 	s.close = append(s.close, func() error { proc.Close(); return nil }) //nolint:contextcheck // ctx is done by then, and what is left is still to be sent
-	key, err := secret.KeyFile(filepath.Join(s.folder.Dir, "pseudonym.key"))
+	return proc, nil
+}
+
+// newHost puts every function together over an open data folder, or over a cluster.
+func newHost(ctx context.Context, s *state, log *slog.Logger) (*host, error) {
+	var key *secret.Key
+	var err error
+	if s.folder == nil {
+		key, err = s.pseudonyms(ctx)
+	} else {
+		key, err = s.furnish(ctx, log)
+	}
 	if err != nil {
 		return nil, err
 	}
-	engine, err := openEngine(ctx, s, proc)
+	engine, err := openEngine(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	proc.Meter.CommitRetries(s.lake.Retries)
-	h := &host{state: s, proc: proc, log: log}
+	h := &host{state: s, log: log}
 	h.handlers = h.functions(key, engine)
 	h.api = serve.New(serve.Server{Journal: s.journal, Datasets: s.catalog, Files: s.lake, Log: log})
 	return h, nil
 }
 
-// openEngine starts DuckDB, such that SQL reads nothing but the warehouse, or takes the Spark server that ALMANAC_SPARK names.
-func openEngine(ctx context.Context, s *state, proc *fn.Process) (snapshot.Engine, error) {
+// furnish gives a data folder what a cluster has: a process, and the key of pseudonyms.
+func (s *state) furnish(ctx context.Context, log *slog.Logger) (*secret.Key, error) {
+	env := envconfig.MultiLookuper(envconfig.MapLookuper(map[string]string{"ALMANAC_QUIET": "0s", "ALMANAC_GRACE": "10s"}), envconfig.OsLookuper())
+	var err error
+	if s.proc, err = newProcess(ctx, s, env, log); err != nil {
+		return nil, err
+	}
+	s.journal = meter.Observe(s.journal, s.proc.Meter)
+	s.proc.Meter.CommitRetries(s.lake.Retries)
+	return secret.KeyFile(filepath.Join(s.folder.Dir, "pseudonym.key"))
+}
+
+// openEngine takes the Spark server that ALMANAC_SPARK names, or starts DuckDB, such that SQL reads nothing but the warehouse.
+func openEngine(ctx context.Context, s *state) (snapshot.Engine, error) {
 	var cfg spark.Config
-	if err := fn.Load(ctx, proc.Env, &cfg); err != nil {
+	if err := fn.Load(ctx, s.proc.Env, &cfg); err != nil {
 		return nil, err
 	}
 	if cfg.Server != "" {
-		engine, err := spark.Open(ctx, cfg, proc.Log)
+		engine, err := spark.Open(ctx, cfg, s.proc.Log)
 		if err != nil {
 			return nil, err
 		}
 		s.close = append(s.close, func() error { engine.Close(); return nil })
 		return engine, engine.Ping(ctx)
 	}
-	temp := filepath.Join(s.folder.Dir, "temp")
-	if err := os.RemoveAll(temp); err != nil {
-		return nil, err
+	if s.remote() {
+		return nil, fmt.Errorf("ALMANAC_SPARK is not set: DuckDB does not read %s, so name a Spark server (spark.server)", s.lake.URI("."))
 	}
-	if err := os.MkdirAll(temp, 0o700); err != nil {
+	temp, err := s.scratch()
+	if err != nil {
 		return nil, err
 	}
 	engine, err := duck.Open(duck.Options{MemoryLimit: "128MB", Threads: runtime.GOMAXPROCS(0), TempDir: temp, Dirs: []string{s.lake.URI(".")}})
@@ -79,13 +100,18 @@ func openEngine(ctx context.Context, s *state, proc *fn.Process) (snapshot.Engin
 }
 
 func (h *host) functions(key *secret.Key, engine snapshot.Engine) map[string]fn.Handler {
-	blocks := h.cluster.Blocks()
-	said := meter.Observe(h.journal, h.proc.Meter)
-	cal := &calendar.Calendar{Journal: said, Datasets: h.catalog, Tables: h.lake, Now: h.now, Wall: wall, Pace: pace(wall())}
+	blocks, said := h.cluster.Blocks(), h.journal
+	pace := h.pace
+	pace.ProbeBefore = wall()
+	cal := &calendar.Calendar{Journal: said, Datasets: h.catalog, Tables: h.lake, Now: h.now, Wall: wall, Pace: pace}
+	parse := &process.Process{Journal: said, Blocks: blocks, Datasets: h.catalog}
+	if key != nil {
+		parse.Pseudonyms = key
+	}
 	return map[string]fn.Handler{
 		"calendar": cal.Handle,
 		"collect":  (&collect.Collect{Journal: said, Blocks: blocks, Sources: &source.Files{}, Datasets: h.catalog, Archive: h.lake, Now: wall}).Handle,
-		"process":  (&process.Process{Journal: said, Blocks: blocks, Datasets: h.catalog, Pseudonyms: key}).Handle,
+		"process":  parse.Handle,
 		"validate": (&validate.Validate{Journal: said, Blocks: blocks, Datasets: h.catalog}).Handle,
 		"store": (&store.Store{
 			Journal: said, Blocks: blocks, Datasets: h.catalog, Files: h.lake, Opener: h.lake, Tables: h.lake,

@@ -128,14 +128,16 @@ func (o *options) showDeadLetter(_ context.Context, _ *state, d kafka.DeadLetter
 }
 
 func (o *options) resendDeadLetter(ctx context.Context, s *state, d kafka.DeadLetter) error {
-	if s.http == "" {
+	if s.http == "" && s.folder != nil {
 		return errors.New("resend: no run holds the data folder, so no function is there to take the event; start almanac run and try again")
 	}
-	dest, err := url.Parse(d.Attributes["knativeerrordest"])
-	if err != nil {
-		return fmt.Errorf("resend: address of the dead letter: %w", err)
+	if s.http != "" { // the port may be another one than it was
+		dest, err := url.Parse(d.Attributes["knativeerrordest"])
+		if err != nil {
+			return fmt.Errorf("resend: address of the dead letter: %w", err)
+		}
+		d.Attributes["knativeerrordest"] = s.http + dest.Path
 	}
-	d.Attributes["knativeerrordest"] = s.http + dest.Path
 	if err := onebox.Resend(ctx, onebox.NewClient(nil), d); err != nil {
 		return err
 	}

@@ -33,8 +33,8 @@ type finding struct {
 func newDoctor(o *options) *cobra.Command {
 	var address string
 	cmd := &cobra.Command{
-		Use: "doctor", Short: "Check configuration, data folder, free space, port, and the contract and SQL of each dataset", Args: usage(cobra.NoArgs),
-		Example: "  almanac doctor\n  almanac doctor --datasets ./my-datasets --json",
+		Use: "doctor", Short: "Check configuration, data folder or servers, free space, port, and the contract and SQL of each dataset", Args: usage(cobra.NoArgs),
+		Example: "  almanac doctor\n  almanac doctor --datasets ./my-datasets --json\n  almanac doctor --config cluster.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			found := o.examine(cmd.Context(), address)
 			if o.json {
@@ -64,13 +64,20 @@ func newDoctor(o *options) *cobra.Command {
 }
 
 func (o *options) examine(ctx context.Context, address string) []finding {
-	found := []finding{o.examineFolder(), o.examineSpace(), o.examinePort(ctx, address)}
-	all, err := dataset.LoadAll(o.datasets)
+	var found []finding
+	datasets := o.datasets
+	if o.config == "" {
+		found = []finding{o.examineFolder(), o.examineSpace()}
+	} else if found, datasets = o.examineCluster(ctx); datasets == "" {
+		return found
+	}
+	found = append(found, o.examinePort(ctx, address))
+	all, err := dataset.LoadAll(datasets)
 	if err != nil {
-		return append(found, finding{"datasets in " + o.datasets, false, err.Error()})
+		return append(found, finding{"datasets in " + datasets, false, err.Error()})
 	}
 	if len(all) == 0 {
-		return append(found, finding{"datasets in " + o.datasets, false, "there are none; a dataset is a folder with contract.yaml and pipeline.yaml, see docs/datasets.md"})
+		return append(found, finding{"datasets in " + datasets, false, "there are none; a dataset is a folder with contract.yaml and pipeline.yaml, see docs/datasets.md"})
 	}
 	engine, err := duck.Open(duck.Options{Threads: 1})
 	if err != nil {

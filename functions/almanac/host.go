@@ -47,7 +47,6 @@ func triggers() []trigger {
 type host struct {
 	*state
 
-	proc     *fn.Process
 	log      *slog.Logger
 	handlers map[string]fn.Handler
 	api      http.Handler
@@ -66,9 +65,9 @@ const (
 	linger       = 250 * time.Millisecond // a commit waits so long for other windows that are nearly there
 )
 
-// pace is how fast the calendar goes in one process.
-func pace(probeBefore time.Time) calendar.Pace {
-	return calendar.Pace{Grace: grace, Retry: retryWaiting, Parallel: parallel, ProbeBefore: probeBefore}
+// ownPace is how fast the calendar goes over a data folder; that of a cluster is configured.
+func ownPace() calendar.Pace {
+	return calendar.Pace{Grace: grace, Retry: retryWaiting, Parallel: parallel}
 }
 
 // serve listens until ctx is done. It returns at once; the channel gives the end of the server.
@@ -100,7 +99,7 @@ func (h *host) start(ctx context.Context) error {
 		h.close = append(h.close, func() error { feed.Close(); return nil })
 		source := onebox.KafkaSource{
 			Namespace: "default", Name: t.function, Sink: h.base + "/functions/" + t.function, DeadLetter: h.base + "/functions/deadletter",
-			Done: h.count(t.function), InFlight: t.inFlight, Commit: 200 * time.Millisecond, Client: client, Log: h.log,
+			Done: h.count(t.function), InFlight: t.inFlight, Retry: h.retry(), Commit: 200 * time.Millisecond, Client: client, Log: h.log,
 		}
 		h.sources.Go(func() {
 			if err := source.Run(ctx, feed); err != nil {
@@ -108,7 +107,9 @@ func (h *host) start(ctx context.Context) error {
 			}
 		})
 	}
-	h.sources.Go(func() { h.trimming(ctx) })
+	if h.folder != nil { // real servers let go of old blocks by their retention
+		h.sources.Go(func() { h.trimming(ctx) })
+	}
 	ping := onebox.PingSource{
 		Namespace: "default", Name: "calendar", Schedule: "*/10 * * * * *", Sink: h.base + "/functions/calendar",
 		Clock: onebox.Running(wall), Client: client, Log: h.log,
@@ -119,6 +120,16 @@ func (h *host) start(ctx context.Context) error {
 		}
 	})
 	return nil
+}
+
+// patient is how often an event is sent again where servers may be started again: for two minutes and more.
+var patient = onebox.Retry{Count: 8, Base: 250 * time.Millisecond}
+
+func (h *host) retry() onebox.Retry {
+	if h.folder != nil {
+		return onebox.Retry{}
+	}
+	return patient
 }
 
 func group(function string) string { return "almanac-" + function }

@@ -35,7 +35,7 @@ type listed struct {
 	Stale   json.RawMessage `json:"stale,omitempty"`
 }
 
-// warehouse opens the folder of releases without taking the data folder: releases never change.
+// warehouse opens the folder of releases of a data folder.
 func (o *options) warehouse() (fs.FS, error) {
 	dir := o.data + "/warehouse/releases"
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
@@ -97,33 +97,39 @@ func newReleasesList(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use: "list [dataset]", Short: "List the releases", Args: usage(cobra.MaximumNArgs(1)),
 		Example: "  almanac releases list\n  almanac releases list flights --json",
-		RunE: func(_ *cobra.Command, args []string) error {
-			releases, err := o.warehouse()
-			if err != nil {
-				return err
-			}
-			paths, err := releasePaths(releases, strings.Join(args, ""))
-			if err != nil {
-				return err
-			}
-			list := []listed{}
-			for _, p := range paths {
-				m, err := manifestOf(releases, p)
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.withReleases(cmd.Context(), func(releases fs.FS) error {
+				list, err := listReleases(releases, strings.Join(args, ""))
 				if err != nil {
 					return err
 				}
-				l := listed{Dataset: m.Content.Dataset, Version: m.Content.Version, Window: m.Content.Window, Rows: m.Content.Rows.Total, Content: m.ContentSHA256}
-				for _, f := range m.Content.Files {
-					l.Bytes += f.Bytes
-				}
-				if raw, err := fs.ReadFile(releases, p+".stale.json"); err == nil {
-					l.Stale = raw
-				}
-				list = append(list, l)
-			}
-			return o.printReleases(list)
+				return o.printReleases(list)
+			})
 		},
 	}
+}
+
+func listReleases(releases fs.FS, dataset string) ([]listed, error) {
+	paths, err := releasePaths(releases, dataset)
+	if err != nil {
+		return nil, err
+	}
+	list := []listed{}
+	for _, p := range paths {
+		m, err := manifestOf(releases, p)
+		if err != nil {
+			return nil, err
+		}
+		l := listed{Dataset: m.Content.Dataset, Version: m.Content.Version, Window: m.Content.Window, Rows: m.Content.Rows.Total, Content: m.ContentSHA256}
+		for _, f := range m.Content.Files {
+			l.Bytes += f.Bytes
+		}
+		if raw, err := fs.ReadFile(releases, p+".stale.json"); err == nil {
+			l.Stale = raw
+		}
+		list = append(list, l)
+	}
+	return list, nil
 }
 
 func (o *options) printReleases(list []listed) error {
@@ -146,29 +152,29 @@ func newReleasesShow(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use: "show <version>", Short: "Show the manifest of a release", Args: usage(cobra.ExactArgs(1)),
 		Example: "  almanac releases show training-2001-01.1",
-		RunE: func(_ *cobra.Command, args []string) error {
-			releases, err := o.warehouse()
-			if err != nil {
-				return err
-			}
-			p, err := findRelease(releases, args[0])
-			if err != nil {
-				return err
-			}
-			m, err := manifestOf(releases, p)
-			if err != nil {
-				return err
-			}
-			if o.json {
-				return o.printJSON(m)
-			}
-			o.printManifest(m)
-			if raw, err := fs.ReadFile(releases, p+".stale.json"); err == nil {
-				o.printf("stale: %s\n", strings.TrimSpace(string(raw)))
-			}
-			return nil
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.withReleases(cmd.Context(), func(releases fs.FS) error { return o.showRelease(releases, args[0]) })
 		},
 	}
+}
+
+func (o *options) showRelease(releases fs.FS, name string) error {
+	p, err := findRelease(releases, name)
+	if err != nil {
+		return err
+	}
+	m, err := manifestOf(releases, p)
+	if err != nil {
+		return err
+	}
+	if o.json {
+		return o.printJSON(m)
+	}
+	o.printManifest(m)
+	if raw, err := fs.ReadFile(releases, p+".stale.json"); err == nil {
+		o.printf("stale: %s\n", strings.TrimSpace(string(raw)))
+	}
+	return nil
 }
 
 func (o *options) printManifest(m release.Manifest) {
@@ -198,30 +204,30 @@ func newReleasesVerify(o *options) *cobra.Command {
 		Use: "verify <version>...", Short: "Recompute all that the manifest of a release says, from its files alone", Args: usage(cobra.MinimumNArgs(1)),
 		Example: "  almanac releases verify training-2001-01.1",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			releases, err := o.warehouse()
-			if err != nil {
-				return err
-			}
-			reports, bad := []release.Report{}, 0
-			for _, name := range args {
-				r, err := verify(cmd.Context(), releases, name)
-				if err != nil {
-					return err
-				}
-				if len(r.Problems) > 0 {
-					bad++
-				}
-				reports = append(reports, r)
-			}
-			if err := o.printReports(reports); err != nil {
-				return err
-			}
-			if bad > 0 {
-				return &codedError{1, fmt.Errorf("%d of %d releases are not what their manifest says", bad, len(reports))}
-			}
-			return nil
+			return o.withReleases(cmd.Context(), func(releases fs.FS) error { return o.verifyAll(cmd.Context(), releases, args) })
 		},
 	}
+}
+
+func (o *options) verifyAll(ctx context.Context, releases fs.FS, names []string) error {
+	reports, bad := []release.Report{}, 0
+	for _, name := range names {
+		r, err := verify(ctx, releases, name)
+		if err != nil {
+			return err
+		}
+		if len(r.Problems) > 0 {
+			bad++
+		}
+		reports = append(reports, r)
+	}
+	if err := o.printReports(reports); err != nil {
+		return err
+	}
+	if bad > 0 {
+		return &codedError{1, fmt.Errorf("%d of %d releases are not what their manifest says", bad, len(reports))}
+	}
+	return nil
 }
 
 func verify(ctx context.Context, releases fs.FS, name string) (release.Report, error) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -14,9 +15,11 @@ import (
 // options are the flags of every command.
 type options struct {
 	data     string
+	config   string
 	datasets string
 	json     bool
 	out, err io.Writer
+	given    func(flag string) bool // whether a flag is on the command line
 }
 
 // codedError ends the process with a code of its own.
@@ -49,17 +52,25 @@ func newRoot(out, errs io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use: "almanac", Short: "Batch data for machine learning: collect, check, aggregate, deliver", Long: rootHelp,
 		Version: version, SilenceUsage: true, SilenceErrors: true,
-		Example: "  almanac run --no-serve\n  almanac status\n  almanac releases verify training-2001-01.1",
+		Example: "  almanac run --no-serve\n  almanac status\n  almanac releases verify training-2001-01.1\n  almanac run --config cluster.yaml",
 	}
 	root.SetOut(out)
 	root.SetErr(errs)
 	root.PersistentFlags().StringVar(&o.data, "data", ".almanac", "folder that holds the state")
+	root.PersistentFlags().StringVar(&o.config, "config", "", "file that names the servers of a cluster, in place of --data")
 	root.PersistentFlags().StringVar(&o.datasets, "datasets", "spark-jobs", "folder that holds the datasets' folders")
 	root.PersistentFlags().BoolVar(&o.json, "json", false, "print JSON")
+	o.given = func(flag string) bool { return root.PersistentFlags().Changed(flag) }
+	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+		if o.given("data") && o.given("config") {
+			return &codedError{codeUsage, errors.New("--data and --config exclude each other: state lies in a folder, or on the servers of a cluster")}
+		}
+		return nil
+	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &codedError{codeUsage, fmt.Errorf("%w; see %s --help", err, c.CommandPath())}
 	})
-	root.AddCommand(newRun(o), newStatus(o), newPlan(o), newReleases(o), newQuarantine(o), newDeadLetters(o), newDoctor(o))
+	root.AddCommand(newRun(o), newStatus(o), newPlan(o), newReleases(o), newQuarantine(o), newDeadLetters(o), newDoctor(o), newSource(o), newEnv(o))
 	return root
 }
 

@@ -24,7 +24,9 @@ import (
 const runHelp = `Run hosts every function in one process and does all that is due: it collects, processes, validates and stores
 each window, aggregates, delivers, and then serves the HTTP API until it is interrupted.
 
-It may be stopped at any moment, also by kill -9, and goes on where it was. Run on a finished state it does no work.`
+It may be stopped at any moment, also by kill -9, and goes on where it was. Run on a finished state it does no work.
+
+With --config the same job is done over real servers: Kafka, HDFS and Spark, as the file says (docs/cluster.md).`
 
 type runFlags struct {
 	noServe  bool
@@ -38,7 +40,7 @@ func newRun(o *options) *cobra.Command {
 	f := &runFlags{}
 	cmd := &cobra.Command{
 		Use: "run", Short: "Do all that is due, then serve the HTTP API", Long: runHelp, Args: usage(cobra.NoArgs),
-		Example: "  almanac run\n  almanac run --no-serve --to 2001-02-15\n  almanac run --listen 127.0.0.1:9000",
+		Example: "  almanac run\n  almanac run --no-serve --to 2001-02-15\n  almanac run --listen 127.0.0.1:9000\n  almanac run --config cluster.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			err := o.run(cmd.Context(), f)
 			if err != nil && cmd.Context().Err() != nil {
@@ -77,11 +79,8 @@ func (o *options) run(ctx context.Context, f *runFlags) (err error) {
 		}
 		defer stop()
 	}
-	catalog, clock, err := o.prepare(f)
+	open, clock, err := o.prepare(f)
 	if err != nil {
-		return err
-	}
-	if err := checkSpace(o.data); err != nil {
 		return err
 	}
 	l, err := listen(ctx, f)
@@ -92,15 +91,13 @@ func (o *options) run(ctx context.Context, f *runFlags) (err error) {
 	if f.logs {
 		log = slog.New(slog.NewJSONHandler(o.err, nil))
 	}
-	s, err := openState(ctx, o.data, catalog, log)
+	s, err := open(ctx, log)
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
+	clock.leaveOut(s.catalog)
 	s.now = clock.Now
-	if err := s.folder.Sweep(); err != nil {
-		return errors.Join(err, l.Close())
-	}
 	h, err := newHost(ctx, s, log)
 	if err != nil {
 		return errors.Join(err, l.Close())
@@ -123,37 +120,50 @@ func profile(path string) (stop func(), err error) {
 	}, nil
 }
 
-// prepare reads the datasets and the time, and complains before anything is opened.
-func (o *options) prepare(f *runFlags) (*dataset.Catalog, *runClock, error) {
+// prepare reads the flags and, for a data folder, the datasets, and complains before anything is opened. It returns what opens it.
+func (o *options) prepare(f *runFlags) (open func(context.Context, *slog.Logger) (*state, error), clock *runClock, err error) {
+	clock = &runClock{}
+	if clock.fixed, err = day("--to", f.to); err != nil {
+		return nil, nil, err
+	}
+	if clock.from, err = day("--from", f.from); err != nil {
+		return nil, nil, err
+	}
+	if o.config != "" {
+		return o.openCluster, clock, nil
+	}
 	catalog, err := dataset.Open(o.datasets)
 	if err != nil {
 		return nil, nil, err
 	}
-	clock := &runClock{}
-	if clock.fixed, err = day("--to", f.to); err != nil {
-		return nil, nil, err
-	}
-	from, err := day("--from", f.from)
-	if err != nil {
-		return nil, nil, err
-	}
-	all, _ := catalog.Datasets()
-	for _, d := range all {
-		if from.After(d.Collect.Start) {
-			d.Collect.Start = from
+	return func(ctx context.Context, log *slog.Logger) (*state, error) {
+		s, err := openState(ctx, o.data, catalog, log)
+		if err == nil {
+			if err = s.folder.Sweep(); err != nil {
+				err = errors.Join(err, s.Close())
+			}
 		}
-	}
-	return catalog, clock, nil
+		return s, err
+	}, clock, checkSpace(o.data)
 }
 
-// runClock is the time of the schedules: the wall's, or one that stands still.
-type runClock struct{ fixed time.Time }
+// runClock is the time of the schedules: the wall's, or one that stands still. Windows that start before from do not count.
+type runClock struct{ fixed, from time.Time }
 
 func (c *runClock) Now() time.Time {
 	if c.fixed.IsZero() {
 		return wall()
 	}
 	return c.fixed
+}
+
+func (c *runClock) leaveOut(catalog *dataset.Catalog) {
+	all, _ := catalog.Datasets()
+	for _, d := range all {
+		if c.from.After(d.Collect.Start) {
+			d.Collect.Start = c.from
+		}
+	}
 }
 
 func day(flag, value string) (time.Time, error) {
@@ -226,7 +236,10 @@ func (o *options) hostUntilDone(ctx context.Context, h *host, l net.Listener, f 
 
 // announce writes where this process can be reached, for the other commands.
 func (h *host) announce(_ context.Context, data string, f *runFlags) error {
-	at := endpoints{PID: os.Getpid(), Kafka: h.broker.Addr(), HTTP: h.base}
+	if h.folder == nil {
+		return nil // a cluster is found by its configuration
+	}
+	at := endpoints{PID: os.Getpid(), Kafka: h.cluster.Config.Brokers[0], HTTP: h.base}
 	if f.to != "" {
 		at.Clock = h.now().Format(time.RFC3339)
 	}
@@ -242,17 +255,19 @@ const lookEach = 200 * time.Millisecond
 // replay shows the work until nothing is left that goes on by itself.
 func (o *options) replay(ctx context.Context, h *host) ([]surveyed, error) {
 	p := o.newProgress()
-	if err := h.handlers["calendar"](ctx, nil); err != nil {
-		return nil, err
+	if err := h.handlers["calendar"](ctx, nil); err != nil && h.folder != nil {
+		return nil, err // a cluster's calendar is woken again
 	}
 	tick := time.NewTicker(lookEach)
 	defer tick.Stop()
 	began, worked := wall(), false
 	for {
-		if err := checkSpace(o.data); err != nil {
-			return nil, err
+		if h.folder != nil {
+			if err := checkSpace(o.data); err != nil {
+				return nil, err
+			}
 		}
-		all, idle, err := h.look(ctx)
+		all, idle, err := h.lookPatiently(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -263,15 +278,30 @@ func (o *options) replay(ctx context.Context, h *host) ([]surveyed, error) {
 			p.show(all, wall())
 		}
 		if idle {
-			if err := h.trim(ctx, 0); err != nil {
-				h.log.WarnContext(ctx, "blocks cannot be trimmed", "error", err) // they only take room
-			}
+			h.trimLast(ctx)
 			return all, o.summary(all, worked, wall().Sub(began))
 		}
 		select {
 		case <-ctx.Done():
 			return all, ctx.Err()
 		case <-tick.C:
+		}
+	}
+}
+
+// outage is how long the servers of a cluster may not answer before a run gives up.
+const outage = 5 * time.Minute
+
+// lookPatiently is look. On a cluster it waits while servers do not answer.
+func (h *host) lookPatiently(ctx context.Context) (all []surveyed, idle bool, err error) {
+	for began := wall(); ; {
+		if all, idle, err = h.look(ctx); err == nil || h.folder != nil || ctx.Err() != nil || wall().Sub(began) > outage {
+			return all, idle, err
+		}
+		h.log.WarnContext(ctx, "servers do not answer", "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
 		}
 	}
 }

@@ -12,22 +12,29 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sethvargo/go-envconfig"
+
 	"github.com/almanac-data/almanac/functions/internal/calendar"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
+	"github.com/almanac-data/almanac/functions/internal/facts"
+	"github.com/almanac-data/almanac/functions/internal/fn"
 	"github.com/almanac-data/almanac/functions/internal/kafka"
 	"github.com/almanac-data/almanac/functions/internal/lake"
 	"github.com/almanac-data/almanac/functions/internal/onebox"
 	"github.com/almanac-data/almanac/functions/internal/platform"
 )
 
-// state is an open data folder: its broker, or the connection to that of the process that holds it, its facts and its warehouse.
+// state is an open data folder: its broker, or the connection to that of the process that holds it, its facts and its warehouse. Or it is
+// the servers of a cluster: then there is no folder, and a process.
 type state struct {
 	folder  *onebox.Folder // nil if another process holds the folder
-	broker  *onebox.Broker // likewise
+	broker  *onebox.Broker // likewise, and if ALMANAC_KAFKA names a cluster
+	proc    *fn.Process    // nil for a data folder
 	cluster *kafka.Cluster
-	journal *kafka.Journal
+	journal facts.Journal
 	lake    *lake.Lake
 	catalog *dataset.Catalog
+	pace    calendar.Pace
 	now     func() time.Time // of the schedules
 	http    string           // URL of the process that holds the folder; empty if that is this one
 	close   []func() error
@@ -47,18 +54,9 @@ type endpoints struct {
 const endpointsFile = "endpoints.json"
 
 // withState opens the data folder for a command that looks but does not run: through the process that holds it, if there is one.
+// With --config it opens the cluster.
 func (o *options) withState(ctx context.Context, do func(context.Context, *state) error) (err error) {
-	catalog, err := dataset.Open(o.datasets)
-	if err != nil {
-		return err
-	}
-	if _, err := os.Stat(filepath.Join(o.data, "almanac.json")); errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("open %s: there is no data folder yet; start with: almanac run --data %s", o.data, o.data)
-	}
-	s, err := openState(ctx, o.data, catalog, slog.New(slog.DiscardHandler))
-	if errors.Is(err, onebox.ErrHeld) {
-		s, err = attach(ctx, o.data, catalog, err)
-	}
+	s, err := o.look(ctx)
 	if err != nil {
 		return err
 	}
@@ -66,9 +64,28 @@ func (o *options) withState(ctx context.Context, do func(context.Context, *state
 	return do(ctx, s)
 }
 
+func (o *options) look(ctx context.Context) (*state, error) {
+	log := slog.New(slog.DiscardHandler)
+	if o.config != "" {
+		return o.openCluster(ctx, log)
+	}
+	catalog, err := dataset.Open(o.datasets)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(filepath.Join(o.data, "almanac.json")); errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("open %s: there is no data folder yet; start with: almanac run --data %s", o.data, o.data)
+	}
+	s, err := openState(ctx, o.data, catalog, log)
+	if errors.Is(err, onebox.ErrHeld) {
+		return attach(ctx, o.data, catalog, err)
+	}
+	return s, err
+}
+
 // openState takes the data folder and starts the broker on it.
 func openState(ctx context.Context, data string, catalog *dataset.Catalog, log *slog.Logger) (_ *state, err error) {
-	s := &state{catalog: catalog, now: wall}
+	s := &state{catalog: catalog, now: wall, pace: ownPace()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -78,11 +95,18 @@ func openState(ctx context.Context, data string, catalog *dataset.Catalog, log *
 		return nil, err
 	}
 	s.close = append(s.close, s.folder.Close)
+	named, err := namedKafka(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if named != nil {
+		return s, s.connect(ctx, data, named.Config("almanac", wall))
+	}
 	if s.broker, err = onebox.StartBroker(onebox.BrokerConfig{Dir: s.folder.Broker(), Log: log}); err != nil {
 		return nil, err
 	}
 	s.close = append(s.close, func() error { s.broker.Close(); return nil })
-	return s, s.connect(ctx, data, s.broker.Addr(), s.broker.Dial)
+	return s, s.connect(ctx, data, kafka.Config{Brokers: []string{s.broker.Addr()}, Dialer: s.broker.Dial, ClientID: "almanac", Now: wall})
 }
 
 // attach connects to the broker of the process that holds the data folder.
@@ -95,18 +119,35 @@ func attach(ctx context.Context, data string, catalog *dataset.Catalog, held err
 	if err := json.Unmarshal(raw, &at); err != nil {
 		return nil, fmt.Errorf("read %s: %w", endpointsFile, err)
 	}
-	s := &state{catalog: catalog, now: wall, http: at.HTTP}
+	s := &state{catalog: catalog, now: wall, http: at.HTTP, pace: ownPace()}
 	if t, err := time.Parse(time.RFC3339, at.Clock); err == nil {
 		s.now = func() time.Time { return t }
 	}
-	if err := s.connect(ctx, data, at.Kafka, nil); err != nil {
+	cfg := kafka.Config{Brokers: []string{at.Kafka}, ClientID: "almanac", Now: wall}
+	named, err := namedKafka(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if named != nil {
+		cfg = named.Config("almanac", wall)
+	}
+	if err := s.connect(ctx, data, cfg); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-func (s *state) connect(ctx context.Context, data, address string, dial dialer) (err error) {
-	s.cluster, err = kafka.Open(ctx, kafka.Config{Brokers: []string{address}, Dialer: dial, ClientID: "almanac", Now: wall})
+// namedKafka is the cluster that ALMANAC_KAFKA names; nil if it names none, so that the broker of the data folder is used.
+func namedKafka(ctx context.Context) (*kafka.Settings, error) {
+	if os.Getenv("ALMANAC_KAFKA") == "" {
+		return nil, nil
+	}
+	var s kafka.Settings
+	return &s, fn.Load(ctx, envconfig.OsLookuper(), &s)
+}
+
+func (s *state) connect(ctx context.Context, data string, cfg kafka.Config) (err error) {
+	s.cluster, err = kafka.Open(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -114,10 +155,12 @@ func (s *state) connect(ctx context.Context, data, address string, dial dialer) 
 	if err := platform.EnsureTopics(ctx, s.cluster, s.catalog); err != nil {
 		return err
 	}
-	if s.journal, err = s.cluster.Journal(ctx, "almanac"); err != nil {
+	journal, err := s.cluster.Journal(ctx, "almanac")
+	if err != nil {
 		return err
 	}
-	s.close = append(s.close, func() error { s.journal.Close(); return nil })
+	s.journal = journal
+	s.close = append(s.close, func() error { journal.Close(); return nil })
 	s.lake, err = lake.Open(ctx, filepath.Join(data, "warehouse"))
 	return err
 }
@@ -129,6 +172,18 @@ func (s *state) Close() error {
 		errs = append(errs, do())
 	}
 	return errors.Join(errs...)
+}
+
+// surveyAt is survey at the start of a day; now, or where the clock of the run stands, if none is given.
+func (s *state) surveyAt(ctx context.Context, names []string, to string) ([]surveyed, error) {
+	at, err := day("--to", to)
+	if err != nil {
+		return nil, err
+	}
+	if !at.IsZero() {
+		s.now = func() time.Time { return at }
+	}
+	return s.survey(ctx, names)
 }
 
 // survey looks at the named datasets, or at all.
@@ -147,7 +202,7 @@ func (s *state) survey(ctx context.Context, names []string) ([]surveyed, error) 
 	}
 	surveys := make([]surveyed, 0, len(all))
 	for _, d := range all {
-		surveys = append(surveys, newSurveyed(d, calendar.Survey(d, view, s.now(), wall(), pace(time.Time{}))))
+		surveys = append(surveys, newSurveyed(d, calendar.Survey(d, view, s.now(), wall(), s.pace)))
 	}
 	return surveys, nil
 }

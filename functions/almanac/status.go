@@ -17,12 +17,13 @@ import (
 
 func newStatus(o *options) *cobra.Command {
 	var windows bool
+	var to string
 	cmd := &cobra.Command{
 		Use: "status [dataset]", Short: "Show the windows of each step, and why one is not due", Args: usage(cobra.MaximumNArgs(1)),
 		Example: "  almanac status\n  almanac status flights --windows\n  almanac status --json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.withState(cmd.Context(), func(ctx context.Context, s *state) error {
-				surveys, err := s.survey(ctx, args)
+				surveys, err := s.surveyAt(ctx, args, to)
 				if err != nil {
 					return err
 				}
@@ -39,6 +40,7 @@ func newStatus(o *options) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&windows, "windows", false, "show every window with its balance sheet")
+	cmd.Flags().StringVar(&to, "to", "", "as if it were the start of this day (2001-02-01), for a run with --to on a cluster")
 	return cmd
 }
 
@@ -230,12 +232,13 @@ func thousands(n int64) string {
 }
 
 func newPlan(o *options) *cobra.Command {
-	return &cobra.Command{
+	var to string
+	cmd := &cobra.Command{
 		Use: "plan [dataset]", Short: "Show what a run would do, without doing it", Args: usage(cobra.MaximumNArgs(1)),
 		Example: "  almanac plan\n  almanac plan flights --json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.withState(cmd.Context(), func(ctx context.Context, s *state) error {
-				surveys, err := s.survey(ctx, args)
+				surveys, err := s.surveyAt(ctx, args, to)
 				if err != nil {
 					return err
 				}
@@ -243,6 +246,8 @@ func newPlan(o *options) *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().StringVar(&to, "to", "", "as if it were the start of this day (2001-02-01)")
+	return cmd
 }
 
 func (o *options) printPlan(all []surveyed) error {

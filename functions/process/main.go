@@ -12,13 +12,8 @@ import (
 
 func main() { fn.Main("process", run) }
 
-// config names the key of pseudonyms.
-type config struct {
-	Key string `env:"ALMANAC_PSEUDONYM_KEY,default=pseudonym.key"` // file of 64 hexadecimal digits; made if it is missing
-}
-
 func run(ctx context.Context, p *fn.Process) error {
-	var cfg config
+	var cfg secret.Config
 	if err := fn.Load(ctx, p.Env, &cfg); err != nil {
 		return err
 	}

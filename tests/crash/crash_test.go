@@ -1,3 +1,4 @@
+// Package crash kills the almanac command at random moments, and compares what comes out with an undisturbed run.
 package crash
 
 import (
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/almanac-data/almanac/tests/internal/box"
+	"github.com/almanac-data/almanac/tests/internal/outcome"
 	"github.com/almanac-data/almanac/tests/internal/reader"
 )
 
@@ -33,7 +35,7 @@ const deadline = 5 * time.Minute
 type campaign struct {
 	dir     string
 	random  *rand.Rand
-	want    *outcome
+	want    *outcome.Outcome
 	sources map[string]*reader.Source
 	length  time.Duration // of the undisturbed run
 
@@ -93,10 +95,10 @@ func (c *campaign) undisturbed(t *testing.T) {
 	}
 	c.length = result.Wall
 	t.Logf("the undisturbed run took %.1fs, %.1f CPU seconds, %d MB", result.Wall.Seconds(), result.CPU.Seconds(), result.PeakRSS>>20)
-	if c.want, err = examine(ctx, b); err != nil {
+	if c.want, err = outcome.Examine(ctx, b, filepath.Join(b.Data, "warehouse")); err != nil {
 		t.Fatal(err)
 	}
-	if len(c.want.releases) == 0 {
+	if len(c.want.Releases) == 0 {
 		t.Fatal("the undisturbed run has published no release, so there is nothing to compare with")
 	}
 	c.check(t, b, c.want)
@@ -126,7 +128,7 @@ func (c *campaign) untilItEnds(t *testing.T) {
 		break
 	}
 	c.ends++
-	got, err := examine(ctx, b)
+	got, err := outcome.Examine(ctx, b, filepath.Join(b.Data, "warehouse"))
 	if err != nil {
 		t.Fatalf("after %d ends: %v", c.ends, err)
 	}
@@ -225,12 +227,12 @@ func bucket(d time.Duration) string {
 }
 
 // check holds a finished folder to the undisturbed one and to the source.
-func (c *campaign) check(t *testing.T, b box.Box, got *outcome) {
+func (c *campaign) check(t *testing.T, b box.Box, got *outcome.Outcome) {
 	t.Helper()
 	warehouse := filepath.Join(b.Data, "warehouse")
-	wrong := slices.Concat(got.faults(), got.differences(c.want))
+	wrong := slices.Concat(got.Faults(), got.Differences(c.want))
 	for name, source := range c.sources {
-		wrong = append(wrong, against(warehouse, name, source)...)
+		wrong = append(wrong, outcome.Against(warehouse, name, source)...)
 	}
 	for i, text := range wrong {
 		if i == 20 {
@@ -239,7 +241,7 @@ func (c *campaign) check(t *testing.T, b box.Box, got *outcome) {
 		}
 		t.Errorf("%s: %s", b.Data, text)
 	}
-	temporary, unclaimed, err := got.leftover(warehouse)
+	temporary, unclaimed, err := got.Leftover(warehouse)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,7 +271,7 @@ func (c *campaign) idle(ctx context.Context, t *testing.T, b box.Box) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range union(before, after) {
+	for _, name := range outcome.Union(before, after) {
 		if before[name] != after[name] {
 			t.Errorf("a run on the finished %s changed %s: %q, before %q", b.Data, name, after[name], before[name])
 		}

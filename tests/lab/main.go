@@ -1,6 +1,7 @@
 // Command lab runs a data centre on this machine for tests and trials: Kafka, HDFS, YARN and Spark, all on loopback. See docs/lab.md.
 //
-//	go run ./tests/lab up|status|down|env|sums [-secure]
+//	go run ./tests/lab up|status [-secure] [-only kafka,…]
+//	go run ./tests/lab down|env|config|sums [-secure]
 //	go run ./tests/lab kill|start [-secure] <server>
 package main
 
@@ -11,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/almanac-data/almanac/tests/lab/internal/artifact"
@@ -30,10 +32,11 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("say what to do: up, status, down, env, kill, start or sums")
+		return errors.New("say what to do: up, status, down, env, config, kill, start or sums")
 	}
 	flags := flag.NewFlagSet("lab "+args[0], flag.ContinueOnError)
 	secure := flags.Bool("secure", false, "the secured form: Kerberos, TLS, access rules")
+	only := flags.String("only", "", "the `names` of the servers to start, or to look at, parted by commas; all of them if empty")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
@@ -45,6 +48,9 @@ func run(ctx context.Context, args []string) error {
 		Site:    site.New(repo, os.Getenv("ALMANAC_LAB_CACHE"), *secure),
 		Out:     os.Stdout,
 		Install: os.Getenv("CI") == "true" && os.Getuid() == 0,
+	}
+	if *only != "" {
+		c.Only = strings.Split(*only, ",")
 	}
 	switch args[0] {
 	case "up":
@@ -62,6 +68,9 @@ func run(ctx context.Context, args []string) error {
 		return c.Start(ctx, flags.Arg(0))
 	case "env":
 		_, err := os.Stdout.WriteString(c.Site.EnvText())
+		return err
+	case "config":
+		_, err := os.Stdout.WriteString(c.Site.Config())
 		return err
 	case "sums":
 		list, err := artifact.Sums(ctx, os.Stderr)

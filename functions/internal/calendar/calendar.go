@@ -55,6 +55,19 @@ type Pace struct {
 	Recheck time.Duration
 }
 
+// Config is how fast a calendar goes, by the variables of its function.
+type Config struct {
+	Grace    time.Duration `env:"ALMANAC_GRACE_FACTS,default=15m"` // longer than a slice takes
+	Retry    time.Duration `env:"ALMANAC_RETRY,default=15m"`
+	Recheck  time.Duration `env:"ALMANAC_RECHECK,default=24h"` // of the sources of stored windows
+	Parallel int           `env:"ALMANAC_PARALLEL,default=8"`
+}
+
+// Pace is the pace that is configured.
+func (c Config) Pace() Pace {
+	return Pace{Grace: c.Grace, Retry: c.Retry, Recheck: c.Recheck, Parallel: c.Parallel}
+}
+
 // looked is the time such that a source last looked at before it is looked at again; zero for none.
 func (p Pace) looked(wall time.Time) time.Time {
 	if p.Recheck <= 0 {

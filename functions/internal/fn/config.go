@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,10 +14,9 @@ import (
 
 // Common is the configuration that functions share; a function's Config embeds it.
 type Common struct {
-	Kafka     []string      `env:"ALMANAC_KAFKA,default=127.0.0.1:9092"` // host:port of the brokers to start from
-	Warehouse string        `env:"ALMANAC_WAREHOUSE,required"`           // folder or URI
-	Datasets  string        `env:"ALMANAC_DATASETS,default=spark-jobs"`  // folder of the datasets' folders
-	Timeout   time.Duration `env:"ALMANAC_TIMEOUT,default=5m"`           // of one event
+	Warehouse string        `env:"ALMANAC_WAREHOUSE,required"`          // folder or URI
+	Datasets  string        `env:"ALMANAC_DATASETS,default=spark-jobs"` // folder of the datasets' folders
+	Timeout   time.Duration `env:"ALMANAC_TIMEOUT,default=5m"`          // of one event
 }
 
 // Check says what is wrong beyond the form of single variables.
@@ -25,6 +25,28 @@ func (c Common) Check() error {
 		return fmt.Errorf("ALMANAC_TIMEOUT must be longer than 0, not %s", c.Timeout)
 	}
 	return nil
+}
+
+// Variables lists Almanac's variables that the structs read, and those that the runtime itself does, each once.
+func Variables(configs ...any) []string {
+	all := []string{"ALMANAC_LOG"}
+	var visit func(t reflect.Type)
+	visit = func(t reflect.Type) {
+		for field := range t.Fields() {
+			name, _, _ := strings.Cut(field.Tag.Get("env"), ",")
+			switch {
+			case strings.HasPrefix(name, "ALMANAC_"):
+				all = append(all, name)
+			case name == "" && field.Type.Kind() == reflect.Struct:
+				visit(field.Type)
+			}
+		}
+	}
+	for _, c := range append(configs, serverConfig{}) {
+		visit(reflect.Indirect(reflect.ValueOf(c)).Type())
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // Load fills the struct that config points to, by its env tags (sethvargo/go-envconfig). A variable set to the empty string

@@ -6,7 +6,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/almanac-data/almanac/events"
 )
@@ -38,7 +40,7 @@ func feedOf(t *testing.T, c *Cluster, group string) *Feed {
 
 func TestAFeedGoesOnWhereItsGroupCommitted(t *testing.T) {
 	_, c := newFake(t)
-	j := journal(t, c)
+	j := openJournal(t, c)
 	for day := range 10 {
 		if err := j.Say(t.Context(), events.Collected{Piece: piece(day)}); err != nil {
 			t.Fatal(err)
@@ -64,7 +66,7 @@ func TestAFeedGoesOnWhereItsGroupCommitted(t *testing.T) {
 
 func TestAFeedWhoseOffsetIsGoneStartsOver(t *testing.T) {
 	_, c := newFake(t, kfake.NumBrokers(1)) // Kafka itself does not trim compacted topics
-	j := journal(t, c)
+	j := openJournal(t, c)
 	for day := range 10 {
 		if err := j.Say(t.Context(), events.Collected{Piece: piece(day)}); err != nil {
 			t.Fatal(err)
@@ -94,7 +96,7 @@ func TestTrimmingTwiceDoesNothing(t *testing.T) {
 		}
 	}
 	ranges, err := c.Ranges(t.Context(), claim.Topic)
-	if err != nil || ranges[claim.Partition] != (Range{10, 10}) {
+	if err != nil || ranges[claim.Partition] != (Range{Start: 10, End: 10}) {
 		t.Errorf("ranges are %v, %v", ranges, err)
 	}
 	if err := c.Trim(t.Context(), claim.Topic, claim.Partition, 99); err == nil {
@@ -137,5 +139,28 @@ func TestDeadLettersAreListedAndFound(t *testing.T) {
 	}
 	if _, err := c.DeadLetter(t.Context(), 5, 0); err == nil || !strings.Contains(err.Error(), "partition 5") {
 		t.Errorf("partition 5: %v", err)
+	}
+}
+
+func TestAFeedWaitsForItsGroupsCoordinator(t *testing.T) {
+	fake, c := newFake(t)
+	refusals := 3
+	fake.ControlKey(int16(kmsg.FindCoordinator), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		fake.KeepControl()
+		if refusals--; refusals < 0 {
+			return nil, nil, false
+		}
+		resp := req.ResponseKind().(*kmsg.FindCoordinatorResponse)
+		for _, key := range req.(*kmsg.FindCoordinatorRequest).CoordinatorKeys {
+			one := kmsg.NewFindCoordinatorResponseCoordinator()
+			one.Key, one.ErrorCode = key, kerr.CoordinatorNotAvailable.Code
+			resp.Coordinators = append(resp.Coordinators, one)
+		}
+		resp.ErrorCode = kerr.CoordinatorNotAvailable.Code
+		return resp, nil, true
+	})
+	feedOf(t, c, "almanac-process")
+	if refusals > 0 {
+		t.Errorf("the coordinator was asked for only %d times", 3-refusals)
 	}
 }

@@ -11,9 +11,14 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/lake"
 )
 
-// openWarehouse opens the warehouse in a local folder, or at hdfs://host:port/path as the variables ALMANAC_HDFS_… say. The caller calls
-// what it returns when the warehouse is of no more use.
-func openWarehouse(ctx context.Context, env envconfig.Lookuper, warehouse string) (*lake.Lake, func(), error) {
+// Warehouse opens the warehouse of the configuration: in a local folder, or at hdfs://host:port/path as the variables ALMANAC_HDFS_… say.
+// The caller calls what it returns when the warehouse is of no more use.
+func Warehouse(ctx context.Context, env envconfig.Lookuper) (*lake.Lake, func(), error) {
+	var common fn.Common
+	if err := fn.Load(ctx, env, &common); err != nil {
+		return nil, nil, err
+	}
+	warehouse := common.Warehouse
 	if !strings.HasPrefix(warehouse, "hdfs://") {
 		l, err := lake.Open(ctx, warehouse)
 		return l, func() {}, err

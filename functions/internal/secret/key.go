@@ -18,6 +18,11 @@ import (
 
 const keyBytes = 32
 
+// Config names the key of pseudonyms.
+type Config struct {
+	Key string `env:"ALMANAC_PSEUDONYM_KEY,default=pseudonym.key"` // file of 64 hexadecimal digits; made if it is missing
+}
+
 // Key makes pseudonyms: the hex HMAC-SHA-256 of a value. Equal values have equal pseudonyms, and nobody without the key can
 // tell which value one stands for, or try values. It is safe for concurrent use.
 type Key struct{ pool sync.Pool }

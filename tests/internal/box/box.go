@@ -18,11 +18,12 @@ import (
 	"time"
 )
 
-// Box is an almanac command, a folder of datasets and a data folder.
+// Box is an almanac command, a folder of datasets, and a data folder or a cluster.
 type Box struct {
 	Binary   string
 	Datasets string
 	Data     string
+	Config   string   // file of a cluster, in place of a data folder
 	Env      []string // added to the environment
 }
 
@@ -55,7 +56,11 @@ type Running struct {
 
 // Start starts a command of almanac.
 func (b Box) Start(args ...string) (*Running, error) {
-	cmd := exec.Command(b.Binary, append(args, "--data", b.Data, "--datasets", b.Datasets)...)
+	where := []string{"--data", b.Data, "--datasets", b.Datasets}
+	if b.Config != "" {
+		where = []string{"--config", b.Config, "--datasets", b.Datasets}
+	}
+	cmd := exec.Command(b.Binary, append(args, where...)...)
 	cmd.Env = append(os.Environ(), b.Env...)
 	return Start(cmd)
 }

@@ -80,9 +80,10 @@ type Table struct {
 
 // metadata is what is needed of vN.metadata.json (Iceberg specification, format version 2, "Table Metadata Fields").
 type metadata struct {
-	FormatVersion int   `json:"format-version"`
-	Current       int64 `json:"current-snapshot-id"`
-	SchemaID      int   `json:"current-schema-id"`
+	FormatVersion int    `json:"format-version"`
+	Location      string `json:"location"`
+	Current       int64  `json:"current-snapshot-id"`
+	SchemaID      int    `json:"current-schema-id"`
 	Schemas       []struct {
 		ID     int `json:"schema-id"`
 		Fields []struct {
@@ -96,7 +97,7 @@ type metadata struct {
 	} `json:"snapshots"`
 }
 
-// Open reads the table in a folder. The error wraps fs.ErrNotExist if there is none.
+// Open reads the table in a folder, which may be a copy of one elsewhere. The error wraps fs.ErrNotExist if there is none.
 func Open(dir string) (*Table, error) {
 	name, err := newest(filepath.Join(dir, "metadata"))
 	if err != nil {
@@ -123,7 +124,7 @@ func Open(dir string) (*Table, error) {
 			continue
 		}
 		t.Snapshot, t.Summary = s.ID, s.Summary
-		if t.Files, err = manifestList(local(s.ManifestList)); err != nil {
+		if t.Files, err = (place{m.Location, dir}).manifestList(s.ManifestList); err != nil {
 			return nil, fmt.Errorf("open table %s: %w", dir, err)
 		}
 	}
@@ -152,11 +153,20 @@ func exists(name string) bool {
 	return err == nil
 }
 
-func local(uri string) string { return strings.TrimPrefix(uri, "file://") }
+// place is where a table says that it lies, and the folder that it is read from.
+type place struct{ location, dir string }
+
+// local is the file that a URI of the table's metadata means.
+func (p place) local(uri string) string {
+	if rest, ok := strings.CutPrefix(uri, p.location+"/"); ok {
+		return filepath.Join(p.dir, rest)
+	}
+	return strings.TrimPrefix(uri, "file://")
+}
 
 // manifestList reads the live data files of a snapshot.
-func manifestList(name string) ([]DataFile, error) {
-	manifests, err := readAvro(name)
+func (p place) manifestList(name string) ([]DataFile, error) {
+	manifests, err := readAvro(p.local(name))
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +176,7 @@ func manifestList(name string) ([]DataFile, error) {
 			return nil, fmt.Errorf("%s names a manifest of deletes; Almanac writes none", name)
 		}
 		path, _ := m["manifest_path"].(string)
-		entries, err := readAvro(local(path))
+		entries, err := readAvro(p.local(path))
 		if err != nil {
 			return nil, err
 		}
@@ -178,7 +188,7 @@ func manifestList(name string) ([]DataFile, error) {
 			}
 			path, _ := f["file_path"].(string)
 			rows, _ := f["record_count"].(int64)
-			files = append(files, DataFile{local(path), rows})
+			files = append(files, DataFile{p.local(path), rows})
 		}
 	}
 	slices.SortFunc(files, func(a, b DataFile) int { return cmp.Compare(a.Path, b.Path) })

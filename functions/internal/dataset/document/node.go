@@ -38,6 +38,9 @@ func (n Node) Raw() string {
 // Mapping says whether the value is a mapping.
 func (n Node) Mapping() bool { return n.Given() && n.node.Kind == yaml.MappingNode }
 
+// Listed says whether the value is a list.
+func (n Node) Listed() bool { return n.Given() && n.node.Kind == yaml.SequenceNode }
+
 // Null says whether the value is written as null.
 func (n Node) Null() bool { return n.Given() && n.node.Tag == "!!null" }
 

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -27,16 +28,19 @@ const (
 	deadline = 15 * time.Minute // for one group, on a slow line
 )
 
-// Fetch brings everything into the cache, once: a folder that is there is complete, because it gets its name last.
+// Fetch brings the groups of jars, and Spark and the web applications of HDFS with theirs, into the cache, once: a folder that is there is complete, because it gets its name last.
 // It says on out what it does, if it does anything.
-func Fetch(ctx context.Context, cache string, out io.Writer) error {
-	for _, group := range Groups {
+func Fetch(ctx context.Context, cache string, groups []string, out io.Writer) error {
+	for _, group := range groups {
 		if err := once(filepath.Join(cache, "jars", group), func(tmp string) error {
 			sayf(out, "fetching the jars of %s", group)
 			return jars(ctx, group, tmp, true)
 		}); err != nil {
 			return err
 		}
+	}
+	if !slices.Contains(groups, "hadoop") {
+		return nil
 	}
 	if err := once(filepath.Join(cache, "spark"), func(tmp string) error {
 		sayf(out, "fetching Spark")

@@ -26,6 +26,7 @@ type Centre struct {
 	Site    *site.Site
 	Out     io.Writer // what a person reads
 	Install bool      // may install Debian packages
+	Only    []string  // names of the servers that Up starts; all of them if none is named
 }
 
 // Up starts what does not run and waits until every server is healthy.
@@ -35,16 +36,24 @@ func (c *Centre) Up(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	if err := artifact.Debian(ctx, c.Site.Secure, c.Install, c.Out); err != nil {
+	servers, err := c.chosen()
+	if err != nil {
 		return err
 	}
-	if err := artifact.Fetch(ctx, c.Site.Cache, c.Out); err != nil {
+	if err := artifact.Debian(ctx, c.Site.Secure && !c.kafkaAlone(), c.Install, c.Out); err != nil {
+		return err
+	}
+	groups := artifact.Groups
+	if c.kafkaAlone() {
+		groups = []string{"kafka"}
+	}
+	if err := artifact.Fetch(ctx, c.Site.Cache, groups, c.Out); err != nil {
 		return err
 	}
 	if err := c.furnish(ctx); err != nil {
 		return err
 	}
-	for _, stage := range stages(c.Servers()) {
+	for _, stage := range stages(servers) {
 		g, ctx := errgroup.WithContext(ctx)
 		for _, s := range stage {
 			g.Go(func() error { return c.start(ctx, s) })
@@ -85,8 +94,14 @@ func (c *Centre) Down(ctx context.Context) error {
 	return failed
 }
 
+// executors is what Kill takes for Spark's executors. YARN starts others in their place.
+const executors = "executors"
+
 // Kill ends one server by SIGKILL, as a crash would.
 func (c *Centre) Kill(ctx context.Context, name string) error {
+	if name == executors {
+		return c.killExecutors(ctx)
+	}
 	s, err := c.server(name)
 	if err != nil {
 		return err
@@ -97,6 +112,20 @@ func (c *Centre) Kill(ctx context.Context, name string) error {
 	}
 	c.sayf("killed %s (process %d)", name, id.PID)
 	return nil
+}
+
+func (c *Centre) killExecutors(ctx context.Context) error {
+	var failed error
+	n := 0
+	for _, id := range c.Containers() {
+		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", id.PID))
+		if err == nil && strings.Contains(string(line), "ExecutorBackend") {
+			failed = errors.Join(failed, proc.End(ctx, id))
+			n++
+		}
+	}
+	c.sayf("killed %d processes of executors", n)
+	return failed
 }
 
 // Start starts one server of a centre that was up before, and waits until it is healthy.
@@ -113,6 +142,22 @@ func (c *Centre) Start(ctx context.Context, name string) error {
 
 // Containers are the processes that the NodeManager started: they work in its folders.
 func (c *Centre) Containers() []proc.ID { return proc.Under(c.Site.Path("data", "nodemanager")) }
+
+// chosen are the servers that Up starts and Status looks at.
+func (c *Centre) chosen() ([]Server, error) {
+	if len(c.Only) == 0 {
+		return c.Servers(), nil
+	}
+	for _, name := range c.Only {
+		if _, err := c.server(name); err != nil {
+			return nil, err
+		}
+	}
+	return slices.DeleteFunc(c.Servers(), func(s Server) bool { return !slices.Contains(c.Only, s.Name) }), nil
+}
+
+// kafkaAlone says that nothing of Hadoop, Spark and Kerberos is needed.
+func (c *Centre) kafkaAlone() bool { return slices.Equal(c.Only, []string{"kafka"}) }
 
 func (c *Centre) server(name string) (Server, error) {
 	var names []string

@@ -29,7 +29,7 @@ func (c *Centre) furnish(ctx context.Context) error {
 	if err := c.Site.Render(); err != nil {
 		return err
 	}
-	if !c.Site.Secure {
+	if !c.Site.Secure || c.kafkaAlone() {
 		return nil
 	}
 	if err := c.once("stores", func() error { return c.stores(ctx) }); err != nil {

@@ -12,7 +12,11 @@ import (
 func (c *Centre) Status(ctx context.Context) error {
 	var memory int64
 	ill := 0
-	for _, s := range c.Servers() {
+	servers, err := c.chosen()
+	if err != nil {
+		return err
+	}
+	for _, s := range servers {
 		id, running, err := proc.Read(c.pidFile(s.Name))
 		if err != nil {
 			return err

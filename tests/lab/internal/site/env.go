@@ -29,6 +29,10 @@ func (s *Site) Env() []Pair {
 		{"KAFKA_ADMIN_KEY", s.Path("keys", "admin.key")},
 		{"KAFKA_STRANGER_CERT", s.Path("keys", "stranger.crt")},
 		{"KAFKA_STRANGER_KEY", s.Path("keys", "stranger.key")},
+		{"ALMANAC_KAFKA", s.Addr("kafka-scram")}, // how the functions reach Kafka as almanac, in both forms
+		{"ALMANAC_KAFKA_CA", s.Path("keys", "ca.crt")},
+		{"ALMANAC_KAFKA_USER", "almanac"},
+		{"ALMANAC_KAFKA_PASSWORD_FILE", s.Path("keys", "scram-almanac")},
 		{"HDFS_NAMENODE", s.Named("namenode")},
 		{"HDFS_URL", s.FS()},
 		{"HDFS_WAREHOUSE", s.FS() + "/almanac"},
@@ -87,5 +91,10 @@ func (s *Site) EnvText() string {
 	return b.String()
 }
 
-// WriteEnv writes the env file.
-func (s *Site) WriteEnv() error { return os.WriteFile(s.Path("env"), []byte(s.EnvText()), 0o600) }
+// WriteEnv writes the env file, and cluster.yaml for almanac --config beside it.
+func (s *Site) WriteEnv() error {
+	if err := os.WriteFile(s.Path("cluster.yaml"), []byte(s.Config()), 0o600); err != nil {
+		return err
+	}
+	return os.WriteFile(s.Path("env"), []byte(s.EnvText()), 0o600)
+}

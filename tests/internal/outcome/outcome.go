@@ -1,5 +1,5 @@
-// Package crash kills the almanac command at random moments, and compares what comes out with an undisturbed run.
-package crash
+// Package outcome reads what a run has made, and compares it with what another run made and with the source.
+package outcome
 
 import (
 	"context"
@@ -13,31 +13,30 @@ import (
 	"github.com/almanac-data/almanac/tests/internal/reader"
 )
 
-// outcome is all that a finished data folder holds, as far as it must not depend on crashes.
-type outcome struct {
-	releases map[string]reader.Release
-	tables   map[string]reader.Bag // dataset/table: all rows with all columns
-	live     map[string]bool       // data files of the tables
-	columns  map[string][]string
-	status   []box.Dataset
-	letters  []box.Letter
+// Outcome is all that a finished run leaves, as far as it must not depend on crashes, nor on the servers that it ran over.
+type Outcome struct {
+	Releases map[string]reader.Release
+	Tables   map[string]reader.Bag // dataset/table: all rows with all columns
+	Status   []box.Dataset
+	Letters  []box.Letter
+
+	live map[string]bool // data files of the tables
 }
 
-// examine reads a finished data folder.
-func examine(ctx context.Context, b box.Box) (*outcome, error) {
-	o := &outcome{tables: map[string]reader.Bag{}, live: map[string]bool{}, columns: map[string][]string{}}
+// Examine asks the command for the status, and reads the warehouse.
+func Examine(ctx context.Context, b box.Box, warehouse string) (*Outcome, error) {
+	o := &Outcome{Tables: map[string]reader.Bag{}, live: map[string]bool{}}
 	var err error
-	if o.status, err = b.Status(ctx); err != nil {
+	if o.Status, err = b.Status(ctx); err != nil {
 		return nil, err
 	}
-	if o.letters, err = b.DeadLetters(ctx); err != nil {
+	if o.Letters, err = b.DeadLetters(ctx); err != nil {
 		return nil, err
 	}
-	warehouse := filepath.Join(b.Data, "warehouse")
-	if o.releases, err = reader.Releases(warehouse); err != nil {
+	if o.Releases, err = reader.Releases(warehouse); err != nil {
 		return nil, err
 	}
-	for _, d := range o.status {
+	for _, d := range o.Status {
 		tables, err := reader.Tables(warehouse, d.Dataset)
 		if err != nil {
 			return nil, err
@@ -46,8 +45,7 @@ func examine(ctx context.Context, b box.Box) (*outcome, error) {
 			for _, f := range t.Files {
 				o.live[f.Path] = true
 			}
-			o.columns[d.Dataset+"/"+name] = t.Columns
-			if o.tables[d.Dataset+"/"+name], err = t.Rows(); err != nil {
+			if o.Tables[d.Dataset+"/"+name], err = t.Rows(); err != nil {
 				return nil, err
 			}
 		}
@@ -55,12 +53,12 @@ func examine(ctx context.Context, b box.Box) (*outcome, error) {
 	return o, nil
 }
 
-// differences says in what an outcome differs from that of the undisturbed run.
-func (o *outcome) differences(want *outcome) []string {
+// Differences says in what an outcome differs from that of the undisturbed run.
+func (o *Outcome) Differences(want *Outcome) []string {
 	var all []string
-	for _, version := range union(o.releases, want.releases) {
-		got, ok := o.releases[version]
-		wanted, expected := want.releases[version]
+	for _, version := range Union(o.Releases, want.Releases) {
+		got, ok := o.Releases[version]
+		wanted, expected := want.Releases[version]
 		switch {
 		case !ok || !expected:
 			all = append(all, fmt.Sprintf("release %s: published %t, want %t", version, ok, expected))
@@ -70,24 +68,25 @@ func (o *outcome) differences(want *outcome) []string {
 			all = append(all, fmt.Sprintf("release %s: files are %v, want %v", version, got.Files, wanted.Files))
 		}
 	}
-	for _, name := range union(o.tables, want.tables) {
-		if diff := o.tables[name].Diff(want.tables[name]); diff != "" {
+	for _, name := range Union(o.Tables, want.Tables) {
+		if diff := o.Tables[name].Diff(want.Tables[name]); diff != "" {
 			all = append(all, "table "+name+": "+diff)
 		}
 	}
 	return all
 }
 
-func union[V any](a, b map[string]V) []string {
+// Union lists the keys of both maps, sorted.
+func Union[V any](a, b map[string]V) []string {
 	names := slices.AppendSeq(slices.Collect(maps.Keys(a)), maps.Keys(b))
 	slices.Sort(names)
 	return slices.Compact(names)
 }
 
-// faults says what must not be so whatever happened: a window that is not done, a sheet that does not balance, work done twice, dead letters.
-func (o *outcome) faults() []string {
+// Faults says what must not be so whatever happened: a window that is not done, a sheet that does not balance, work done twice, dead letters.
+func (o *Outcome) Faults() []string {
 	var all []string
-	for _, d := range o.status {
+	for _, d := range o.Status {
 		var stored int64
 		for _, w := range d.Windows {
 			final := map[string]string{"collect": "stored", "aggregate": "aggregated", "deliver": "released"}[w.Step]
@@ -107,18 +106,18 @@ func (o *outcome) faults() []string {
 			}
 			stored += w.Total().Stored
 		}
-		if rows := o.tables[d.Dataset+"/rows"].Len(); int64(rows) != stored {
+		if rows := o.Tables[d.Dataset+"/rows"].Len(); int64(rows) != stored {
 			all = append(all, fmt.Sprintf("%s: the table has %d rows, the sheets say %d", d.Dataset, rows, stored))
 		}
 	}
-	for _, l := range o.letters {
+	for _, l := range o.Letters {
 		all = append(all, fmt.Sprintf("dead letter %s: %v", l.ID, l.Attributes))
 	}
 	return all
 }
 
-// against compares stored and refused rows with the files that they came from, as read by encoding/csv.
-func against(warehouse, dataset string, source *reader.Source) []string {
+// Against compares stored and refused rows with the files that they came from, as read by encoding/csv.
+func Against(warehouse, dataset string, source *reader.Source) []string {
 	var all []string
 	compare := func(name string, columns []string, want reader.Bag) {
 		t, err := reader.Open(filepath.Join(warehouse, dataset, name))
@@ -143,8 +142,8 @@ func against(warehouse, dataset string, source *reader.Source) []string {
 	return all
 }
 
-// leftover sorts the files of a warehouse that nothing names: temporary ones, and files named by their digest that no table claims.
-func (o *outcome) leftover(warehouse string) (temporary, unclaimed []string, err error) {
+// Leftover sorts the files of a warehouse that nothing names: temporary ones, and files named by their digest that no table claims.
+func (o *Outcome) Leftover(warehouse string) (temporary, unclaimed []string, err error) {
 	files, err := reader.Listing(warehouse)
 	for name := range files {
 		switch {

@@ -1,21 +1,17 @@
-package kafka
+package feed
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
-	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/almanac-data/almanac/functions/internal/kafka/link"
 )
 
 // Lag is how many records of the topics a group has not committed yet.
-func (c *Cluster) Lag(ctx context.Context, group string, topics []string) (int64, error) {
-	committed, err := c.admin.FetchOffsetsForTopics(ctx, group, topics...)
-	if err == nil {
-		err = committed.Error()
-	}
-	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
-		return 0, fmt.Errorf("lag of %s: %w", group, err)
+func Lag(ctx context.Context, c *link.Cluster, group string, topics []string) (int64, error) {
+	committed, err := committed(ctx, c, group, topics)
+	if err != nil {
+		return 0, fmt.Errorf("lag of %s: %w", group, c.ExplainGroup(err, group, ""))
 	}
 	var lag int64
 	for _, topic := range topics {

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/sethvargo/go-envconfig"
+
+	"github.com/almanac-data/almanac/functions/internal/calendar"
+	"github.com/almanac-data/almanac/functions/internal/fn"
+	"github.com/almanac-data/almanac/functions/internal/platform"
+	"github.com/almanac-data/almanac/functions/internal/secret"
+	"github.com/almanac-data/almanac/functions/internal/settings"
+	"github.com/almanac-data/almanac/functions/internal/spark"
+)
+
+// variables are those that a file of a cluster may set.
+func variables() []string {
+	return platform.Variables(spark.Config{}, calendar.Config{}, secret.Config{})
+}
+
+// settings reads the file that --config names.
+func (o *options) settings() (settings.File, error) {
+	file, err := settings.Read(o.config, variables())
+	if err != nil {
+		return file, &codedError{codeUsage, err}
+	}
+	return file, nil
+}
+
+// environment is where the functions of a cluster find their variables: a flag that was given, the environment, and the file of --config.
+func (o *options) environment() (envconfig.Lookuper, error) {
+	file, err := o.settings()
+	if err != nil {
+		return nil, err
+	}
+	flags := map[string]string{}
+	if o.given("datasets") {
+		flags["ALMANAC_DATASETS"] = o.datasets
+	}
+	// The runtime's defaults are those of a service behind a load balancer.
+	alone := map[string]string{"ALMANAC_QUIET": "0s", "ALMANAC_GRACE": "10s"}
+	return envconfig.MultiLookuper(envconfig.MapLookuper(flags), set(envconfig.OsLookuper()), file, envconfig.MapLookuper(alone)), nil
+}
+
+// set takes a variable that is set to the empty string for one that is not set, as Load does.
+func set(env envconfig.Lookuper) envconfig.Lookuper {
+	return envconfig.LookuperFunc(func(name string) (string, bool) {
+		v, ok := env.Lookup(name)
+		return v, ok && v != ""
+	})
+}
+
+// openCluster connects to the servers that --config names.
+func (o *options) openCluster(ctx context.Context, log *slog.Logger) (_ *state, err error) {
+	env, err := o.environment()
+	if err != nil {
+		return nil, err
+	}
+	s := &state{now: wall}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	if s.proc, err = newProcess(ctx, s, env, log); err != nil {
+		return nil, err
+	}
+	on, err := platform.Open(ctx, s.proc)
+	if err != nil {
+		return nil, err
+	}
+	s.close = append(s.close, func() error { on.Close(); return nil })
+	s.cluster, s.journal, s.lake, s.catalog = on.Cluster, on.Journal, on.Warehouse, on.Datasets
+	var cfg calendar.Config
+	if err := fn.Load(ctx, env, &cfg); err != nil {
+		return nil, err
+	}
+	s.pace = cfg.Pace()
+	return s, nil
+}
+
+// withReleases gives the folder of releases. They never change, so a data folder need not be taken for that.
+func (o *options) withReleases(ctx context.Context, do func(fs.FS) error) error {
+	if o.config == "" {
+		releases, err := o.warehouse()
+		if err != nil {
+			return err
+		}
+		return do(releases)
+	}
+	env, err := o.environment()
+	if err != nil {
+		return err
+	}
+	warehouse, done, err := platform.Warehouse(ctx, env)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return do(warehouse.FS("releases"))
+}
+
+// pseudonyms is the key of a cluster's pseudonyms, nil if no dataset has personal columns.
+func (s *state) pseudonyms(ctx context.Context) (*secret.Key, error) {
+	var cfg secret.Config
+	if err := fn.Load(ctx, s.proc.Env, &cfg); err != nil || !s.catalog.Personal() {
+		return nil, err
+	}
+	return secret.KeyFile(cfg.Key)
+}
+
+// scratch is an empty folder for what DuckDB spills.
+func (s *state) scratch() (string, error) {
+	if s.folder == nil {
+		dir, err := os.MkdirTemp("", "almanac-")
+		if err == nil {
+			s.close = append(s.close, func() error { return os.RemoveAll(dir) })
+		}
+		return dir, err
+	}
+	dir := filepath.Join(s.folder.Dir, "temp")
+	if err := os.RemoveAll(dir); err != nil {
+		return "", err
+	}
+	return dir, os.MkdirAll(dir, 0o700)
+}
+
+// remote says whether the warehouse lies where DuckDB cannot read.
+func (s *state) remote() bool { return strings.Contains(s.lake.URI("."), "://") }

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/almanac-data/almanac/functions/internal/settings"
+)
+
+// TestEveryVariableHasAKey looks for the env tags of all functions: each variable must be one that a file can set.
+func TestEveryVariableHasAKey(t *testing.T) {
+	tag := regexp.MustCompile("env:\"(ALMANAC_[A-Z0-9_]+)")
+	known, tags := variables(), 0
+	err := filepath.WalkDir("..", func(name string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(name)
+		for _, found := range tag.FindAllStringSubmatch(string(text), -1) {
+			tags++
+			if !slices.Contains(known, found[1]) {
+				t.Errorf("%s: %s is in no configuration that variables() lists, so --config would call %s unknown", name, found[1], settings.Key(found[1]))
+			}
+		}
+		return err
+	})
+	if err != nil || tags < 20 {
+		t.Errorf("%d tags are found: %v", tags, err)
+	}
+}
+
+func TestWhatIsGivenGoesBeforeTheFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cluster.yaml")
+	if err := os.WriteFile(path, []byte("warehouse: from-file\ndatasets: from-file\nretry: 5s\nquiet: 3s\nhdfs: {user: from-file}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("ALMANAC_WAREHOUSE", "from-environment")
+	t.Setenv("ALMANAC_RETRY", "")
+	o := &options{config: path, datasets: "from-flag", given: func(flag string) bool { return flag == "datasets" }}
+	env, err := o.environment()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"ALMANAC_WAREHOUSE": "from-environment", "ALMANAC_DATASETS": "from-flag", "ALMANAC_HDFS_USER": "from-file", "ALMANAC_RETRY": "5s",
+		"ALMANAC_QUIET": "3s", "ALMANAC_GRACE": "10s",
+	} {
+		if got, _ := env.Lookup(name); got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/almanac-data/almanac/functions/internal/dataset"
+	"github.com/almanac-data/almanac/functions/internal/fn"
+	"github.com/almanac-data/almanac/functions/internal/platform"
+	"github.com/almanac-data/almanac/functions/internal/spark"
+)
+
+// examineCluster asks each server that --config names, and gives the folder of the datasets as well.
+func (o *options) examineCluster(ctx context.Context) (found []finding, datasets string) {
+	check := "configuration " + o.config
+	file, err := o.settings()
+	if err != nil {
+		return []finding{{check, false, err.Error()}}, ""
+	}
+	found = append(found, finding{check, true, fmt.Sprintf("%d variables", len(file.Env()))})
+	env, err := o.environment()
+	if err != nil {
+		return append(found, finding{check, false, err.Error()}), ""
+	}
+	s := &state{}
+	defer func() { _ = s.Close() }() // nothing was written
+	if s.proc, err = newProcess(ctx, s, env, slog.New(slog.DiscardHandler)); err != nil {
+		return append(found, finding{"tracing", false, err.Error()}), ""
+	}
+	var common fn.Common
+	if err := fn.Load(ctx, env, &common); err != nil {
+		return append(found, finding{check, false, err.Error()}), ""
+	}
+	return append(found, s.examineKafka(ctx, common.Datasets), s.examineWarehouse(ctx), s.examineSpark(ctx)), common.Datasets
+}
+
+func (s *state) examineKafka(ctx context.Context, datasets string) finding {
+	const check = "kafka"
+	cluster, err := platform.Kafka(ctx, s.proc)
+	if err != nil {
+		return finding{check, false, err.Error()}
+	}
+	defer cluster.Close()
+	catalog, err := dataset.Open(datasets)
+	if err != nil {
+		return finding{check, true, "answers"} // what is wrong with the datasets is told below
+	}
+	wrong, err := platform.CheckTopics(ctx, cluster, catalog)
+	for _, w := range wrong {
+		err = errors.Join(err, w)
+	}
+	if err != nil {
+		return finding{check, false, err.Error()}
+	}
+	return finding{check, true, "answers, and its topics are as they must be"}
+}
+
+// examineWarehouse makes a folder, which shows that this user may write, and removes it.
+func (s *state) examineWarehouse(ctx context.Context) finding {
+	const check = "warehouse"
+	warehouse, done, err := platform.Warehouse(ctx, s.proc.Env)
+	if err != nil {
+		return finding{check, false, err.Error()}
+	}
+	defer done()
+	temp, err := warehouse.MkTemp(ctx, "releases")
+	if err == nil {
+		err = warehouse.Discard(ctx, temp)
+	}
+	if err != nil {
+		return finding{check, false, err.Error()}
+	}
+	return finding{check, true, strings.TrimSuffix(warehouse.URI("."), "/.") + " can be written"}
+}
+
+func (s *state) examineSpark(ctx context.Context) finding {
+	const check = "spark"
+	var cfg spark.Config
+	if err := fn.Load(ctx, s.proc.Env, &cfg); err != nil {
+		return finding{check, false, err.Error()}
+	}
+	if cfg.Server == "" {
+		return finding{check, true, "none is named; run takes DuckDB, which needs a warehouse of local files"}
+	}
+	engine, err := spark.Open(ctx, cfg, s.proc.Log)
+	if err != nil {
+		return finding{check, false, err.Error()}
+	}
+	defer engine.Close()
+	if err := engine.Ping(ctx); err != nil {
+		return finding{check, false, err.Error()}
+	}
+	return finding{check, true, cfg.Server + " answers"}
+}

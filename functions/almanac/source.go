@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/almanac-data/almanac/functions/internal/kafka"
+	"github.com/almanac-data/almanac/functions/internal/onebox"
+	"github.com/almanac-data/almanac/functions/internal/platform"
+)
+
+const sourceHelp = `Source wakes a function over HTTP: for each record of Kafka topics, as Knative's KafkaSource does, or on a schedule, as its
+PingSource does. It is what a ContainerSource runs where those are not installed.
+
+An event that is answered by 404, 408, 409, 429, 500 or above, or not at all, is sent again, and else goes to the dead letters: to
+--dead-letter, or into their topic. One source reads all partitions of its topics; a second with the same name would send all again.`
+
+type sourceFlags struct {
+	topics           []string
+	schedule         string
+	sink, deadLetter string
+	name, namespace  string
+	inFlight         int
+	ordered          bool
+	retry            onebox.Retry
+}
+
+func newSource(o *options) *cobra.Command {
+	f := &sourceFlags{}
+	cmd := &cobra.Command{
+		Use: "source", Short: "Wake a function over HTTP for each record of topics, or on a schedule", Long: sourceHelp, Args: usage(cobra.NoArgs),
+		Example: "  almanac source --config cluster.yaml --name store --topics almanac.fact.validated --sink http://127.0.0.1:8085\n" +
+			"  almanac source --name calendar --schedule '*/10 * * * * *' --sink http://127.0.0.1:8081",
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.source(cmd.Context(), f) },
+	}
+	fl := cmd.Flags()
+	fl.StringSliceVar(&f.topics, "topics", nil, "Kafka topics to read, from where this source has got to; needs --config")
+	fl.StringVar(&f.schedule, "schedule", "", "in place of topics: cron with 5 fields, or 6 of which the first is seconds")
+	fl.StringVar(&f.sink, "sink", "", "URL of the function")
+	fl.StringVar(&f.deadLetter, "dead-letter", "", "URL that takes what the function does not; without it their topic does")
+	fl.StringVar(&f.name, "name", "", "of the source; how far it got is kept under almanac-<name>")
+	fl.StringVar(&f.namespace, "namespace", "default", "of the source, in the attributes of events")
+	fl.IntVar(&f.inFlight, "in-flight", 2, "events that are sent at once")
+	fl.BoolVar(&f.ordered, "ordered", false, "send the records of a partition one after another")
+	fl.IntVar(&f.retry.Count, "retries", patient.Count, "how often an event is sent again")
+	fl.DurationVar(&f.retry.Base, "backoff", patient.Base, "before the first retry twice this, before the second four times, and so on")
+	return cmd
+}
+
+// check says what is wrong with the flags.
+func (f *sourceFlags) check(config string) error {
+	var text string
+	switch {
+	case f.sink == "" || f.name == "":
+		text = "--sink and --name are needed: whom to wake, and under which name to remember how far it got"
+	case (len(f.topics) == 0) == (f.schedule == ""):
+		text = "one of --topics and --schedule is needed: what the function is woken by"
+	case f.schedule == "" && config == "":
+		text = "--topics needs --config: the file that says where Kafka is"
+	default:
+		return nil
+	}
+	return &codedError{codeUsage, errors.New(text)}
+}
+
+// source runs until ctx ends.
+func (o *options) source(ctx context.Context, f *sourceFlags) error {
+	if err := f.check(o.config); err != nil {
+		return err
+	}
+	log := slog.New(slog.NewJSONHandler(o.err, nil)).With("source", f.name)
+	client := onebox.NewClient(nil)
+	defer client.CloseIdleConnections()
+	if f.schedule != "" {
+		return onebox.PingSource{
+			Namespace: f.namespace, Name: f.name, Schedule: f.schedule, Sink: f.sink, Retry: f.retry, Clock: onebox.Running(wall), Client: client, Log: log,
+		}.Run(ctx)
+	}
+	cluster, done, err := o.openKafka(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer done()
+	feed, err := cluster.Feed(ctx, group(f.name), f.topics, log)
+	if err != nil {
+		return err
+	}
+	defer feed.Close()
+	return f.pass(ctx, cluster, onebox.KafkaSource{
+		Namespace: f.namespace, Name: f.name, Sink: f.sink, DeadLetter: f.deadLetter, Ordered: f.ordered, InFlight: f.inFlight, Retry: f.retry,
+		Client: client, Log: log,
+	}, feed)
+}
+
+// pass passes records on. Without a sink for dead letters it is one itself.
+func (f *sourceFlags) pass(ctx context.Context, cluster *kafka.Cluster, source onebox.KafkaSource, feed onebox.Feed) error {
+	if f.deadLetter != "" {
+		return source.Run(ctx, feed)
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("listen for dead letters: %w", err)
+	}
+	source.DeadLetter = "http://" + l.Addr().String()
+	server := &http.Server{Handler: onebox.DeadLetterSink(cluster.Bury, source.Log), ReadHeaderTimeout: 10 * time.Second}
+	var g errgroup.Group
+	g.Go(func() error { return server.Serve(l) })
+	err = source.Run(ctx, feed)
+	err = errors.Join(err, server.Close())
+	if ended := g.Wait(); !errors.Is(ended, http.ErrServerClosed) {
+		err = errors.Join(err, ended)
+	}
+	return err
+}
+
+// openKafka opens the Kafka of --config, and nothing else of the cluster.
+func (o *options) openKafka(ctx context.Context, log *slog.Logger) (*kafka.Cluster, func(), error) {
+	env, err := o.environment()
+	if err != nil {
+		return nil, nil, err
+	}
+	s := &state{}
+	proc, err := newProcess(ctx, s, env, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	cluster, err := platform.Kafka(ctx, proc)
+	if err != nil {
+		return nil, nil, errors.Join(err, s.Close())
+	}
+	return cluster, func() { cluster.Close(); _ = s.Close() }, nil
+}
+
+func newEnv(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "env", Short: "Print what a cluster's file sets as environment variables, for the functions as programs of their own", Args: usage(cobra.NoArgs),
+		Example: "  env $(almanac env --config cluster.yaml) PORT=8085 bin/store",
+		RunE: func(*cobra.Command, []string) error {
+			if o.config == "" {
+				return &codedError{codeUsage, errors.New("env needs --config")}
+			}
+			file, err := o.settings()
+			if err != nil {
+				return err
+			}
+			for _, line := range file.Env() {
+				o.printf("%s\n", line)
+			}
+			return nil
+		},
+	}
+}
