@@ -49,6 +49,7 @@ type host struct {
 
 	log      *slog.Logger
 	handlers map[string]fn.Handler
+	troubles troubles
 	api      http.Handler
 	base     string // URL of the listener
 	dial     dialer // to it, from within the process
@@ -74,7 +75,7 @@ func ownPace() calendar.Pace {
 func (h *host) serve(ctx context.Context, l net.Listener) <-chan error {
 	mux := http.NewServeMux()
 	for name, handle := range h.handlers {
-		mux.Handle("/functions/"+name, fn.NewHandler(name, handle, h.proc.Options(eventTimeout)))
+		mux.Handle("/functions/"+name, fn.NewHandler(name, h.troubles.watch(name, handle), h.proc.Options(eventTimeout)))
 	}
 	mux.Handle("/functions/deadletter", onebox.DeadLetterSink(h.cluster.Bury, h.log))
 	mux.Handle("/", h.proc.Instrument(h.api))

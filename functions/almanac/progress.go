@@ -21,23 +21,29 @@ type progress struct {
 	base     events.Counts  // rows that were there before this run
 	started  bool
 	shown    time.Time
+	warned   time.Time
 }
 
 func newProgress(out io.Writer, terminal bool, width int, now time.Time) *progress {
 	return &progress{out: out, terminal: terminal, width: width, began: now, said: map[string]int{}}
 }
 
-// show draws the states of all datasets.
-func (p *progress) show(all []surveyed, now time.Time) {
+// show draws the states of all datasets, and what goes wrong.
+func (p *progress) show(all []surveyed, troubles []string, now time.Time) {
 	total := ingested(all)
 	if !p.started {
 		p.base, p.started = total, true
 	}
 	if p.terminal {
-		p.draw(p.block(all, total, now))
+		lines := p.block(all, total, now)
+		for _, t := range troubles {
+			lines = append(lines, cut("  "+t, p.width))
+		}
+		p.draw(lines)
 		return
 	}
 	p.plain(all, total, now)
+	p.warn(troubles, now)
 }
 
 func ingested(all []surveyed) events.Counts {
@@ -108,8 +114,22 @@ func (p *progress) draw(lines []string) {
 	for _, line := range lines {
 		b.WriteString("\x1b[2K" + line + "\n")
 	}
-	p.drawn = len(lines)
+	for i := len(lines); i < p.drawn; i++ {
+		b.WriteString("\x1b[2K\n") // a trouble that is over
+	}
+	p.drawn = max(len(lines), p.drawn)
 	p.printf("%s", b.String())
+}
+
+// warn prints a trouble when it is new, and again every half minute.
+func (p *progress) warn(troubles []string, now time.Time) {
+	if len(troubles) == 0 || now.Sub(p.warned) < 30*time.Second {
+		return
+	}
+	p.warned = now
+	for _, t := range troubles {
+		p.printf("%6.1fs  %s\n", now.Sub(p.began).Seconds(), t)
+	}
 }
 
 func (p *progress) printf(format string, args ...any) {

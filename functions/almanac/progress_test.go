@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -36,7 +38,7 @@ func released(s surveyed, version string, rows int64) surveyed {
 func TestProgressOnATerminalIsDrawnOverItself(t *testing.T) {
 	var out bytes.Buffer
 	p := newProgress(&out, true, 80, began)
-	p.show([]surveyed{days(calendar.Stored, calendar.Processing, calendar.Due)}, began)
+	p.show([]surveyed{days(calendar.Stored, calendar.Processing, calendar.Due)}, nil, began)
 	first := out.String()
 	if !strings.Contains(first, "flights  collect         [######..............]    1/3") || !strings.Contains(first, "2001-01-02 pro") {
 		t.Errorf("drew %q", first)
@@ -47,7 +49,7 @@ func TestProgressOnATerminalIsDrawnOverItself(t *testing.T) {
 		}
 	}
 	out.Reset()
-	p.show([]surveyed{days(calendar.Stored, calendar.Stored, calendar.Stored)}, began.Add(2*time.Second))
+	p.show([]surveyed{days(calendar.Stored, calendar.Stored, calendar.Stored)}, nil, began.Add(2*time.Second))
 	if second := out.String(); !strings.HasPrefix(second, "\x1b[2A") || !strings.Contains(second, "3/3") || !strings.Contains(second, "3,000 rows read, 3 refused  1,000 rows/s") {
 		t.Errorf("drew %q: want two lines up, three windows, and the rate of the 2,000 rows since", second)
 	}
@@ -58,7 +60,7 @@ func TestPlainProgressSaysWhatIsNewOnce(t *testing.T) {
 	p := newProgress(&out, false, 0, began)
 	at := func(seconds int, s surveyed) string {
 		out.Reset()
-		p.show([]surveyed{s}, began.Add(time.Duration(seconds)*time.Second))
+		p.show([]surveyed{s}, nil, began.Add(time.Duration(seconds)*time.Second))
 		return out.String()
 	}
 	if got := at(0, released(days(calendar.Stored, calendar.Due), "training-2000-12.1", 5)); strings.Contains(got, "released") || !strings.Contains(got, "collect 1/2, training 1/1") {
@@ -81,5 +83,41 @@ func TestBar(t *testing.T) {
 		if got := bar(n[0], n[1]); got != want {
 			t.Errorf("bar(%d, %d) = %s, want %s", n[0], n[1], got, want)
 		}
+	}
+}
+
+func TestARunThatOnlyTriesAgainSaysWhy(t *testing.T) {
+	var tr troubles
+	failing, ok := errors.New("files of flights.rows:\n  location does not lie within the warehouse"), error(nil)
+	handle := tr.watch("aggregate", func(context.Context, events.Event) error { return errors.Join(failing, ok) })
+	for range 2 {
+		_ = handle(t.Context(), nil) // the answer is the endpoint's
+	}
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	_ = tr.watch("deliver", func(context.Context, events.Event) error { return context.Canceled })(stopped, nil)
+	want := "! aggregate fails (2 times) and is tried again: files of flights.rows: location does not lie within the warehouse"
+	if got := tr.lines(); len(got) != 1 || got[0] != want {
+		t.Fatalf("lines = %q, want %q", got, want)
+	}
+	var plain, terminal bytes.Buffer
+	p := newProgress(&plain, false, 0, began)
+	for second := range 40 {
+		p.show([]surveyed{days(calendar.Storing)}, tr.lines(), began.Add(time.Duration(second)*time.Second))
+	}
+	if got := strings.Count(plain.String(), want); got != 2 {
+		t.Errorf("said %d times in 40 s, want twice:\n%s", got, &plain)
+	}
+	p = newProgress(&terminal, true, 80, began)
+	p.show([]surveyed{days(calendar.Storing)}, tr.lines(), began)
+	if !strings.Contains(terminal.String(), want[:70]) {
+		t.Errorf("drew %q, want what goes wrong", &terminal)
+	}
+	terminal.Reset()
+	failing = nil
+	_ = handle(t.Context(), nil)
+	p.show([]surveyed{days(calendar.Stored)}, tr.lines(), began)
+	if got := terminal.String(); strings.Contains(got, "!") || strings.Count(got, "\n") != 3 {
+		t.Errorf("drew %q, want three lines of which the last is empty", got)
 	}
 }

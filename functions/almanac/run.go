@@ -275,7 +275,7 @@ func (o *options) replay(ctx context.Context, h *host) ([]surveyed, error) {
 			worked = true
 		}
 		if worked && !o.json {
-			p.show(all, wall())
+			p.show(all, h.troubles.lines(), wall())
 		}
 		if idle {
 			h.trimLast(ctx)
