@@ -113,6 +113,24 @@ func TestUnpackOfRandomBatches(t *testing.T) {
 	}
 }
 
+func TestNullsBesideALongTextTakeNoBytes(t *testing.T) {
+	const long = 50_000 // of which one for each row would be more than an array holds
+	text := strings.Repeat("x", long)
+	b := batch(t, 50_000, func(i int) (any, any, any) {
+		if i == 0 {
+			return nil, nil, text
+		}
+		return nil, nil, nil
+	})
+	back, err := pack.Unpack(pack.Pack(b), schema)
+	if err != nil || !array.RecordEqual(b, back) {
+		t.Fatalf("Unpack = %v, want the rows that were packed", err)
+	}
+	if n := len(back.Column(2).(*array.String).ValueBytes()); n != long {
+		t.Errorf("the texts take %d bytes, want %d", n, long)
+	}
+}
+
 func TestUnpackRefuses(t *testing.T) {
 	words := func(index arrow.Array, text ...string) arrow.Array {
 		b := array.NewStringBuilder(memory.DefaultAllocator)

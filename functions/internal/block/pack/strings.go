@@ -71,7 +71,8 @@ func (t *table) release() {
 	tables.Put(t)
 }
 
-// encode numbers the strings; nulls have the number 0. It gives up where a dictionary would not be smaller.
+// encode numbers the strings; a null has the number of the empty string, so that it takes no bytes when it is written out again. It gives
+// up where a dictionary would not be smaller.
 func (t *table) encode(column *array.String) bool {
 	n := column.Len()
 	if n == 0 {
@@ -81,11 +82,10 @@ func (t *table) encode(column *array.String) bool {
 	first := offsets[0]
 	t.codes = slices.Grow(t.codes, n)[:n]
 	for i := range t.codes {
-		if nulls && column.IsNull(i) {
-			t.codes[i] = 0
-			continue
-		}
 		from, to := int(offsets[i]-first), int(offsets[i+1]-first)
+		if nulls && column.IsNull(i) {
+			to = from
+		}
 		key := uint64(to - from)
 		switch {
 		case key >= 8:
@@ -100,9 +100,6 @@ func (t *table) encode(column *array.String) bool {
 			return false
 		}
 		t.codes[i] = code
-	}
-	if len(t.distinct) == 0 {
-		t.distinct = append(t.distinct, "") // for the nulls
 	}
 	return len(t.distinct) <= n/2
 }
@@ -125,7 +122,11 @@ func (t *table) code(key uint64, all bool, column *array.String, row int) (uint1
 			if len(t.distinct) == mostStrings {
 				return 0, false
 			}
-			t.distinct = append(t.distinct, column.Value(row))
+			word := ""
+			if key != 0 || !all { // else it is empty, or null
+				word = column.Value(row)
+			}
+			t.distinct = append(t.distinct, word)
 			t.used = append(t.used, at)
 			*s = slot{key, uint16(len(t.distinct))}
 			return s.code - 1, true
