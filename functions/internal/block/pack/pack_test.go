@@ -159,6 +159,7 @@ func TestUnpackRefuses(t *testing.T) {
 		"another type":                        {wide(1), map[string]string{"almanac.base": "1", "almanac.unit": "1"}, arrow.PrimitiveTypes.Int64, "is int32, want int64"},
 		"an index outside of its dictionary":  {words(small(0, 2), "a", "b"), nil, arrow.BinaryTypes.String, "index 2 lies outside"},
 		"an index into an empty dictionary":   {words(small(0)), nil, arrow.BinaryTypes.String, "index 0 lies outside"},
+		"few bytes that stand for very many":  {words(small(make([]uint8, 2048)...), strings.Repeat("x", 64<<10)), nil, arrow.BinaryTypes.String, "more than a block has"},
 		"an index of another type":            {words(wide(-1), "a"), nil, arrow.BinaryTypes.String, "indexed by int32"},
 		"a string where a number is wanted":   {words(small(0), "a"), nil, arrow.PrimitiveTypes.Float64, "want float64"},
 		"an integer where a string is wanted": {small(1), nil, arrow.BinaryTypes.String, "want utf8"},

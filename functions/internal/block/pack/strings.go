@@ -13,8 +13,12 @@ import (
 	"github.com/zeebo/xxh3"
 )
 
-// mostStrings bounds a dictionary.
-const mostStrings = 1 << 12
+// mostStrings bounds a dictionary. mostText bounds what one stands for: the rows of a block have 24 MiB at most, but somebody else may have
+// made the block.
+const (
+	mostStrings = 1 << 12
+	mostText    = 64 << 20
+)
 
 // packStrings packs a column of strings as a dictionary, in the order in which they come, where few of them are different.
 func packStrings(f arrow.Field, column *array.String) (arrow.Field, arrow.Array) {
@@ -168,8 +172,8 @@ func spell[T uint8 | uint16](f arrow.Field, column *array.Dictionary, words *arr
 	for _, c := range codes {
 		size += int64(starts[int(c)+1] - starts[c])
 	}
-	if size > math.MaxInt32 {
-		return nil, fmt.Errorf("column %s: strings of %d bytes, more than an array holds", f.Name, size)
+	if size > mostText {
+		return nil, fmt.Errorf("column %s: strings of %d bytes, more than a block has", f.Name, size)
 	}
 	text, offsets := spelled(words, codes, int(size))
 	data := array.NewData(arrow.BinaryTypes.String, len(codes), []*memory.Buffer{
