@@ -64,7 +64,7 @@ func newDoctor(o *options) *cobra.Command {
 }
 
 func (o *options) examine(ctx context.Context, address string) []finding {
-	found := []finding{o.examineFolder(), o.examineSpace(), o.examinePort(ctx, address)}
+	found := append([]finding{o.examineFolder(), o.examineSpace(), o.examinePort(ctx, address)}, o.examineKafka(ctx)...)
 	all, err := dataset.LoadAll(o.datasets)
 	if err != nil {
 		return append(found, finding{"datasets in " + o.datasets, false, err.Error()})
