@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
 
-	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/fn"
 	"github.com/almanac-data/almanac/functions/internal/platform"
 	"github.com/almanac-data/almanac/functions/internal/spark"
@@ -34,28 +32,8 @@ func (o *options) examineCluster(ctx context.Context) (found []finding, datasets
 	if err := fn.Load(ctx, env, &common); err != nil {
 		return append(found, finding{check, false, err.Error()}), ""
 	}
-	return append(found, s.examineKafka(ctx, common.Datasets), s.examineWarehouse(ctx), s.examineSpark(ctx)), common.Datasets
-}
-
-func (s *state) examineKafka(ctx context.Context, datasets string) finding {
-	const check = "kafka"
-	cluster, err := platform.Kafka(ctx, s.proc)
-	if err != nil {
-		return finding{check, false, err.Error()}
-	}
-	defer cluster.Close()
-	catalog, err := dataset.Open(datasets)
-	if err != nil {
-		return finding{check, true, "answers"} // what is wrong with the datasets is told below
-	}
-	wrong, err := platform.CheckTopics(ctx, cluster, catalog)
-	for _, w := range wrong {
-		err = errors.Join(err, w)
-	}
-	if err != nil {
-		return finding{check, false, err.Error()}
-	}
-	return finding{check, true, "answers, and its topics are as they must be"}
+	found = append(found, o.examineKafka(ctx)...)
+	return append(found, s.examineWarehouse(ctx), s.examineSpark(ctx)), common.Datasets
 }
 
 // examineWarehouse makes a folder, which shows that this user may write, and removes it.

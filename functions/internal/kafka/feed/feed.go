@@ -47,9 +47,9 @@ const feedBatch = 50
 // Open starts to read for a group. At first use it starts with the first record that is there, by its offset; the same where what
 // was committed is not in the log any more, which is logged: nothing but time depends on a hint.
 func Open(ctx context.Context, c *link.Cluster, group string, topics []string, log *slog.Logger) (*Feed, error) {
-	committed, err := committed(ctx, c, group, topics)
+	committed, err := fetched(ctx, c, group, topics)
 	if err != nil {
-		return nil, fmt.Errorf("feed %s: fetch offsets: %w", group, c.ExplainGroup(err, group, ""))
+		return nil, fmt.Errorf("feed %s: %w", group, err)
 	}
 	from := map[string]map[int32]kgo.Offset{}
 	for _, topic := range topics {
@@ -130,10 +130,13 @@ func (f *Feed) Commit(ctx context.Context, next map[link.Place]int64) error {
 	for p, at := range next {
 		os.AddOffset(p.Topic, p.Partition, at, -1)
 	}
-	resp, err := f.c.Admin.CommitOffsets(ctx, f.group, os)
-	if err == nil {
-		err = resp.Error()
-	}
+	err := patiently(ctx, func() error {
+		resp, err := f.c.Admin.CommitOffsets(ctx, f.group, os)
+		if err == nil {
+			err = resp.Error()
+		}
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("feed %s: commit offsets: %w", f.group, f.c.ExplainGroup(err, f.group, ""))
 	}

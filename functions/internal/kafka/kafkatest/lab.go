@@ -5,6 +5,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/almanac-data/almanac/functions/internal/kafka/link"
 	"github.com/almanac-data/almanac/functions/internal/kafka/secure"
@@ -62,13 +64,41 @@ func (l Lab) Config() link.Config {
 	}
 }
 
-// AdminConfig reaches it as the superuser, by a certificate.
+// AdminConfig reaches it as the superuser.
 func (l Lab) AdminConfig() link.Config {
-	return link.Config{
-		Brokers: []string{l["KAFKA_MTLS"]}, Now: time.Now,
-		Access: secure.Access{CA: l["ALMANAC_KAFKA_CA"], Cert: l["KAFKA_ADMIN_CERT"], Key: l["KAFKA_ADMIN_KEY"]},
+	cfg := l.Config()
+	cfg.Access.User, cfg.Access.PasswordFile = l["KAFKA_SCRAM_ADMIN_USER"], l["KAFKA_SCRAM_ADMIN_PASSWORD_FILE"]
+	return cfg
+}
+
+// Secured is the lab in its secured form, if it runs, or a broker in memory with TLS, users and access rules.
+func Secured(tb testing.TB) Lab {
+	tb.Helper()
+	if l := Running(tb); l != nil {
+		return Need(tb, true)
+	}
+	dir := tb.TempDir()
+	ca := NewAuthority(tb, "fake")
+	ca.WriteCA(filepath.Join(dir, "ca.crt"))
+	_, _, pair := ca.Issue(dir, "broker", time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+	password := rand.Text()
+	if err := os.WriteFile(filepath.Join(dir, "admin"), []byte(password), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	fake, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.TLS(&tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13}),
+		kfake.EnableSASL(), kfake.EnableACLs(), kfake.Superuser("SCRAM-SHA-512", "admin", password))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(fake.Close)
+	return Lab{
+		"LAB_FORM": "fake", "ALMANAC_KAFKA": fake.ListenAddrs()[0], "ALMANAC_KAFKA_CA": filepath.Join(dir, "ca.crt"),
+		"KAFKA_SCRAM_ADMIN_USER": "admin", "KAFKA_SCRAM_ADMIN_PASSWORD_FILE": filepath.Join(dir, "admin"),
 	}
 }
+
+// Fake says that the lab is a broker in memory.
+func (l Lab) Fake() bool { return l["LAB_FORM"] == "fake" }
 
 // Open opens a cluster for as long as the test lasts.
 func Open(tb testing.TB, cfg link.Config) *link.Cluster {
@@ -81,12 +111,15 @@ func Open(tb testing.TB, cfg link.Config) *link.Cluster {
 	return c
 }
 
-// UserConfig makes a user of SCRAM, for as long as the test lasts, and reaches the cluster as that.
+// UserConfig makes a user of SCRAM, for as long as a real cluster's test lasts, and reaches the cluster as that.
 func (l Lab) UserConfig(tb testing.TB, user string) link.Config {
 	tb.Helper()
 	file := filepath.Join(tb.TempDir(), user)
 	l.SetPassword(tb, user, file)
 	tb.Cleanup(func() {
+		if l.Fake() {
+			return // it may be gone
+		}
 		c, err := link.Open(context.Background(), l.AdminConfig())
 		if err != nil {
 			tb.Error(err)
@@ -105,7 +138,7 @@ func (l Lab) SetPassword(tb testing.TB, user, file string) {
 	tb.Helper()
 	password := rand.Text()
 	admin := Open(tb, l.AdminConfig())
-	set, err := admin.Admin.AlterUserSCRAMs(tb.Context(), nil, []kadm.UpsertSCRAM{{User: user, Mechanism: kadm.ScramSha512, Iterations: 8192, Password: password}})
+	set, err := admin.Admin.AlterUserSCRAMs(tb.Context(), nil, []kadm.UpsertSCRAM{{User: user, Mechanism: kadm.ScramSha512, Iterations: 4096, Password: password}})
 	if err == nil {
 		err = set.Error()
 	}
