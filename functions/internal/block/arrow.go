@@ -102,6 +102,9 @@ func size(batch arrow.RecordBatch) int {
 	return min(sum, 2*MaxRaw) // what a slice of a batch shares may be much more than its own
 }
 
+// mostRows bounds the rows of a block: a record has at least a byte. A packed column says how many it has without holding any.
+const mostRows = 2 * MaxRaw
+
 // Decode reads the batch of a block and holds it to the schema: just one batch, without nulls where the schema has none.
 // The caller releases it.
 func Decode(value []byte, want *arrow.Schema) (arrow.RecordBatch, error) {
@@ -116,6 +119,9 @@ func Decode(value []byte, want *arrow.Schema) (arrow.RecordBatch, error) {
 			return nil, fmt.Errorf("decode block: %w", err)
 		}
 		return nil, errors.New("decode block: no batch")
+	}
+	if n := r.RecordBatch().NumRows(); n > mostRows {
+		return nil, fmt.Errorf("decode block: %d rows, more than %d", n, mostRows)
 	}
 	batch, err := pack.Unpack(r.RecordBatch(), want)
 	if err != nil {

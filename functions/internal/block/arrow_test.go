@@ -109,6 +109,22 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
+func TestDecodeRefusesMoreRowsThanABlockHas(t *testing.T) {
+	const rows = 1 << 40 // eight terabytes of integers, said in some hundred bytes
+	packed := arrow.NewSchema([]arrow.Field{{
+		Name: Ordinal, Type: arrow.Null, Nullable: true, Metadata: arrow.NewMetadata([]string{"almanac.base", "almanac.unit"}, []string{"0", "1"}),
+	}}, nil)
+	var value bytes.Buffer
+	w := ipc.NewWriter(&value, ipc.WithSchema(packed))
+	if err := errors.Join(w.Write(array.NewRecordBatch(packed, []arrow.Array{array.NewNull(rows)}, rows)), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	want := arrow.NewSchema([]arrow.Field{{Name: Ordinal, Type: arrow.PrimitiveTypes.Int64}}, nil)
+	if got, err := Decode(value.Bytes(), want); err == nil || !strings.Contains(err.Error(), "rows, more than") {
+		t.Errorf("Decode = %v, %v, want an error", got, err)
+	}
+}
+
 // FuzzDecode holds that no bytes of the rows can end the process: neither while they are decoded, nor when they are read. What stands
 // before them is ours: Arrow makes room for as many fields as a forged schema says, which no caller can bound. A block that another
 // than Almanac wrote is kept out by the claim's digest, which is known only once all of a slice is read, and by the rights on the topic.
