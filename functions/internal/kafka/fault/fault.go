@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"time"
@@ -49,9 +50,9 @@ func Explain(err error, on On) error {
 			return fmt.Errorf("%s: %w", strings.NewReplacer("{topic}", on.topic(), "{user}", on.user()).Replace(known.says), known.mark(err))
 		}
 	}
-	if eof, ok := errors.AsType[*kgo.ErrFirstReadEOF](err); ok {
+	if _, ok := errors.AsType[*kgo.ErrFirstReadEOF](err); ok || errors.Is(err, io.EOF) {
 		return fmt.Errorf("the broker hung up at once: see whether its listener wants TLS (ALMANAC_KAFKA_CA), a client certificate (ALMANAC_KAFKA_CERT) "+
-			"or a user (ALMANAC_KAFKA_USER), or does not know the password of user %s: %w", on.user(), eof)
+			"or a user (ALMANAC_KAFKA_USER), or does not take the password in ALMANAC_KAFKA_PASSWORD_FILE of user %s: %w", on.user(), err)
 	}
 	return TLS(err, "the broker")
 }

@@ -127,8 +127,9 @@ func (d *Door) conf(host string) (*tls.Config, error) {
 	}
 	caErr, pairErr := d.readCA(), d.readPair()
 	conf.RootCAs = d.pool
-	if d.pair != nil {
-		conf.Certificates = []tls.Certificate{*d.pair}
+	if pair := d.pair; pair != nil {
+		// It is shown also where it is signed by none that the broker asks for: then the broker says so.
+		conf.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return pair, nil }
 		pairErr = errors.Join(pairErr, valid(d.access.Cert, d.pair.Leaf, d.access.Now()))
 	}
 	return conf, errors.Join(caErr, pairErr)
