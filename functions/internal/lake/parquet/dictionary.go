@@ -9,8 +9,9 @@ type dictionary struct {
 	order  []uint64 // keys by number; of texts: where the value ends in text
 	text   []byte   // values of texts, one after the other
 	long   map[string]uint32
-	lastIn uint64 // the last key looked up and its number
+	lastIn uint64 // the last key looked up and its number,
 	lastAt uint32
+	looked bool // once there is one: 0 is a key as any other
 }
 
 const smallest = 10 // log2 of the slots to begin with
@@ -22,7 +23,7 @@ func (d *dictionary) reset() {
 	clear(d.slots)
 	clear(d.long)
 	d.order, d.text = d.order[:0], d.text[:0]
-	d.lastIn, d.lastAt = 0, 0
+	d.looked = false
 }
 
 func (d *dictionary) resize(log uint) {
@@ -43,8 +44,11 @@ func (d *dictionary) find(key uint64) uint64 {
 
 // numbers looks up all values and writes their numbers to dst.
 func (d *dictionary) numbers(dst []uint32, values []int64) {
+	if len(values) == 0 {
+		return
+	}
 	lastIn, lastAt := d.lastIn, d.lastAt
-	if len(d.order) == 0 && len(values) > 0 {
+	if !d.looked {
 		lastIn, lastAt = uint64(values[0]), d.number(uint64(values[0]))
 	}
 	dst = dst[:len(values)]
@@ -55,7 +59,7 @@ func (d *dictionary) numbers(dst []uint32, values []int64) {
 		}
 		dst[i] = lastAt
 	}
-	d.lastIn, d.lastAt = lastIn, lastAt
+	d.lastIn, d.lastAt, d.looked = lastIn, lastAt, true
 }
 
 // number looks up one number.

@@ -43,6 +43,7 @@ func TestTexts(t *testing.T) {
 		"more than a dictionary":     func(i int) string { return fmt.Sprint(i/3, long[:40]) },
 		"first few, then many":       func(i int) string { return fmt.Sprint(max(0, i-35000), "abcdefgh") },
 		"long beyond the dictionary": func(i int) string { return fmt.Sprint(i%7) + long[:60000*(i%500/499)] },
+		"empty after a long one":     func(i int) string { return []string{"longer than seven", ""}[i%2] },
 		"seven and eight bytes":      func(i int) string { return []string{"1234567", "12345678", "123456\x00", "123456"}[i%4] },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -55,6 +56,46 @@ func TestTexts(t *testing.T) {
 				parts = append(parts, batch.NewSlice(int64(at), int64(min(at+999, n))))
 			}
 			if !bytes.Equal(data, write(t, batch.Schema(), parts...)) {
+				t.Error("the bytes depend on the cut")
+			}
+		})
+	}
+}
+
+// A zero is the first value that is looked up by itself: what stands before it are runs of one value, or another type of text.
+func TestZerosAfterOtherValues(t *testing.T) {
+	schema := arrow.NewSchema([]arrow.Field{
+		{Name: "n", Type: arrow.PrimitiveTypes.Int64, Nullable: true}, {Name: "f", Type: arrow.PrimitiveTypes.Float64, Nullable: true},
+		{Name: "day", Type: arrow.FixedWidthTypes.Date32, Nullable: true}, {Name: "s", Type: arrow.BinaryTypes.String, Nullable: true},
+	}, nil)
+	for name, values := range map[string][]int{ // -1 is null
+		"a run, a null, a zero": {7, 7, -1, 0, -1, 7},
+		"a run, a null, zeros":  {7, 7, -1, 0, 0, 8},
+		"a zero, then others":   {0, -1, 7, 7, -1, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
+			defer b.Release()
+			for _, v := range values {
+				if v < 0 {
+					for _, f := range b.Fields() {
+						f.AppendNull()
+					}
+					continue
+				}
+				b.Field(0).(*array.Int64Builder).Append(int64(v))
+				b.Field(1).(*array.Float64Builder).Append(float64(v))
+				b.Field(2).(*array.Date32Builder).Append(arrow.Date32(v))
+				b.Field(3).(*array.StringBuilder).Append(strings.Repeat("x", v))
+			}
+			batch := b.NewRecordBatch()
+			data := write(t, schema, batch)
+			equal(t, batch, read(t, data))
+			var parts []arrow.RecordBatch
+			for i := range batch.NumRows() {
+				parts = append(parts, batch.NewSlice(i, i+1))
+			}
+			if !bytes.Equal(data, write(t, schema, parts...)) {
 				t.Error("the bytes depend on the cut")
 			}
 		})

@@ -59,12 +59,12 @@ func (d *dictionary) texts(dst []uint32, ends []int32, text []byte) int {
 		switch {
 		case size < 8 && int(from)+8 <= len(text):
 			key := binary.LittleEndian.Uint64(text[from:])&masks[size] | uint64(size)<<56
-			if key == d.lastIn && len(d.order) > 0 {
+			if d.looked && key == d.lastIn {
 				dst[i] = d.lastAt
 				break
 			}
 			dst[i] = d.short(key)
-			d.lastIn, d.lastAt = key, dst[i]
+			d.lastIn, d.lastAt, d.looked = key, dst[i], true
 		case size < 8:
 			dst[i] = d.short(word(text[from:to]))
 		default:
