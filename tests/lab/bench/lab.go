@@ -166,7 +166,9 @@ type status struct {
 }
 
 func (l *lab) stat(ctx context.Context, path string) (status, error) {
-	var answer struct{ FileStatus status }
+	var answer struct {
+		FileStatus status `json:"FileStatus"`
+	}
 	text, err := l.web(ctx, path, "GETFILESTATUS")
 	if err == nil {
 		err = json.Unmarshal([]byte(text), &answer)
