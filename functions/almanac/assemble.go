@@ -40,7 +40,7 @@ func newProcess(ctx context.Context, s *state, env envconfig.Lookuper, log *slog
 func newHost(ctx context.Context, s *state, log *slog.Logger) (*host, error) {
 	var key *secret.Key
 	var err error
-	if s.broker == nil {
+	if s.folder == nil {
 		key, err = s.pseudonyms(ctx)
 	} else {
 		key, err = s.furnish(ctx, log)

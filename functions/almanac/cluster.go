@@ -12,6 +12,7 @@ import (
 	"github.com/sethvargo/go-envconfig"
 
 	"github.com/almanac-data/almanac/functions/internal/calendar"
+	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/fn"
 	"github.com/almanac-data/almanac/functions/internal/platform"
 	"github.com/almanac-data/almanac/functions/internal/secret"
@@ -19,14 +20,14 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/spark"
 )
 
-// variables are those that a file of a cluster may set.
-func variables() []string {
+// settable are the variables that a file of a cluster may set.
+func settable() []string {
 	return platform.Variables(spark.Config{}, calendar.Config{}, secret.Config{})
 }
 
 // settings reads the file that --config names.
 func (o *options) settings() (settings.File, error) {
-	file, err := settings.Read(o.config, variables())
+	file, err := settings.Read(o.config, settable())
 	if err != nil {
 		return file, &codedError{codeUsage, err}
 	}
@@ -54,6 +55,30 @@ func set(env envconfig.Lookuper) envconfig.Lookuper {
 		v, ok := env.Lookup(name)
 		return v, ok && v != ""
 	})
+}
+
+// variables is where a command finds those of a cluster: environment, or the process's own without --config.
+func (o *options) variables() (envconfig.Lookuper, error) {
+	if o.config == "" {
+		return envconfig.OsLookuper(), nil
+	}
+	return o.environment()
+}
+
+// catalog reads the datasets of --datasets, or of the configuration.
+func (o *options) catalog(ctx context.Context) (*dataset.Catalog, error) {
+	if o.config == "" {
+		return dataset.Open(o.datasets)
+	}
+	env, err := o.environment()
+	if err != nil {
+		return nil, err
+	}
+	var common fn.Common
+	if err := fn.Load(ctx, env, &common); err != nil {
+		return nil, err
+	}
+	return dataset.Open(common.Datasets)
 }
 
 // openCluster connects to the servers that --config names.

@@ -15,7 +15,7 @@ import (
 // TestEveryVariableHasAKey looks for the env tags of all functions: each variable must be one that a file can set.
 func TestEveryVariableHasAKey(t *testing.T) {
 	tag := regexp.MustCompile("env:\"(ALMANAC_[A-Z0-9_]+)")
-	known, tags := variables(), 0
+	known, tags := settable(), 0
 	err := filepath.WalkDir("..", func(name string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
 			return err
@@ -24,7 +24,7 @@ func TestEveryVariableHasAKey(t *testing.T) {
 		for _, found := range tag.FindAllStringSubmatch(string(text), -1) {
 			tags++
 			if !slices.Contains(known, found[1]) {
-				t.Errorf("%s: %s is in no configuration that variables() lists, so --config would call %s unknown", name, found[1], settings.Key(found[1]))
+				t.Errorf("%s: %s is in no configuration that settable() lists, so --config would call %s unknown", name, found[1], settings.Key(found[1]))
 			}
 		}
 		return err

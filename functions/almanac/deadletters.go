@@ -128,7 +128,7 @@ func (o *options) showDeadLetter(_ context.Context, _ *state, d kafka.DeadLetter
 }
 
 func (o *options) resendDeadLetter(ctx context.Context, s *state, d kafka.DeadLetter) error {
-	if s.http == "" && s.broker != nil {
+	if s.http == "" && s.folder != nil {
 		return errors.New("resend: no run holds the data folder, so no function is there to take the event; start almanac run and try again")
 	}
 	if s.http != "" { // the port may be another one than it was

@@ -67,7 +67,7 @@ func (o *options) examine(ctx context.Context, address string) []finding {
 	var found []finding
 	datasets := o.datasets
 	if o.config == "" {
-		found = []finding{o.examineFolder(), o.examineSpace()}
+		found = append([]finding{o.examineFolder(), o.examineSpace()}, o.examineKafka(ctx)...)
 	} else if found, datasets = o.examineCluster(ctx); datasets == "" {
 		return found
 	}

@@ -107,7 +107,7 @@ func (h *host) start(ctx context.Context) error {
 			}
 		})
 	}
-	if h.broker != nil { // real servers let go of old blocks by their retention
+	if h.folder != nil { // real servers let go of old blocks by their retention
 		h.sources.Go(func() { h.trimming(ctx) })
 	}
 	ping := onebox.PingSource{
@@ -126,7 +126,7 @@ func (h *host) start(ctx context.Context) error {
 var patient = onebox.Retry{Count: 8, Base: 250 * time.Millisecond}
 
 func (h *host) retry() onebox.Retry {
-	if h.broker != nil {
+	if h.folder != nil {
 		return onebox.Retry{}
 	}
 	return patient

@@ -236,10 +236,10 @@ func (o *options) hostUntilDone(ctx context.Context, h *host, l net.Listener, f 
 
 // announce writes where this process can be reached, for the other commands.
 func (h *host) announce(_ context.Context, data string, f *runFlags) error {
-	if h.broker == nil {
+	if h.folder == nil {
 		return nil // a cluster is found by its configuration
 	}
-	at := endpoints{PID: os.Getpid(), Kafka: h.broker.Addr(), HTTP: h.base}
+	at := endpoints{PID: os.Getpid(), Kafka: h.cluster.Config.Brokers[0], HTTP: h.base}
 	if f.to != "" {
 		at.Clock = h.now().Format(time.RFC3339)
 	}
@@ -255,14 +255,14 @@ const lookEach = 200 * time.Millisecond
 // replay shows the work until nothing is left that goes on by itself.
 func (o *options) replay(ctx context.Context, h *host) ([]surveyed, error) {
 	p := o.newProgress()
-	if err := h.handlers["calendar"](ctx, nil); err != nil && h.broker != nil {
+	if err := h.handlers["calendar"](ctx, nil); err != nil && h.folder != nil {
 		return nil, err // a cluster's calendar is woken again
 	}
 	tick := time.NewTicker(lookEach)
 	defer tick.Stop()
 	began, worked := wall(), false
 	for {
-		if h.broker != nil {
+		if h.folder != nil {
 			if err := checkSpace(o.data); err != nil {
 				return nil, err
 			}
@@ -295,7 +295,7 @@ const outage = 5 * time.Minute
 // lookPatiently is look. On a cluster it waits while servers do not answer.
 func (h *host) lookPatiently(ctx context.Context) (all []surveyed, idle bool, err error) {
 	for began := wall(); ; {
-		if all, idle, err = h.look(ctx); err == nil || h.broker != nil || ctx.Err() != nil || wall().Sub(began) > outage {
+		if all, idle, err = h.look(ctx); err == nil || h.folder != nil || ctx.Err() != nil || wall().Sub(began) > outage {
 			return all, idle, err
 		}
 		h.log.WarnContext(ctx, "servers do not answer", "error", err)

@@ -52,16 +52,30 @@ func newSource(o *options) *cobra.Command {
 	fl.BoolVar(&f.ordered, "ordered", false, "send the records of a partition one after another")
 	fl.IntVar(&f.retry.Count, "retries", patient.Count, "how often an event is sent again")
 	fl.DurationVar(&f.retry.Base, "backoff", patient.Base, "before the first retry twice this, before the second four times, and so on")
-	cmd.MarkFlagsOneRequired("topics", "schedule")
-	cmd.MarkFlagsMutuallyExclusive("topics", "schedule")
-	for _, name := range []string{"sink", "name"} {
-		_ = cmd.MarkFlagRequired(name) // it exists
-	}
 	return cmd
+}
+
+// check says what is wrong with the flags.
+func (f *sourceFlags) check(config string) error {
+	var text string
+	switch {
+	case f.sink == "" || f.name == "":
+		text = "--sink and --name are needed: whom to wake, and under which name to remember how far it got"
+	case (len(f.topics) == 0) == (f.schedule == ""):
+		text = "one of --topics and --schedule is needed: what the function is woken by"
+	case f.schedule == "" && config == "":
+		text = "--topics needs --config: the file that says where Kafka is"
+	default:
+		return nil
+	}
+	return &codedError{codeUsage, errors.New(text)}
 }
 
 // source runs until ctx ends.
 func (o *options) source(ctx context.Context, f *sourceFlags) error {
+	if err := f.check(o.config); err != nil {
+		return err
+	}
 	log := slog.New(slog.NewJSONHandler(o.err, nil)).With("source", f.name)
 	client := onebox.NewClient(nil)
 	defer client.CloseIdleConnections()
@@ -69,9 +83,6 @@ func (o *options) source(ctx context.Context, f *sourceFlags) error {
 		return onebox.PingSource{
 			Namespace: f.namespace, Name: f.name, Schedule: f.schedule, Sink: f.sink, Retry: f.retry, Clock: onebox.Running(wall), Client: client, Log: log,
 		}.Run(ctx)
-	}
-	if o.config == "" {
-		return &codedError{codeUsage, errors.New("--topics needs --config: the file that says where Kafka is")}
 	}
 	cluster, done, err := o.openKafka(ctx, log)
 	if err != nil {

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sethvargo/go-envconfig"
+
 	"github.com/almanac-data/almanac/functions/internal/calendar"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/facts"
@@ -26,7 +28,7 @@ import (
 // the servers of a cluster: then there is no folder, and a process.
 type state struct {
 	folder  *onebox.Folder // nil if another process holds the folder
-	broker  *onebox.Broker // likewise
+	broker  *onebox.Broker // likewise, and if ALMANAC_KAFKA names a cluster
 	proc    *fn.Process    // nil for a data folder
 	cluster *kafka.Cluster
 	journal facts.Journal
@@ -93,11 +95,18 @@ func openState(ctx context.Context, data string, catalog *dataset.Catalog, log *
 		return nil, err
 	}
 	s.close = append(s.close, s.folder.Close)
+	named, err := namedKafka(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if named != nil {
+		return s, s.connect(ctx, data, named.Config("almanac", wall))
+	}
 	if s.broker, err = onebox.StartBroker(onebox.BrokerConfig{Dir: s.folder.Broker(), Log: log}); err != nil {
 		return nil, err
 	}
 	s.close = append(s.close, func() error { s.broker.Close(); return nil })
-	return s, s.connect(ctx, data, s.broker.Addr(), s.broker.Dial)
+	return s, s.connect(ctx, data, kafka.Config{Brokers: []string{s.broker.Addr()}, Dialer: s.broker.Dial, ClientID: "almanac", Now: wall})
 }
 
 // attach connects to the broker of the process that holds the data folder.
@@ -114,14 +123,31 @@ func attach(ctx context.Context, data string, catalog *dataset.Catalog, held err
 	if t, err := time.Parse(time.RFC3339, at.Clock); err == nil {
 		s.now = func() time.Time { return t }
 	}
-	if err := s.connect(ctx, data, at.Kafka, nil); err != nil {
+	cfg := kafka.Config{Brokers: []string{at.Kafka}, ClientID: "almanac", Now: wall}
+	named, err := namedKafka(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if named != nil {
+		cfg = named.Config("almanac", wall)
+	}
+	if err := s.connect(ctx, data, cfg); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-func (s *state) connect(ctx context.Context, data, address string, dial dialer) (err error) {
-	s.cluster, err = kafka.Open(ctx, kafka.Config{Brokers: []string{address}, Dialer: dial, ClientID: "almanac", Now: wall})
+// namedKafka is the cluster that ALMANAC_KAFKA names; nil if it names none, so that the broker of the data folder is used.
+func namedKafka(ctx context.Context) (*kafka.Settings, error) {
+	if os.Getenv("ALMANAC_KAFKA") == "" {
+		return nil, nil
+	}
+	var s kafka.Settings
+	return &s, fn.Load(ctx, envconfig.OsLookuper(), &s)
+}
+
+func (s *state) connect(ctx context.Context, data string, cfg kafka.Config) (err error) {
+	s.cluster, err = kafka.Open(ctx, cfg)
 	if err != nil {
 		return err
 	}

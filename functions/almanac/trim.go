@@ -98,7 +98,7 @@ func extents(view *facts.View, dataset string, by time.Time) map[kafka.Place]*ex
 
 // trimLast trims what is left when all is done.
 func (h *host) trimLast(ctx context.Context) {
-	if h.broker == nil {
+	if h.folder == nil {
 		return // real servers let go of old blocks by their retention
 	}
 	if err := h.trim(ctx, 0); err != nil {

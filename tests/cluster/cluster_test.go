@@ -5,11 +5,8 @@ package cluster
 import (
 	"context"
 	"flag"
-	"fmt"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -30,25 +27,6 @@ const root = "../.."
 
 // patience is how long one command may take.
 const patience = 15 * time.Minute
-
-// scratch is a folder for what several tests share.
-var scratch string
-
-func TestMain(m *testing.M) {
-	flag.Parse()
-	code := 1
-	dir, err := os.MkdirTemp("", "almanac-cluster-")
-	if err == nil {
-		scratch = dir
-		code = m.Run()
-		err = os.RemoveAll(dir)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
 
 // random is seeded by -seed; the seed is printed.
 func random(t *testing.T) *rand.Rand {
@@ -90,27 +68,21 @@ func run(t *testing.T, b box.Box, code int, args ...string) box.Result {
 	return result
 }
 
-// alone are the outcomes of runs in one process, by the folder of the datasets.
-var alone = struct {
-	sync.Mutex
+// single is what one process has made of datasets, with its own broker, local files and DuckDB.
+type single struct {
+	box     box.Box
+	outcome *outcome.Outcome
+}
 
-	all map[string]*outcome.Outcome
-}{all: map[string]*outcome.Outcome{}}
-
-// inOneProcess is what one process makes of the datasets, with its own broker, local files and DuckDB.
-func inOneProcess(t *testing.T, datasets string) *outcome.Outcome {
+// inOneProcess lets one process make of the datasets what the cluster is to make.
+func inOneProcess(t *testing.T, datasets string) *single {
 	t.Helper()
-	alone.Lock()
-	defer alone.Unlock()
-	if alone.all[datasets] == nil {
-		b := box.Box{Binary: absolute(t, *almanac), Datasets: datasets, Data: filepath.Join(scratch, fmt.Sprintf("alone-%d", len(alone.all)))}
-		result := run(t, b, 0, "run", "--no-serve")
-		o, err := outcome.Examine(patient(t), b, filepath.Join(b.Data, "warehouse"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Logf("one process: %.1fs, %d releases", result.Wall.Seconds(), len(o.Releases))
-		alone.all[datasets] = o
+	b := box.Box{Binary: absolute(t, *almanac), Datasets: datasets, Data: filepath.Join(t.TempDir(), "alone")}
+	result := run(t, b, 0, "run", "--no-serve")
+	o, err := outcome.Examine(patient(t), b, filepath.Join(b.Data, "warehouse"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	return alone.all[datasets]
+	t.Logf("one process: %.1fs, %d releases", result.Wall.Seconds(), len(o.Releases))
+	return &single{b, o}
 }

@@ -40,7 +40,7 @@ func TestKilled(t *testing.T) {
 	c := running(t)
 	r := random(t)
 	datasets := firstMonths(t, "2001-03-01", "2001-03", "2001-04", "2001-05", "2001-06")
-	want := inOneProcess(t, datasets)
+	want := inOneProcess(t, datasets).outcome
 	m := &campaign{centre: c, random: r, plan: slices.Clone(victims), kills: map[string]int{}, told: map[string]int{}}
 	for len(m.plan) < *kills {
 		m.plan = append(m.plan, victims[r.IntN(len(victims))])
@@ -154,13 +154,21 @@ func (m *campaign) kill(ctx context.Context, t *testing.T, running *box.Running)
 
 var changing = regexp.MustCompile(`[0-9a-f]{16,}|\d{4}-\d\d-\d\d|\d+`)
 
+// logged is a line of a log.
+type logged struct {
+	Level  string `json:"level"`
+	Msg    string `json:"msg"`
+	Type   string `json:"type"`
+	Error  string `json:"error"`
+	Source string `json:"source"`
+	Answer string `json:"answer"`
+}
+
 // read counts what the log says. Nothing may be called invalid: no retry would have come.
 func (m *campaign) read(t *testing.T, log string) {
 	t.Helper()
 	for text := range strings.Lines(log) {
-		var line struct {
-			Level, Msg, Function, Error, Type, Answer, Source string
-		}
+		var line logged
 		if json.Unmarshal([]byte(text), &line) != nil || line.Level == "INFO" {
 			continue
 		}

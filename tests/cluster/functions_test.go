@@ -31,8 +31,8 @@ var wakes = map[string][]string{
 
 // program is a process that is started again when it has ended, as Kubernetes does.
 type program struct {
-	name string
-	make func() *exec.Cmd
+	name    string
+	command func() *exec.Cmd
 
 	mu  sync.Mutex
 	cmd *exec.Cmd
@@ -42,7 +42,7 @@ type program struct {
 // keep starts the program, and again whenever it ends, until ctx does.
 func (p *program) keep(ctx context.Context) {
 	for ctx.Err() == nil {
-		cmd := p.make()
+		cmd := p.command()
 		cmd.Stdout, cmd.Stderr = p.log, p.log
 		p.mu.Lock()
 		err := cmd.Start()
@@ -76,13 +76,13 @@ type platform struct {
 	work sync.WaitGroup
 }
 
-func (p *platform) start(ctx context.Context, t *testing.T, name string, make func() *exec.Cmd) {
+func (p *platform) start(ctx context.Context, t *testing.T, name string, command func() *exec.Cmd) {
 	t.Helper()
 	log, err := os.Create(filepath.Join(p.dir, name+".log"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	one := &program{name: name, make: make, log: log}
+	one := &program{name: name, command: command, log: log}
 	p.all = append(p.all, one)
 	p.work.Go(func() {
 		one.keep(ctx)
@@ -135,7 +135,7 @@ func TestFunctions(t *testing.T) {
 	c := running(t)
 	r := random(t)
 	datasets := firstMonths(t, "2001-02-01", "2001-02", "2001-03", "2001-04", "2001-05", "2001-06")
-	want := inOneProcess(t, datasets)
+	want := inOneProcess(t, datasets).outcome
 	b := c.box(t, datasets)
 	p := &platform{dir: t.TempDir(), env: append(box.Lines(run(t, b, 0, "env").Out), "ALMANAC_DATASETS="+datasets)}
 	ctx, stop := context.WithTimeout(t.Context(), patience)
@@ -189,7 +189,7 @@ func done(ctx context.Context, b box.Box) bool {
 func (p *platform) well(t *testing.T) {
 	t.Helper()
 	for _, one := range p.all {
-		for _, v := range one.make().Env {
+		for _, v := range one.command().Env {
 			if port, ok := strings.CutPrefix(v, "PORT="); ok {
 				response, err := http.Get("http://127.0.0.1:" + port + "/readyz")
 				if err != nil {

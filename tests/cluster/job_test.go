@@ -83,7 +83,7 @@ func (c *centre) same(t *testing.T, b box.Box, want *outcome.Outcome, sources ma
 func TestJob(t *testing.T) {
 	c := running(t)
 	datasets := shipped(t, "flights", "births")
-	want := inOneProcess(t, datasets)
+	alone := inOneProcess(t, datasets)
 	b := c.box(t, datasets)
 	result := run(t, b, 0, "run", "--no-serve", "--logs")
 	t.Logf("the whole job on the %s lab: %.1fs, %.1f CPU seconds, %d MB", c.env["LAB_FORM"], result.Wall.Seconds(), result.CPU.Seconds(), result.PeakRSS>>20)
@@ -92,13 +92,13 @@ func TestJob(t *testing.T) {
 			t.Errorf("undisturbed, it logs %s", line)
 		}
 	}
-	c.same(t, b, want, sources(t, datasets))
+	c.same(t, b, alone.outcome, sources(t, datasets))
 	c.commands(t, b)
 	c.serves(t, b)
 	if again := run(t, b, 0, "run", "--no-serve"); !strings.Contains(again.Out, "nothing to do") {
 		t.Errorf("a second run should say that nothing is to do: %s", again)
 	}
-	c.restates(t, datasets, b)
+	c.restates(t, b, alone.box)
 }
 
 // commands looks at a finished cluster.
@@ -147,12 +147,11 @@ func (c *centre) serves(t *testing.T, b box.Box) {
 }
 
 // restates takes a row out of the file of a day: the day becomes generation 2, and its weeks and its month are made again, as in one process.
-func (c *centre) restates(t *testing.T, datasets string, b box.Box) {
+func (c *centre) restates(t *testing.T, b, alone box.Box) {
 	t.Helper()
 	const day = "2001-06-29"
-	name := filepath.Join(datasets, "flights", "sample", "2001-06", day+".csv.gz")
+	name := filepath.Join(b.Datasets, "flights", "sample", "2001-06", day+".csv.gz")
 	omit(t, name, 100)
-	alone := box.Box{Binary: b.Binary, Datasets: datasets, Data: filepath.Join(scratch, "alone-0")}
 	run(t, alone, 0, "run", "--no-serve")
 	want, err := reader.Releases(filepath.Join(alone.Data, "warehouse"))
 	if err != nil {

@@ -14,10 +14,9 @@ import (
 
 // Common is the configuration that functions share; a function's Config embeds it.
 type Common struct {
-	Kafka     []string      `env:"ALMANAC_KAFKA,default=127.0.0.1:9092"` // host:port of the brokers to start from
-	Warehouse string        `env:"ALMANAC_WAREHOUSE,required"`           // folder or URI
-	Datasets  string        `env:"ALMANAC_DATASETS,default=spark-jobs"`  // folder of the datasets' folders
-	Timeout   time.Duration `env:"ALMANAC_TIMEOUT,default=5m"`           // of one event
+	Warehouse string        `env:"ALMANAC_WAREHOUSE,required"`          // folder or URI
+	Datasets  string        `env:"ALMANAC_DATASETS,default=spark-jobs"` // folder of the datasets' folders
+	Timeout   time.Duration `env:"ALMANAC_TIMEOUT,default=5m"`          // of one event
 }
 
 // Check says what is wrong beyond the form of single variables.
@@ -33,8 +32,7 @@ func Variables(configs ...any) []string {
 	all := []string{"ALMANAC_LOG"}
 	var visit func(t reflect.Type)
 	visit = func(t reflect.Type) {
-		for i := range t.NumField() {
-			field := t.Field(i)
+		for field := range t.Fields() {
 			name, _, _ := strings.Cut(field.Tag.Get("env"), ",")
 			switch {
 			case strings.HasPrefix(name, "ALMANAC_"):

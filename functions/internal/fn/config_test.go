@@ -16,6 +16,7 @@ type sliceConfig struct {
 	Slice time.Duration `env:"ALMANAC_SLICE,default=1m"`
 	Bytes int64         `env:"ALMANAC_SLICE_BYTES,default=1000"`
 	Key   string        `env:"ALMANAC_KEY,required"`
+	Hosts []string      `env:"ALMANAC_HOSTS,default=127.0.0.1:9092"`
 }
 
 func (c sliceConfig) Check() error {
@@ -27,18 +28,18 @@ func (c sliceConfig) Check() error {
 
 func TestLoad(t *testing.T) {
 	fine := sliceConfig{
-		Common: Common{Kafka: []string{"127.0.0.1:9092"}, Warehouse: "/w", Datasets: "spark-jobs", Timeout: 5 * time.Minute},
-		Slice:  time.Minute, Bytes: 1000, Key: "k",
+		Common: Common{Warehouse: "/w", Datasets: "spark-jobs", Timeout: 5 * time.Minute},
+		Slice:  time.Minute, Bytes: 1000, Key: "k", Hosts: []string{"127.0.0.1:9092"},
 	}
 	two := fine
-	two.Kafka = []string{"a:1", "b:2"}
+	two.Hosts = []string{"a:1", "b:2"}
 	tests := map[string]struct {
 		env  map[string]string
 		want sliceConfig
 		err  []string // lines
 	}{
 		"what is not set has its default": {map[string]string{"ALMANAC_WAREHOUSE": "/w", "ALMANAC_KEY": "k"}, fine, nil},
-		"a list is split at commas":       {map[string]string{"ALMANAC_WAREHOUSE": "/w", "ALMANAC_KEY": "k", "ALMANAC_KAFKA": "a:1,b:2"}, two, nil},
+		"a list is split at commas":       {map[string]string{"ALMANAC_WAREHOUSE": "/w", "ALMANAC_KEY": "k", "ALMANAC_HOSTS": "a:1,b:2"}, two, nil},
 		"an empty variable is not set":    {map[string]string{"ALMANAC_WAREHOUSE": "/w", "ALMANAC_KEY": "k", "ALMANAC_SLICE": ""}, fine, nil},
 		"every mistake is named at once": {
 			map[string]string{"ALMANAC_WAREHOUSE": "", "ALMANAC_SLICE": "5", "ALMANAC_SLICE_BYTES": "many"}, sliceConfig{},

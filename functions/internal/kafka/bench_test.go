@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -17,13 +16,14 @@ import (
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/block"
+	"github.com/almanac-data/almanac/functions/internal/kafka/kafkatest"
 )
 
 // onDisk starts a broker that keeps its logs in a folder, as `almanac run` does.
 func onDisk(b *testing.B, compression string) *Cluster {
 	b.Helper()
-	if address := os.Getenv("ALMANAC_TEST_KAFKA"); address != "" {
-		return connectReal(b, address)
+	if lab := kafkatest.Running(b); lab != nil {
+		return connectReal(b, lab)
 	}
 	fake, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.DataDir(b.TempDir()), kfake.BrokerConfigs(map[string]string{"log.segment.bytes": "16777216"}))
 	if err != nil {
@@ -217,7 +217,7 @@ func BenchmarkClientPerRead(b *testing.B) {
 	})
 	b.Run("own client", func(b *testing.B) {
 		for b.Loop() {
-			cl, err := c.client(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{claim.Topic: {claim.Partition: kgo.NewOffset().At(claim.From)}}))
+			cl, err := c.Client(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{claim.Topic: {claim.Partition: kgo.NewOffset().At(claim.From)}}))
 			if err != nil {
 				b.Fatal(err)
 			}

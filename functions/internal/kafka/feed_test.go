@@ -40,7 +40,7 @@ func feedOf(t *testing.T, c *Cluster, group string) *Feed {
 
 func TestAFeedGoesOnWhereItsGroupCommitted(t *testing.T) {
 	_, c := newFake(t)
-	j := journal(t, c)
+	j := openJournal(t, c)
 	for day := range 10 {
 		if err := j.Say(t.Context(), events.Collected{Piece: piece(day)}); err != nil {
 			t.Fatal(err)
@@ -66,7 +66,7 @@ func TestAFeedGoesOnWhereItsGroupCommitted(t *testing.T) {
 
 func TestAFeedWhoseOffsetIsGoneStartsOver(t *testing.T) {
 	_, c := newFake(t, kfake.NumBrokers(1)) // Kafka itself does not trim compacted topics
-	j := journal(t, c)
+	j := openJournal(t, c)
 	for day := range 10 {
 		if err := j.Say(t.Context(), events.Collected{Piece: piece(day)}); err != nil {
 			t.Fatal(err)
@@ -96,7 +96,7 @@ func TestTrimmingTwiceDoesNothing(t *testing.T) {
 		}
 	}
 	ranges, err := c.Ranges(t.Context(), claim.Topic)
-	if err != nil || ranges[claim.Partition] != (Range{10, 10}) {
+	if err != nil || ranges[claim.Partition] != (Range{Start: 10, End: 10}) {
 		t.Errorf("ranges are %v, %v", ranges, err)
 	}
 	if err := c.Trim(t.Context(), claim.Topic, claim.Partition, 99); err == nil {

@@ -30,6 +30,7 @@ type Platform struct {
 // config is what Open needs beyond what functions share.
 type config struct {
 	fn.Common
+	kafka.Settings
 
 	CreateTopics bool `env:"ALMANAC_CREATE_TOPICS,default=false"` // those that are missing
 }
@@ -53,13 +54,11 @@ func Open(ctx context.Context, p *fn.Process) (_ *Platform, err error) {
 		return nil, err
 	}
 	p.Meter.CommitRetries(pf.Warehouse.Retries)
-	if pf.Cluster, err = Kafka(ctx, p); err != nil {
+	if pf.Cluster, err = kafka.Open(ctx, cfg.Config(p.Name, p.Now)); err != nil {
 		return nil, err
 	}
-	if cfg.CreateTopics {
-		if err = EnsureTopics(ctx, pf.Cluster, pf.Datasets); err != nil {
-			return nil, err
-		}
+	if err = settle(ctx, pf.Cluster, pf.Datasets, cfg.CreateTopics); err != nil {
+		return nil, err
 	}
 	if pf.journal, err = pf.Cluster.Journal(ctx, p.Name); err != nil {
 		return nil, err
@@ -74,11 +73,11 @@ func Open(ctx context.Context, p *fn.Process) (_ *Platform, err error) {
 
 // Kafka opens the cluster that the configuration of the process names. The caller closes it.
 func Kafka(ctx context.Context, p *fn.Process) (*kafka.Cluster, error) {
-	var cfg config
+	var cfg kafka.Settings
 	if err := fn.Load(ctx, p.Env, &cfg); err != nil {
 		return nil, err
 	}
-	return kafka.Open(ctx, kafka.Config{Brokers: cfg.Kafka, ClientID: p.Name, Now: p.Now})
+	return kafka.Open(ctx, cfg.Config(p.Name, p.Now))
 }
 
 // Variables lists the variables that functions read to find what they stand on, and those of the given configurations.
@@ -86,17 +85,46 @@ func Variables(more ...any) []string {
 	return fn.Variables(append(more, config{}, hdfs.Config{})...)
 }
 
-// EnsureTopics makes the topics of facts, dues and the datasets' blocks that are missing, and checks those that are there.
-func EnsureTopics(ctx context.Context, cluster *kafka.Cluster, datasets *dataset.Catalog) error {
-	all, err := datasets.Datasets()
+// settle makes the topics that are missing, if it may, and refuses to start on those whose settings would lose something.
+func settle(ctx context.Context, cluster *kafka.Cluster, datasets *dataset.Catalog, create bool) error {
+	if create {
+		return EnsureTopics(ctx, cluster, datasets)
+	}
+	blocks, err := blockTopics(datasets)
 	if err != nil {
 		return err
+	}
+	return cluster.VerifyTopics(ctx, events.FactTopics(), events.DueTopics(), blocks)
+}
+
+// EnsureTopics makes the topics of facts, dues and the datasets' blocks that are missing, and checks those that are there.
+func EnsureTopics(ctx context.Context, cluster *kafka.Cluster, datasets *dataset.Catalog) error {
+	blocks, err := blockTopics(datasets)
+	if err != nil {
+		return err
+	}
+	return cluster.EnsureTopics(ctx, events.FactTopics(), events.DueTopics(), blocks)
+}
+
+// CheckTopics lists what of the topics is not as it must be, those that are missing included: what a doctor prints.
+func CheckTopics(ctx context.Context, cluster *kafka.Cluster, datasets *dataset.Catalog) ([]kafka.Finding, error) {
+	blocks, err := blockTopics(datasets)
+	if err != nil {
+		return nil, err
+	}
+	return cluster.CheckTopics(ctx, events.FactTopics(), events.DueTopics(), blocks)
+}
+
+func blockTopics(datasets *dataset.Catalog) ([]string, error) {
+	all, err := datasets.Datasets()
+	if err != nil {
+		return nil, err
 	}
 	var blocks []string
 	for _, d := range all {
 		blocks = append(blocks, block.Topics(d.Name)...)
 	}
-	return cluster.EnsureTopics(ctx, events.FactTopics(), events.DueTopics(), blocks)
+	return blocks, nil
 }
 
 // Close lets go of what is open.

@@ -19,6 +19,8 @@ func translate(err error) error {
 		return nil
 	case errors.As(err, &exception):
 		return remote.NewError(exception.Exception(), exception.Message())
+	case strings.HasSuffix(err.Error(), "the file is not a directory"): // what the library says when a file is listed
+		return remote.NewError("ParentNotDirectoryException", err.Error())
 	case strings.Contains(err.Error(), "no available namenodes"):
 		// All are in standby, or none can be reached: no request was answered otherwise.
 		return &remote.UnsentError{Err: err}

@@ -36,8 +36,7 @@ func (c *Centre) Up(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	servers, err := c.chosen()
-	if err != nil {
+	if _, err := c.chosen(); err != nil {
 		return err
 	}
 	if err := artifact.Debian(ctx, c.Site.Secure && !c.kafkaAlone(), c.Install, c.Out); err != nil {
@@ -51,6 +50,10 @@ func (c *Centre) Up(ctx context.Context) error {
 		return err
 	}
 	if err := c.furnish(ctx); err != nil {
+		return err
+	}
+	servers, err := c.chosen() // again: some are told secrets that were made just now
+	if err != nil {
 		return err
 	}
 	for _, stage := range stages(servers) {

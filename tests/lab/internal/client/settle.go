@@ -16,7 +16,7 @@ func (c Client) Permit(ctx context.Context) error {
 	all := func() *kadm.ACLBuilder {
 		return kadm.NewACLs().Allow("User:almanac").AllowHosts("*").Operations(kadm.OpAll)
 	}
-	prefixed := all().Topics("almanac.").Groups("almanac.").TransactionalIDs("almanac.").ResourcePatternType(kadm.ACLPatternPrefixed)
+	prefixed := all().Topics("almanac.").Groups("almanac.", "almanac-").TransactionalIDs("almanac.").ResourcePatternType(kadm.ACLPatternPrefixed)
 	cluster := kadm.NewACLs().Allow("User:almanac").AllowHosts("*").Clusters().
 		Operations(kmsg.ACLOperationDescribe, kmsg.ACLOperationIdempotentWrite).ResourcePatternType(kadm.ACLPatternLiteral)
 	return c.asAdmin(ctx, func(ctx context.Context, admin *kadm.Client) error {

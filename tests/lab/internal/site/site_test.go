@@ -140,3 +140,20 @@ func TestACacheMayBeSharedAndTheStateMayNot(t *testing.T) {
 		t.Errorf("Spark() = %s, Root = %s", s.Spark(), s.Root)
 	}
 }
+
+func TestConfigNamesTheServersOfItsForm(t *testing.T) {
+	for secure, want := range map[bool][]string{
+		false: {"warehouse: hdfs://localhost:18020/almanac", "brokers: [127.0.0.1:18090]", "web: [http://localhost:18070]", "server: sc://localhost:18015"},
+		true: {
+			"warehouse: hdfs://localhost:28020/almanac", "brokers: [127.0.0.1:28091]", "password_file: /repo/", "web: [https://localhost:28070]",
+			"principal: almanac@ALMANAC.TEST", "server: sc://localhost:28015", "token_file: /repo/",
+		},
+	} {
+		text := New("/repo", "", secure).Config()
+		for _, line := range want {
+			if !strings.Contains(text, line) {
+				t.Errorf("secured %v: the configuration lacks %q:\n%s", secure, line, text)
+			}
+		}
+	}
+}

@@ -1,4 +1,5 @@
-package kafka
+// Package blocks is the block.Store in Kafka: blocks are written to one partition by one writer, and read where a claim says that they lie.
+package blocks
 
 import (
 	"context"
@@ -9,13 +10,14 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/block"
+	"github.com/almanac-data/almanac/functions/internal/kafka/link"
+	"github.com/almanac-data/almanac/functions/internal/kafka/wire"
 	"github.com/almanac-data/almanac/functions/internal/window"
 )
 
@@ -34,22 +36,22 @@ const (
 )
 
 // Blocks is the block.Store in Kafka.
-type Blocks struct{ c *Cluster }
+type Blocks struct{ c *link.Cluster }
 
 var _ block.Store = Blocks{}
 
-// Blocks returns the store of blocks.
-func (c *Cluster) Blocks() Blocks { return Blocks{c} }
+// New returns the store of blocks in a cluster.
+func New(c *link.Cluster) Blocks { return Blocks{c} }
 
 // Open starts to write blocks. The piece decides the partition: windows that follow each other go to different ones.
 func (b Blocks) Open(ctx context.Context, name string, piece events.Piece) (block.Appender, error) {
-	t, err := b.c.topic(ctx, name)
+	t, err := b.c.Topic(ctx, name)
 	if err != nil {
 		return nil, fmt.Errorf("open blocks: %w", err)
 	}
-	cl, content := b.c.arrow, block.ContentArrow
+	cl, content := b.c.Arrow, block.ContentArrow
 	if strings.HasPrefix(name, block.RawTopic("")) {
-		cl, content = b.c.raw, block.ContentRaw
+		cl, content = b.c.Raw, block.ContentRaw
 	}
 	writer := make([]byte, 16)
 	if _, err := rand.Read(writer); err != nil {
@@ -57,12 +59,12 @@ func (b Blocks) Open(ctx context.Context, name string, piece events.Piece) (bloc
 	}
 	id := hex.EncodeToString(writer)
 	return &appender{
-		cl: cl, claim: events.Claim{Topic: name, TopicID: t.hexID(), Partition: spread(piece.Window, len(t.leaders)), Writer: id},
+		c: b.c, cl: cl, claim: events.Claim{Topic: name, TopicID: t.HexID(), Partition: spread(piece.Window, len(t.Leaders)), Writer: id},
 		digest: block.NewDigest(), budget: semaphore.NewWeighted(inFlight),
 		fixed: []kgo.RecordHeader{
 			{Key: headWriter, Value: []byte(id)},
 			{Key: headPiece, Value: []byte(piece.Key())},
-			{Key: contentType, Value: []byte(content)},
+			{Key: wire.ContentType, Value: []byte(content)},
 		},
 	}, nil
 }
@@ -92,6 +94,7 @@ func spread(key string, partitions int) int32 {
 
 // appender writes the blocks of one attempt at one piece of work, to one partition.
 type appender struct {
+	c      *link.Cluster
 	cl     *kgo.Client
 	fixed  []kgo.RecordHeader
 	budget *semaphore.Weighted
@@ -111,7 +114,7 @@ func (a *appender) Append(ctx context.Context, b block.Block) error {
 	if err := a.budget.Acquire(ctx, size); err != nil {
 		return fmt.Errorf("append block to %s: %w", a.claim.Topic, err)
 	}
-	if err := a.failed(); err != nil {
+	if err := a.failed(ctx); err != nil {
 		a.budget.Release(size)
 		return err
 	}
@@ -135,9 +138,9 @@ func (a *appender) acknowledged(r *kgo.Record, err error) {
 	switch {
 	case a.err != nil:
 	case err != nil:
-		a.err = fmt.Errorf("append block to %s/%d: %w", r.Topic, r.Partition, produced(err))
+		a.err = err // is explained to who asks: the producer must not wait
 	case a.acked > 0 && r.Offset < a.to:
-		a.err = fmt.Errorf("append block to %s/%d: offset %d came after %d", r.Topic, r.Partition, r.Offset, a.to-1)
+		a.err = fmt.Errorf("offset %d came after %d", r.Offset, a.to-1)
 	default:
 		if a.acked == 0 {
 			a.from = r.Offset
@@ -147,10 +150,14 @@ func (a *appender) acknowledged(r *kgo.Record, err error) {
 	}
 }
 
-func (a *appender) failed() error {
+func (a *appender) failed(ctx context.Context) error {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.err
+	err := a.err
+	a.mu.Unlock()
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("append block to %s/%d: %w", a.claim.Topic, a.claim.Partition, a.c.Unwritten(ctx, a.claim.Topic, err))
 }
 
 // Claim waits until every block is acknowledged by every replica in sync.
@@ -165,7 +172,7 @@ func (a *appender) Claim(ctx context.Context) (events.Claim, error) {
 	case <-ctx.Done():
 		return events.Claim{}, fmt.Errorf("claim blocks of %s: %w", a.claim.Topic, context.Cause(ctx))
 	}
-	if err := a.failed(); err != nil {
+	if err := a.failed(ctx); err != nil {
 		return events.Claim{}, err
 	}
 	claim := a.claim
@@ -226,14 +233,4 @@ func parse(r *kgo.Record) (block.Block, error) {
 		}
 	}
 	return b, err
-}
-
-// pause waits, or returns early when the context ends.
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-time.After(d):
-		return nil
-	}
 }

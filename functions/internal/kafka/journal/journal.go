@@ -1,4 +1,5 @@
-package kafka
+// Package journal is the facts.Journal in Kafka: compacted topics of one partition each, read whole.
+package journal
 
 import (
 	"context"
@@ -13,6 +14,9 @@ import (
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/facts"
+	"github.com/almanac-data/almanac/functions/internal/kafka/fetch"
+	"github.com/almanac-data/almanac/functions/internal/kafka/link"
+	"github.com/almanac-data/almanac/functions/internal/kafka/wire"
 )
 
 // viewTimeout bounds one reading of what is new, whoever waits for it.
@@ -21,7 +25,7 @@ const viewTimeout = 30 * time.Second
 // Journal is the facts.Journal in Kafka. It reads fact and due topics whole, from their start, and then what is new each time
 // that a View is asked for; callers that come while a request is under way share the next one. Close ends it.
 type Journal struct {
-	c      *Cluster
+	c      *link.Cluster
 	source string
 	view   *facts.View
 	ctx    context.Context //nolint:containedctx // ends the readings that callers share
@@ -33,7 +37,7 @@ type Journal struct {
 	closed  bool
 
 	reading sync.Mutex // holds what follows
-	at      []position
+	at      []fetch.Position
 	broken  error // once set, for good
 }
 
@@ -45,22 +49,25 @@ type round struct {
 
 var _ facts.Journal = (*Journal)(nil)
 
-// Journal opens the journal of all facts and dues; events that are said have the source /almanac/<function>.
-func (c *Cluster) Journal(ctx context.Context, function string) (*Journal, error) {
+// Open opens the journal of all facts and dues; events that are said have the source /almanac/<function>.
+func Open(ctx context.Context, c *link.Cluster, function string) (*Journal, error) {
 	j := &Journal{c: c, source: "/almanac/" + function, view: facts.NewView()}
 	for _, name := range append(events.FactTopics(), events.DueTopics()...) {
-		t, err := c.topic(ctx, name)
+		t, err := c.Topic(ctx, name)
 		if err != nil {
 			return nil, fmt.Errorf("open journal: %w", err)
 		}
-		j.at = append(j.at, position{topic: t})
+		if n := len(t.Leaders); n != 1 {
+			return nil, fmt.Errorf("open journal: topic %s has %d partitions where 1 is needed, or its records have no order: delete it and make it with almanac topics apply", name, n)
+		}
+		j.at = append(j.at, fetch.Position{Topic: t})
 	}
-	starts, err := c.starts(ctx, j.at)
+	starts, err := starts(ctx, c, j.at)
 	if err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
 	for i := range j.at {
-		j.at[i].offset = starts[i]
+		j.at[i].Offset = starts[i]
 	}
 	j.ctx, j.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	return j, nil
@@ -77,7 +84,7 @@ func (j *Journal) Close() {
 
 // Say appends events, in order, and returns once all are acknowledged by every replica in sync.
 func (j *Journal) Say(ctx context.Context, evs ...events.Event) error {
-	now := j.c.cfg.Now()
+	now := j.c.Config.Now()
 	for len(evs) > 0 {
 		// Topics are apart: what comes next in another one is sent after what comes before it is acknowledged.
 		var same []*kgo.Record
@@ -85,14 +92,14 @@ func (j *Journal) Say(ctx context.Context, evs ...events.Event) error {
 			if len(same) > 0 && e.Topic() != same[0].Topic {
 				break
 			}
-			r, err := encode(ctx, e, j.source, now)
+			r, err := wire.Encode(ctx, e, j.source, now)
 			if err != nil {
 				return fmt.Errorf("say: %w", err)
 			}
 			same = append(same, r)
 		}
-		if err := j.c.facts.ProduceSync(ctx, same...).FirstErr(); err != nil {
-			return fmt.Errorf("say %s: %w", evs[0].Type(), produced(err))
+		if err := j.c.Facts.ProduceSync(ctx, same...).FirstErr(); err != nil {
+			return fmt.Errorf("say %s: %w", evs[0].Type(), j.c.Unwritten(ctx, evs[0].Topic(), err))
 		}
 		evs = evs[len(same):]
 	}
@@ -101,13 +108,13 @@ func (j *Journal) Say(ctx context.Context, evs ...events.Event) error {
 
 // Retract writes a tombstone for the key of a fact.
 func (j *Journal) Retract(ctx context.Context, e events.Event) error {
-	r, err := encode(ctx, e, j.source, j.c.cfg.Now())
+	r, err := wire.Encode(ctx, e, j.source, j.c.Config.Now())
 	if err != nil {
 		return fmt.Errorf("retract: %w", err)
 	}
 	r.Value = nil
-	if err := j.c.facts.ProduceSync(ctx, r).FirstErr(); err != nil {
-		return fmt.Errorf("retract %s: %w", e.Type(), produced(err))
+	if err := j.c.Facts.ProduceSync(ctx, r).FirstErr(); err != nil {
+		return fmt.Errorf("retract %s: %w", e.Type(), j.c.Unwritten(ctx, e.Topic(), err))
 	}
 	return nil
 }
@@ -184,7 +191,7 @@ func (j *Journal) catchUp(ctx context.Context) error {
 // read sums the offsets that were read up to.
 func (j *Journal) read() (sum int64) {
 	for _, p := range j.at {
-		sum += p.offset
+		sum += p.Offset
 	}
 	return sum
 }
@@ -193,19 +200,19 @@ func (j *Journal) read() (sum int64) {
 func (j *Journal) step(ctx context.Context, until []int64) (again bool, err error) {
 	leaders := map[int32][]int{}
 	for i, p := range j.at {
-		if until[i] < 0 || p.offset < until[i] {
-			leaders[p.topic.leaders[0]] = append(leaders[p.topic.leaders[0]], i)
+		if until[i] < 0 || p.Offset < until[i] {
+			leaders[p.Topic.Leaders[0]] = append(leaders[p.Topic.Leaders[0]], i)
 		}
 	}
-	answers := make([]part, len(j.at))
+	answers := make([]fetch.Part, len(j.at))
 	var g errgroup.Group
 	for leader, mine := range leaders {
 		g.Go(func() error {
-			at := make([]position, len(mine))
+			at := make([]fetch.Position, len(mine))
 			for n, i := range mine {
 				at[n] = j.at[i]
 			}
-			parts, err := fetch(ctx, j.c.facts, leader, at, 0)
+			parts, err := fetch.Do(ctx, j.c.Facts, leader, at, 0)
 			for n, p := range parts {
 				answers[mine[n]] = p
 			}
@@ -228,42 +235,68 @@ func (j *Journal) step(ctx context.Context, until []int64) (again bool, err erro
 }
 
 // take applies the answer for one topic.
-func (j *Journal) take(i int, a part, until []int64) (again bool, err error) {
+func (j *Journal) take(i int, a fetch.Part, until []int64) (again bool, err error) {
 	p := &j.at[i]
 	switch {
-	case errors.Is(a.err, kerr.OffsetOutOfRange):
+	case errors.Is(a.Err, kerr.OffsetOutOfRange):
 		j.broken = fmt.Errorf("topic %s is cut: offset %d was read before and does not lie in it any more; see whether the log of Kafka was restored or lost, then start again",
-			p.topic.name, p.offset)
+			p.Topic.Name, p.Offset)
 		return false, j.broken
-	case a.err != nil && passing(a.err):
-		return true, fmt.Errorf("topic %s: %w", p.topic.name, a.err)
+	case a.Err != nil && fetch.Passing(a.Err):
+		return true, fmt.Errorf("topic %s: %w", p.Topic.Name, a.Err)
 	}
-	for _, r := range a.records {
-		j.view.Apply(r.Topic, string(r.Key), header(r, ceType), r.Value, said(r))
+	for _, r := range a.Records {
+		j.view.Apply(r.Topic, string(r.Key), wire.Header(r, wire.Type), r.Value, wire.Said(r))
 	}
-	p.offset = a.next
-	if a.err != nil {
-		return false, fmt.Errorf("topic %s, offset %d: %w", p.topic.name, p.offset, a.err)
+	p.Offset = a.Next
+	if a.Err != nil {
+		return false, fmt.Errorf("topic %s, offset %d: %w", p.Topic.Name, p.Offset, j.c.Explain(a.Err, "Read", p.Topic.Name))
 	}
 	if until[i] < 0 {
-		until[i] = a.end
+		until[i] = a.End
 	}
-	return p.offset < until[i], nil
+	return p.Offset < until[i], nil
 }
 
 // renew looks for the leaders again, and for topics that are no longer those that were read.
 func (j *Journal) renew(ctx context.Context) error {
 	for i := range j.at {
-		t, err := j.c.lookup(ctx, j.at[i].topic.name)
+		t, err := j.c.Lookup(ctx, j.at[i].Topic.Name)
 		switch {
 		case err != nil:
 			return err
-		case t.id != j.at[i].topic.id:
+		case t.ID != j.at[i].Topic.ID:
 			j.broken = fmt.Errorf("topic %s was made anew (id %s, was %s): what it said before is gone; start again to work with what it says now",
-				t.name, t.hexID(), j.at[i].topic.hexID())
+				t.Name, t.HexID(), j.at[i].Topic.HexID())
 			return j.broken
 		}
-		j.at[i].topic = t
+		j.at[i].Topic = t
 	}
 	return nil
+}
+
+// starts lists the first offset of each position's partition.
+func starts(ctx context.Context, c *link.Cluster, at []fetch.Position) ([]int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, link.AdminTimeout)
+	defer cancel()
+	names := make([]string, len(at))
+	for i, p := range at {
+		names[i] = p.Topic.Name
+	}
+	listed, err := c.Admin.ListStartOffsets(ctx, names...)
+	if err != nil {
+		return nil, fmt.Errorf("list start offsets: %w", err)
+	}
+	starts := make([]int64, len(at))
+	for i, p := range at {
+		o, ok := listed.Lookup(p.Topic.Name, p.Partition)
+		if !ok {
+			return nil, fmt.Errorf("list start offsets of %s: no answer", p.Topic.Name)
+		}
+		if o.Err != nil {
+			return nil, fmt.Errorf("list start offsets of %s: %w", p.Topic.Name, c.Explain(o.Err, "Describe", p.Topic.Name))
+		}
+		starts[i] = o.Offset
+	}
+	return starts, nil
 }

@@ -1,4 +1,5 @@
-package kafka
+// Package fetch reads records at places that are known, by topic id.
+package fetch
 
 import (
 	"context"
@@ -9,6 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/almanac-data/almanac/functions/internal/kafka/link"
 )
 
 // fetchBytes bounds the answer to one fetch; the broker sends a batch that is greater whole. leastBytes is the least that is asked for, and
@@ -16,47 +19,47 @@ import (
 const (
 	fetchBytes = 1 << 20
 	leastBytes = 16 << 10
-	envelope   = 1 << 10
+	Envelope   = 1 << 10
 )
 
-// position is a place in a partition that is read from.
-type position struct {
-	topic     topic
-	partition int32
-	offset    int64
-	most      int64 // bytes that are wanted from there on, about; 0 for as many as fit
+// Position is a place in a partition that is read from.
+type Position struct {
+	Topic     link.Topic
+	Partition int32
+	Offset    int64
+	Most      int64 // bytes that are wanted from there on, about; 0 for as many as fit
 }
 
 // bytes bounds the answer for a position: what is not wanted is not sent.
-func (p position) bytes() int32 {
-	if p.most == 0 {
+func (p Position) bytes() int32 {
+	if p.Most == 0 {
 		return fetchBytes
 	}
-	return int32(min(max(p.most, leastBytes), fetchBytes))
+	return int32(min(max(p.Most, leastBytes), fetchBytes))
 }
 
-// part is what a broker answered for one position.
-type part struct {
-	records []*kgo.Record
-	next    int64 // offset to go on at
-	end     int64 // high watermark
-	err     error
+// Part is what a broker answered for one position.
+type Part struct {
+	Records []*kgo.Record
+	Next    int64 // offset to go on at
+	End     int64 // high watermark
+	Err     error
 }
 
-// fetch asks one broker for records at positions of which it is the leader, and waits up to wait until there are any. Topics are
+// Do asks one broker for records at positions of which it is the leader, and waits up to wait until there are any. Topics are
 // named by their ids, so a topic of the same name that was made anew never answers. The answers are in the order of the positions.
 //
 // The records' values lie in the bytes of the answer.
-func fetch(ctx context.Context, cl *kgo.Client, leader int32, at []position, wait time.Duration) ([]part, error) {
+func Do(ctx context.Context, cl *kgo.Client, leader int32, at []Position, wait time.Duration) ([]Part, error) {
 	req := kmsg.NewPtrFetchRequest()
 	req.MaxWaitMillis = int32(wait.Milliseconds())
 	req.MinBytes = 1
 	req.MaxBytes = fetchBytes
 	for _, p := range at {
 		rp := kmsg.NewFetchRequestTopicPartition()
-		rp.Partition, rp.FetchOffset, rp.PartitionMaxBytes = p.partition, p.offset, p.bytes()
+		rp.Partition, rp.FetchOffset, rp.PartitionMaxBytes = p.Partition, p.Offset, p.bytes()
 		rt := kmsg.NewFetchRequestTopic()
-		rt.Topic, rt.TopicID = p.topic.name, p.topic.id
+		rt.Topic, rt.TopicID = p.Topic.Name, p.Topic.ID
 		rt.Partitions = append(rt.Partitions, rp)
 		req.Topics = append(req.Topics, rt)
 	}
@@ -71,7 +74,7 @@ func fetch(ctx context.Context, cl *kgo.Client, leader int32, at []position, wai
 	if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
 		return nil, fmt.Errorf("fetch from broker %d: %w", leader, err)
 	}
-	parts := make([]part, len(at))
+	parts := make([]Part, len(at))
 	for i, p := range at {
 		parts[i] = p.decode(resp)
 	}
@@ -81,23 +84,23 @@ func fetch(ctx context.Context, cl *kgo.Client, leader int32, at []position, wai
 var decompressor = kgo.DefaultDecompressor()
 
 // decode finds the answer for a position. An absent one is as good as an empty one.
-func (p position) decode(resp *kmsg.FetchResponse) part {
+func (p Position) decode(resp *kmsg.FetchResponse) Part {
 	for i := range resp.Topics {
 		rt := &resp.Topics[i]
-		if resp.Version >= 13 && rt.TopicID != p.topic.id || resp.Version < 13 && rt.Topic != p.topic.name {
+		if resp.Version >= 13 && rt.TopicID != p.Topic.ID || resp.Version < 13 && rt.Topic != p.Topic.Name {
 			continue
 		}
 		for j := range rt.Partitions {
 			rp := &rt.Partitions[j]
-			if rp.Partition != p.partition {
+			if rp.Partition != p.Partition {
 				continue
 			}
-			fp, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{Topic: p.topic.name, Partition: p.partition, Offset: p.offset},
+			fp, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{Topic: p.Topic.Name, Partition: p.Partition, Offset: p.Offset},
 				rp, decompressor, nil)
-			return part{records: fp.Records, next: next, end: fp.HighWatermark, err: fp.Err}
+			return Part{Records: fp.Records, Next: next, End: fp.HighWatermark, Err: fp.Err}
 		}
 	}
-	return part{next: p.offset, end: p.offset, err: kerr.UnknownTopicOrPartition}
+	return Part{Next: p.Offset, End: p.Offset, Err: kerr.UnknownTopicOrPartition}
 }
 
 // renewed says that an error means that the topic is not the one that was asked for.
@@ -105,7 +108,7 @@ func renewed(err error) bool {
 	return errors.Is(err, kerr.UnknownTopicID) || errors.Is(err, kerr.InconsistentTopicID)
 }
 
-// passing says that asking again, perhaps another broker, may help.
-func passing(err error) bool {
+// Passing says that asking again, perhaps another broker, may help.
+func Passing(err error) bool {
 	return kerr.IsRetriable(err) || renewed(err) || errors.Is(err, kerr.UnknownTopicOrPartition)
 }

@@ -1,4 +1,4 @@
-package kafka
+package blocks
 
 import (
 	"context"
@@ -11,6 +11,9 @@ import (
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/block"
+	"github.com/almanac-data/almanac/functions/internal/kafka/fetch"
+	"github.com/almanac-data/almanac/functions/internal/kafka/link"
+	"github.com/almanac-data/almanac/functions/internal/kafka/wire"
 )
 
 // How often a fetch that may go better is tried, and how long a log that ends too early may take to show more:
@@ -54,8 +57,8 @@ func (b Blocks) found(ctx context.Context, claim events.Claim) iter.Seq2[block.B
 			}
 		}()
 		for a := range answers {
-			for _, r := range a.records {
-				if r.Offset >= claim.To || header(r, headWriter) != claim.Writer {
+			for _, r := range a.Records {
+				if r.Offset >= claim.To || wire.Header(r, headWriter) != claim.Writer {
 					continue
 				}
 				blk, err := parse(r)
@@ -66,8 +69,8 @@ func (b Blocks) found(ctx context.Context, claim events.Claim) iter.Seq2[block.B
 					return
 				}
 			}
-			if a.err != nil {
-				yield(block.Block{}, a.err)
+			if a.Err != nil {
+				yield(block.Block{}, a.Err)
 				return
 			}
 		}
@@ -86,18 +89,18 @@ func matches(claim events.Claim, blocks int, digest string) error {
 }
 
 // ahead fetches the range of a claim; the channel is closed after the last answer, or after one with an error.
-func (b Blocks) ahead(ctx context.Context, claim events.Claim) <-chan part {
-	answers := make(chan part)
+func (b Blocks) ahead(ctx context.Context, claim events.Claim) <-chan fetch.Part {
+	answers := make(chan fetch.Part)
 	go func() {
 		defer close(answers)
 		at, err := b.locate(ctx, claim)
-		left := claim.Bytes + int64(claim.Blocks)*envelope
-		for a := (part{err: err}); a.err == nil && at.offset < claim.To; at.offset = a.next {
-			at.most = max(left, 1)
+		left := claim.Bytes + int64(claim.Blocks)*fetch.Envelope
+		for a := (fetch.Part{Err: err}); a.Err == nil && at.Offset < claim.To; at.Offset = a.Next {
+			at.Most = max(left, 1)
 			a = b.fetch(ctx, &at, claim)
-			for _, r := range a.records {
-				if header(r, headWriter) == claim.Writer {
-					left -= int64(len(r.Value)) + envelope
+			for _, r := range a.Records {
+				if wire.Header(r, headWriter) == claim.Writer {
+					left -= int64(len(r.Value)) + fetch.Envelope
 				}
 			}
 			select {
@@ -108,7 +111,7 @@ func (b Blocks) ahead(ctx context.Context, claim events.Claim) <-chan part {
 		}
 		if err != nil {
 			select {
-			case answers <- part{err: err}:
+			case answers <- fetch.Part{Err: err}:
 			case <-ctx.Done():
 			}
 		}
@@ -117,62 +120,70 @@ func (b Blocks) ahead(ctx context.Context, claim events.Claim) <-chan part {
 }
 
 // locate finds the topic that a claim names.
-func (b Blocks) locate(ctx context.Context, claim events.Claim) (position, error) {
-	t, err := b.c.topic(ctx, claim.Topic)
-	if err == nil && t.hexID() != claim.TopicID {
-		t, err = b.c.lookup(ctx, claim.Topic)
+func (b Blocks) locate(ctx context.Context, claim events.Claim) (fetch.Position, error) {
+	t, err := b.c.Topic(ctx, claim.Topic)
+	if err == nil && t.HexID() != claim.TopicID {
+		t, err = b.c.Lookup(ctx, claim.Topic)
 	}
 	switch {
-	case errors.Is(err, errNoTopic):
-		return position{}, fmt.Errorf("read blocks: topic %s does not exist: %w; the step that made them has to be done again", claim.Topic, block.ErrAbsent)
+	case errors.Is(err, link.ErrNoTopic):
+		return fetch.Position{}, fmt.Errorf("read blocks: topic %s does not exist: %w; the step that made them has to be done again", claim.Topic, block.ErrAbsent)
 	case err != nil:
-		return position{}, fmt.Errorf("read blocks: %w", err)
-	case t.hexID() != claim.TopicID:
-		return position{}, fmt.Errorf("read %s: the topic was made anew, or this is another cluster (id %s, claimed is %s): %w; the step that made them has to be done again",
-			claim.Topic, t.hexID(), claim.TopicID, block.ErrAbsent)
-	case claim.Partition < 0 || int(claim.Partition) >= len(t.leaders):
-		return position{}, fmt.Errorf("read %s/%d: the topic has %d partitions: %w", claim.Topic, claim.Partition, len(t.leaders), block.ErrAbsent)
+		return fetch.Position{}, fmt.Errorf("read blocks: %w", err)
+	case t.HexID() != claim.TopicID:
+		return fetch.Position{}, fmt.Errorf("read %s: the topic was made anew, or this is another cluster (id %s, claimed is %s): %w; the step that made them has to be done again",
+			claim.Topic, t.HexID(), claim.TopicID, block.ErrAbsent)
+	case claim.Partition < 0 || int(claim.Partition) >= len(t.Leaders):
+		return fetch.Position{}, fmt.Errorf("read %s/%d: the topic has %d partitions: %w", claim.Topic, claim.Partition, len(t.Leaders), block.ErrAbsent)
 	}
-	return position{topic: t, partition: claim.Partition, offset: claim.From}, nil
+	return fetch.Position{Topic: t, Partition: claim.Partition, Offset: claim.From}, nil
 }
 
-// fetch reads on at a position, and finds the leader again where it moved.
-func (b Blocks) fetch(ctx context.Context, at *position, claim events.Claim) part {
+// fetch reads on at a fetch.Position, and finds the leader again where it moved.
+func (b Blocks) fetch(ctx context.Context, at *fetch.Position, claim events.Claim) fetch.Part {
 	var wait time.Duration
 	var last error
 	for try := range fetchTries {
-		parts, err := fetch(ctx, b.c.raw, at.topic.leaders[at.partition], []position{*at}, wait)
+		parts, err := fetch.Do(ctx, b.c.Raw, at.Topic.Leaders[at.Partition], []fetch.Position{*at}, wait)
 		if err == nil {
-			err = parts[0].err
+			err = parts[0].Err
 		}
 		switch {
-		case err == nil && len(parts[0].records) == 0 && parts[0].next >= parts[0].end && wait == 0:
+		case err == nil && len(parts[0].Records) == 0 && parts[0].Next >= parts[0].End && wait == 0:
 			wait = shortWait
 			continue
-		case err == nil && parts[0].next == at.offset, errors.Is(err, kerr.OffsetOutOfRange):
-			return part{err: b.outside(ctx, claim)}
+		case err == nil && parts[0].Next == at.Offset, errors.Is(err, kerr.OffsetOutOfRange):
+			return fetch.Part{Err: b.outside(ctx, claim)}
 		case err == nil:
 			return parts[0]
 		case ctx.Err() != nil:
-			return part{err: fmt.Errorf("read %s/%d: %w", claim.Topic, claim.Partition, context.Cause(ctx))}
+			return fetch.Part{Err: fmt.Errorf("read %s/%d: %w", claim.Topic, claim.Partition, context.Cause(ctx))}
 		}
 		last = err
-		if len(parts) == 1 && !passing(err) {
-			return part{records: parts[0].records, err: fmt.Errorf("read %s/%d, offset %d: %w: %w", claim.Topic, claim.Partition, parts[0].next, block.ErrAbsent, err)}
+		if len(parts) == 1 && refused(err) {
+			return fetch.Part{Err: fmt.Errorf("read %s/%d: %w", claim.Topic, claim.Partition, b.c.Explain(err, "Read", claim.Topic))}
 		}
-		if err := pause(ctx, 50*time.Millisecond<<min(try, 4)); err != nil {
-			return part{err: fmt.Errorf("read %s/%d: %w", claim.Topic, claim.Partition, err)}
+		if len(parts) == 1 && !fetch.Passing(err) {
+			return fetch.Part{Records: parts[0].Records, Err: fmt.Errorf("read %s/%d, offset %d: %w: %w", claim.Topic, claim.Partition, parts[0].Next, block.ErrAbsent, err)}
 		}
-		b.c.forget(claim.Topic)
+		if err := link.Pause(ctx, 50*time.Millisecond<<min(try, 4)); err != nil {
+			return fetch.Part{Err: fmt.Errorf("read %s/%d: %w", claim.Topic, claim.Partition, err)}
+		}
+		b.c.Forget(claim.Topic)
 		moved, err := b.locate(ctx, claim)
 		if errors.Is(err, block.ErrAbsent) {
-			return part{err: err}
+			return fetch.Part{Err: err}
 		}
 		if err == nil {
-			at.topic = moved.topic
+			at.Topic = moved.Topic
 		}
 	}
-	return part{err: fmt.Errorf("read %s/%d: %w", claim.Topic, claim.Partition, last)}
+	return fetch.Part{Err: fmt.Errorf("read %s/%d: %w", claim.Topic, claim.Partition, last)}
+}
+
+// refused says that the broker would not say what lies there: nothing is known of the blocks.
+func refused(err error) bool {
+	return errors.Is(err, kerr.TopicAuthorizationFailed) || errors.Is(err, kerr.ClusterAuthorizationFailed) || errors.Is(err, kerr.UnknownServerError)
 }
 
 // outside says where the log lies when a claim does not lie in it.

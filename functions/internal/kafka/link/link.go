@@ -1,12 +1,8 @@
-// Package kafka keeps facts and blocks in Apache Kafka, or in anything that speaks its protocol.
-//
-// Nothing here rests on transactions, on the offsets of consumer groups, or on a position that is found by looking:
-// facts are read whole, blocks are read where a claim says that they lie, and what is not there is an error.
-package kafka
+// Package link connects to a cluster of Kafka, with the settings that all of Almanac's clients share, and looks up its topics.
+package link
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -16,7 +12,10 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/sasl"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/almanac-data/almanac/functions/internal/kafka/fault"
+	"github.com/almanac-data/almanac/functions/internal/kafka/secure"
 )
 
 // MaxBlock bounds one record: a block of 1 MiB of source bytes may grow as Arrow.
@@ -26,13 +25,12 @@ const MaxBlock = 32 << 20
 type Config struct {
 	Brokers  []string // host:port
 	ClientID string
-	TLS      *tls.Config // nil for plain connections
-	// Dialer makes the connections, if it is set; TLS is then its own affair.
+	Access   secure.Access // how to be let in; connections are plain if it is empty
+	// Dialer makes plain connections, if it is set.
 	Dialer func(ctx context.Context, network, address string) (net.Conn, error)
-	SASL   sasl.Mechanism // nil for none
 
 	Partitions  int32         // of block topics; 0 means 4
-	Replication int16         // of all topics; 0 means the broker's default
+	Replication int16         // of all topics; 0 means one on each broker, but not more than 3
 	Retention   time.Duration // of blocks and dead letters; 0 means 30 days
 	Compression string        // of Arrow blocks: none, lz4 or zstd; empty means none. Raw blocks are compressed already.
 	Dial        time.Duration // how long Open tries to reach a broker; 0 means 10 s
@@ -48,9 +46,6 @@ func (c Config) withDefaults() Config {
 	if c.Partitions == 0 {
 		c.Partitions = 4
 	}
-	if c.Replication == 0 {
-		c.Replication = -1
-	}
 	if c.Retention == 0 {
 		c.Retention = 30 * 24 * time.Hour
 	}
@@ -62,14 +57,17 @@ func (c Config) withDefaults() Config {
 
 // Cluster is a connection to Kafka. It is safe for concurrent use; Close ends it.
 type Cluster struct {
-	cfg    Config
+	Config Config
+	door   *secure.Door
 	id     string // cluster id at Open
-	facts  *kgo.Client
-	raw    *kgo.Client // blocks that are compressed already; reads
-	arrow  *kgo.Client // Arrow blocks; may be raw
-	admin  *kadm.Client
-	mu     sync.RWMutex
-	topics map[string]topic
+	// brokers are those that were there at Open
+	brokers int
+	Facts   *kgo.Client
+	Raw     *kgo.Client // blocks that are compressed already; reads
+	Arrow   *kgo.Client // Arrow blocks; may be raw
+	Admin   *kadm.Client
+	mu      sync.RWMutex
+	topics  map[string]Topic
 }
 
 // Open connects to a cluster. The error names the address that did not answer.
@@ -82,31 +80,33 @@ func Open(ctx context.Context, cfg Config) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{cfg: cfg, topics: map[string]topic{}}
-	if c.facts, err = c.client(); err != nil {
+	c := &Cluster{Config: cfg, topics: map[string]Topic{}}
+	if c.door, err = secure.New(cfg.Access); err != nil {
 		return nil, fmt.Errorf("open kafka: %w", err)
 	}
 	if err = c.reach(ctx); err != nil {
-		c.Close()
 		return nil, err
 	}
-	if c.raw, err = c.client(); err == nil {
-		c.arrow = c.raw
+	if c.Facts, err = c.Client(); err == nil {
+		c.Raw, err = c.Client()
+	}
+	if err == nil {
+		c.Arrow = c.Raw
 		if cfg.Compression != "" && cfg.Compression != "none" {
-			c.arrow, err = c.client(kgo.ProducerBatchCompression(codec))
+			c.Arrow, err = c.Client(kgo.ProducerBatchCompression(codec))
 		}
 	}
 	if err != nil {
 		c.Close()
 		return nil, fmt.Errorf("open kafka: %w", err)
 	}
-	c.admin = kadm.NewClient(c.facts)
+	c.Admin = kadm.NewClient(c.Facts)
 	return c, nil
 }
 
 // Close ends the connections. What is not acknowledged by then is not written.
 func (c *Cluster) Close() {
-	for _, cl := range []*kgo.Client{c.arrow, c.raw, c.facts} {
+	for _, cl := range []*kgo.Client{c.Arrow, c.Raw, c.Facts} {
 		if cl != nil {
 			cl.Close()
 		}
@@ -125,11 +125,11 @@ func codecOf(name string) (kgo.CompressionCodec, error) {
 	return kgo.CompressionCodec{}, fmt.Errorf("open kafka: compression %q is not one of none, lz4, zstd", name)
 }
 
-// client makes a client with the settings that all share: idempotent, all acknowledgements, no offset resets, deadlines.
-func (c *Cluster) client(more ...kgo.Opt) (*kgo.Client, error) {
+// Client makes a client with the settings that all share: idempotent, all acknowledgements, no offset resets, deadlines.
+func (c *Cluster) Client(more ...kgo.Opt) (*kgo.Client, error) {
 	opts := []kgo.Opt{
-		kgo.SeedBrokers(c.cfg.Brokers...),
-		kgo.ClientID(c.cfg.ClientID),
+		kgo.SeedBrokers(c.Config.Brokers...),
+		kgo.ClientID(c.Config.ClientID),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
@@ -143,27 +143,41 @@ func (c *Cluster) client(more ...kgo.Opt) (*kgo.Client, error) {
 		kgo.MaxDecompressBatchBytes(2 * MaxBlock),
 		kgo.DisableClientMetrics(),
 	}
-	if c.cfg.Dialer != nil {
-		opts = append(opts, kgo.Dialer(c.cfg.Dialer))
-	} else if c.cfg.TLS != nil {
-		opts = append(opts, kgo.DialTLSConfig(c.cfg.TLS))
-	}
-	if c.cfg.SASL != nil {
-		opts = append(opts, kgo.SASL(c.cfg.SASL))
+	switch {
+	case c.door != nil:
+		opts = append(opts, kgo.Dialer(c.door.Dial))
+		if m := c.door.Mechanism(); m != nil {
+			opts = append(opts, kgo.SASL(m))
+		}
+	case c.Config.Dialer != nil:
+		opts = append(opts, kgo.Dialer(c.Config.Dialer))
 	}
 	return kgo.NewClient(append(opts, more...)...)
 }
 
-// reach asks for the cluster id until a broker answers or the time to dial is over.
+// probe asks once: a client that tries again for itself keeps the cause to itself until its time is over.
+func (c *Cluster) probe(ctx context.Context, topics ...string) (*kmsg.MetadataResponse, error) {
+	cl, err := c.Client(kgo.RequestRetries(0))
+	if err != nil {
+		return nil, err
+	}
+	defer cl.Close()
+	return metadata(ctx, cl, topics...)
+}
+
+// reach asks for the cluster id until a broker answers, the time to dial is over, or what is wrong is for a person to mend.
 func (c *Cluster) reach(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.Dial)
+	ctx, cancel := context.WithTimeout(ctx, c.Config.Dial)
 	defer cancel()
 	var last error
 	for {
-		id, err := c.clusterID(ctx)
+		resp, err := c.probe(ctx)
 		if err == nil {
-			c.id = id
+			c.id, c.brokers = value(resp.ClusterID), len(resp.Brokers)
 			return nil
+		}
+		if err = fault.Explain(err, fault.On{User: c.User()}); fault.IsFinal(err) {
+			return fmt.Errorf("open kafka at %s: %w", strings.Join(c.Config.Brokers, ", "), err)
 		}
 		if last == nil || !errors.Is(err, context.DeadlineExceeded) {
 			last = err
@@ -171,8 +185,26 @@ func (c *Cluster) reach(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("open kafka: no broker answers at %s: %w; see that Kafka runs and that the address, TLS and user are right",
-				strings.Join(c.cfg.Brokers, ", "), last)
+				strings.Join(c.Config.Brokers, ", "), last)
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
+}
+
+// Pause waits, or returns early when the context ends.
+func Pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// Copies is how many replicas a new topic has.
+func (c *Cluster) Copies() int16 {
+	if c.Config.Replication > 0 {
+		return c.Config.Replication
+	}
+	return int16(min(c.brokers, 3))
 }

@@ -1,4 +1,5 @@
-package kafka
+// Package feed hands out the records of topics of hints to the sources that wake functions.
+package feed
 
 import (
 	"context"
@@ -10,23 +11,19 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/almanac-data/almanac/functions/internal/kafka/link"
 )
 
 // Record is one record of a topic, as a source passes it on.
 type Record struct {
-	Place
+	link.Place
 
 	Offset  int64
 	Key     []byte
 	Value   []byte
 	Headers []Header
 	Time    time.Time
-}
-
-// Place names a partition.
-type Place struct {
-	Topic     string
-	Partition int32
 }
 
 // Header is one header of a record. A nil Value is a null.
@@ -38,7 +35,7 @@ type Header struct {
 // Feed hands out the records of topics of hints, from where a group has committed to; of facts and dues that is, not of blocks.
 // It reads whole partitions by itself, without membership in the group, so a restart waits for nobody. Close ends it.
 type Feed struct {
-	c     *Cluster
+	c     *link.Cluster
 	cl    *kgo.Client
 	group string
 	log   *slog.Logger
@@ -47,12 +44,12 @@ type Feed struct {
 // feedBatch bounds the records of one answer of Next, as max.poll.records does.
 const feedBatch = 50
 
-// Feed starts to read for a group. At first use it starts with the first record that is there, by its offset; the same where what
+// Open starts to read for a group. At first use it starts with the first record that is there, by its offset; the same where what
 // was committed is not in the log any more, which is logged: nothing but time depends on a hint.
-func (c *Cluster) Feed(ctx context.Context, group string, topics []string, log *slog.Logger) (*Feed, error) {
-	committed, err := c.committed(ctx, group, topics)
+func Open(ctx context.Context, c *link.Cluster, group string, topics []string, log *slog.Logger) (*Feed, error) {
+	committed, err := fetched(ctx, c, group, topics)
 	if err != nil {
-		return nil, fmt.Errorf("feed %s: fetch offsets: %w", group, err)
+		return nil, fmt.Errorf("feed %s: %w", group, err)
 	}
 	from := map[string]map[int32]kgo.Offset{}
 	for _, topic := range topics {
@@ -74,7 +71,7 @@ func (c *Cluster) Feed(ctx context.Context, group string, topics []string, log *
 			from[topic][int32(p)] = kgo.NewOffset().At(at)
 		}
 	}
-	cl, err := c.client(kgo.ConsumePartitions(from), kgo.FetchMaxBytes(8<<20), kgo.FetchMaxWait(5*time.Second))
+	cl, err := c.Client(kgo.ConsumePartitions(from), kgo.FetchMaxBytes(8<<20), kgo.FetchMaxWait(5*time.Second))
 	if err != nil {
 		return nil, fmt.Errorf("feed %s: %w", group, err)
 	}
@@ -93,7 +90,7 @@ func (f *Feed) Next(ctx context.Context) ([]Record, error) {
 		for i, h := range r.Headers {
 			hs[i] = Header(h)
 		}
-		records = append(records, Record{Place{r.Topic, r.Partition}, r.Offset, r.Key, r.Value, hs, r.Timestamp})
+		records = append(records, Record{link.Place{Topic: r.Topic, Partition: r.Partition}, r.Offset, r.Key, r.Value, hs, r.Timestamp})
 	})
 	var errs []error
 	fetches.EachError(func(topic string, partition int32, err error) {
@@ -101,7 +98,7 @@ func (f *Feed) Next(ctx context.Context) ([]Record, error) {
 			err = f.restart(ctx, topic, partition)
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("feed %s: %s/%d: %w", f.group, topic, partition, err))
+			errs = append(errs, fmt.Errorf("feed %s: %s/%d: %w", f.group, topic, partition, f.c.Explain(err, "Read", topic)))
 		}
 	})
 	if len(records) > 0 {
@@ -117,7 +114,7 @@ func (f *Feed) restart(ctx context.Context, topic string, partition int32) error
 		return err
 	}
 	if int(partition) >= len(ranges) {
-		return errNoTopic
+		return link.ErrNoTopic
 	}
 	f.log.WarnContext(ctx, "offset is outside the log, starting over", "group", f.group, "topic", topic, "partition", partition, "start", ranges[partition].Start)
 	f.cl.RemoveConsumePartitions(map[string][]int32{topic: {partition}})
@@ -126,19 +123,22 @@ func (f *Feed) restart(ctx context.Context, topic string, partition int32) error
 }
 
 // Commit notes for the group which offset of each place comes next.
-func (f *Feed) Commit(ctx context.Context, next map[Place]int64) error {
-	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
+func (f *Feed) Commit(ctx context.Context, next map[link.Place]int64) error {
+	ctx, cancel := context.WithTimeout(ctx, link.AdminTimeout)
 	defer cancel()
 	var os kadm.Offsets
 	for p, at := range next {
 		os.AddOffset(p.Topic, p.Partition, at, -1)
 	}
-	resp, err := f.c.admin.CommitOffsets(ctx, f.group, os)
-	if err == nil {
-		err = resp.Error()
-	}
+	err := patiently(ctx, func() error {
+		resp, err := f.c.Admin.CommitOffsets(ctx, f.group, os)
+		if err == nil {
+			err = resp.Error()
+		}
+		return err
+	})
 	if err != nil {
-		return fmt.Errorf("feed %s: commit offsets: %w", f.group, err)
+		return fmt.Errorf("feed %s: commit offsets: %w", f.group, f.c.ExplainGroup(err, f.group, ""))
 	}
 	return nil
 }

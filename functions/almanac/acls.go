@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/almanac-data/almanac/functions/internal/fn"
+	"github.com/almanac-data/almanac/functions/internal/kafka"
+	"github.com/almanac-data/almanac/functions/internal/kafka/acl"
+)
+
+const aclsHelp = `Acls knows what each function may do in Kafka, and nothing more: which topics it reads and writes, and which consumer group is its
+source's. The cluster is the one that --config or ALMANAC_KAFKA names; ALMANAC_KAFKA_CA, _CERT, _KEY, _USER and _PASSWORD_FILE let in whoever may alter
+access rules there.`
+
+type aclFlags struct {
+	principal string
+	prune     bool
+}
+
+func newACLs(o *options) *cobra.Command {
+	f := &aclFlags{}
+	cmd := &cobra.Command{
+		Use: "acls", Short: "Print or make the access rules of Kafka that the functions need", Long: aclsHelp,
+		Example: "  almanac acls print\n  almanac acls apply process validate\n  almanac acls apply --prune",
+	}
+	cmd.PersistentFlags().StringVar(&f.principal, "principal", acl.DefaultPrincipal, "how the brokers name the user of a role; %s is the name of the role")
+	print := &cobra.Command{
+		Use: "print [role...]", Short: "Print the rules as commands of Kafka's own tool", Example: "  almanac acls print process",
+		RunE: func(cmd *cobra.Command, args []string) error { return o.printACLs(cmd.Context(), f, args) },
+	}
+	apply := &cobra.Command{
+		Use: "apply [role...]", Short: "Make the rules, and say what the users may do beyond them", Example: "  almanac acls apply --prune",
+		RunE: func(cmd *cobra.Command, args []string) error { return o.applyACLs(cmd.Context(), f, args) },
+	}
+	apply.Flags().BoolVar(&f.prune, "prune", false, "take away what the users may do beyond the rules")
+	cmd.AddCommand(print, apply)
+	return cmd
+}
+
+// roles checks what a person asked for.
+func (f *aclFlags) roles(names []string) ([]acl.Role, error) {
+	if strings.Count(f.principal, "%s") != 1 || strings.Count(f.principal, "%") != 1 || !strings.HasPrefix(f.principal, "User:") {
+		return nil, &codedError{codeUsage, fmt.Errorf("--principal %q is not of a form such as %s", f.principal, acl.DefaultPrincipal)}
+	}
+	roles, err := acl.Choose(names)
+	if err != nil {
+		return nil, &codedError{codeUsage, err}
+	}
+	return roles, nil
+}
+
+func (o *options) printACLs(ctx context.Context, f *aclFlags, names []string) error {
+	roles, err := f.roles(names)
+	if err != nil {
+		return err
+	}
+	if o.json {
+		return o.printJSON(roles)
+	}
+	env, err := o.variables()
+	if err != nil {
+		return err
+	}
+	var s kafka.Settings
+	if err := fn.Load(ctx, env, &s); err != nil {
+		return err
+	}
+	for _, r := range roles {
+		o.printf("# %s: %s\n%s\n", r.Name, r.About, strings.Join(r.Commands(r.Principal(f.principal), strings.Join(s.Brokers, ",")), "\n"))
+	}
+	return nil
+}
+
+func (o *options) applyACLs(ctx context.Context, f *aclFlags, names []string) error {
+	roles, err := f.roles(names)
+	if err != nil {
+		return err
+	}
+	return o.withKafka(ctx, func(c *kafka.Cluster) error {
+		for _, r := range roles {
+			principal := r.Principal(f.principal)
+			beyond, err := c.Allow(ctx, r, principal, f.prune)
+			if err != nil {
+				return err
+			}
+			o.printf("%s: %d rules hold\n", principal, len(r.Rules))
+			for _, right := range beyond {
+				if f.prune {
+					o.printf("  took away: %s\n", right)
+				} else {
+					o.printf("  has more than it needs: %s; --prune takes it away\n", right)
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// withKafka opens the cluster that --config or the environment names.
+func (o *options) withKafka(ctx context.Context, do func(*kafka.Cluster) error) error {
+	env, err := o.variables()
+	if err != nil {
+		return err
+	}
+	var s kafka.Settings
+	if err := fn.Load(ctx, env, &s); err != nil {
+		return err
+	}
+	c, err := kafka.Open(ctx, s.Config("almanac", wall))
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return do(c)
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/almanac-data/almanac/functions/internal/kafka"
+	"github.com/almanac-data/almanac/functions/internal/platform"
+)
+
+func newTopics(o *options) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "topics", Short: "Make or check the topics in the Kafka that --config or ALMANAC_KAFKA names",
+		Example: "  almanac topics check --json\n  almanac topics apply",
+	}
+	cmd.AddCommand(
+		&cobra.Command{
+			Use: "check", Short: "Compare the topics with what is needed", Args: usage(cobra.NoArgs), Example: "  almanac topics check",
+			RunE: func(cmd *cobra.Command, _ []string) error { return o.checkTopics(cmd.Context()) },
+		},
+		&cobra.Command{
+			Use: "apply", Short: "Make the topics that are missing; alter none", Args: usage(cobra.NoArgs), Example: "  almanac topics apply",
+			RunE: func(cmd *cobra.Command, _ []string) error { return o.applyTopics(cmd.Context()) },
+		},
+	)
+	return cmd
+}
+
+func (o *options) checkTopics(ctx context.Context) error {
+	found, err := o.topicFindings(ctx)
+	if err != nil {
+		return err
+	}
+	if o.json {
+		if err := o.printJSON(found); err != nil {
+			return err
+		}
+	}
+	for _, f := range found {
+		if !o.json {
+			o.printf("%s\n", f.Error())
+		}
+	}
+	if len(found) > 0 {
+		return &codedError{1, fmt.Errorf("%d settings of topics are not as they must be", len(found))}
+	}
+	if !o.json {
+		o.printf("all topics are as they must be\n")
+	}
+	return nil
+}
+
+func (o *options) topicFindings(ctx context.Context) (found []kafka.Finding, err error) {
+	catalog, err := o.catalog(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = o.withKafka(ctx, func(c *kafka.Cluster) error {
+		found, err = platform.CheckTopics(ctx, c, catalog)
+		return err
+	})
+	return found, err
+}
+
+func (o *options) applyTopics(ctx context.Context) error {
+	catalog, err := o.catalog(ctx)
+	if err != nil {
+		return err
+	}
+	return o.withKafka(ctx, func(c *kafka.Cluster) error {
+		if err := platform.EnsureTopics(ctx, c, catalog); err != nil {
+			return err
+		}
+		o.printf("all topics are there and as they must be\n")
+		return nil
+	})
+}
+
+// examineKafka looks at the cluster that --config or ALMANAC_KAFKA names, if one does.
+func (o *options) examineKafka(ctx context.Context) []finding {
+	if o.config == "" && os.Getenv("ALMANAC_KAFKA") == "" {
+		return nil
+	}
+	const check = "kafka"
+	found, err := o.topicFindings(ctx)
+	for _, f := range found {
+		err = errors.Join(err, f)
+	}
+	if err != nil {
+		return []finding{{check, false, err.Error()}}
+	}
+	return []finding{{check, true, "lets this user in; all topics are as they must be"}}
+}
