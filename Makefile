@@ -107,6 +107,11 @@ cluster-check: build functions ## do the job on the lab's real servers, plain an
 cluster-crash: build ## do it while CLUSTER_KILLS random servers of the plain lab and runs are killed (SEED=n repeats the choice)
 	$(call on-lab,,plain,TestKilled,-kills $(CLUSTER_KILLS) -seed $(SEED))
 
+.PHONY: bench-lab
+bench-lab: build functions flights ## measure the job on the plain lab beside Kafka's performance tools, hdfs dfs -put and Spark's own client
+	@trap 'go run ./tests/lab down' EXIT; go run ./tests/lab up; \
+	go run ./tests/lab/bench -bin $(BIN) -flights $(FLIGHTS) $(ARGS)
+
 .PHONY: clean
 clean: ## remove what was built; DATA stays
 	rm -rf $(BIN)

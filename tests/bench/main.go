@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/almanac-data/almanac/tests/internal/gauge"
 )
 
 // options are the flags.
@@ -107,6 +109,6 @@ func newBench(o options) (*bench, error) {
 	if len(days) != 181 {
 		return nil, fmt.Errorf("%s holds %d days, want the 181 of 2001-01-01 to 2001-06-30: make flights makes them", b.flights, len(days))
 	}
-	b.report.Machine = machine()
+	b.report.Machine = gauge.Machine()
 	return b, nil
 }

@@ -13,49 +13,39 @@ import (
 	_ "github.com/duckdb/duckdb-go/v2" // the engine that is measured beside ours
 
 	"github.com/almanac-data/almanac/tests/internal/box"
+	"github.com/almanac-data/almanac/tests/internal/gauge"
 )
 
-// figure is what one run took.
-type figure struct {
-	Wall float64 `json:"wall_seconds"`
-	CPU  float64 `json:"cpu_seconds"`
-	Peak int64   `json:"peak_bytes"`
-}
-
-func figureOf(r box.Result) figure {
-	return figure{r.Wall.Seconds(), r.CPU.Seconds(), r.PeakRSS}
-}
-
 // ours runs almanac on a data folder until nothing is left to do.
-func (b *bench) ours(ctx context.Context, data, datasets string) (figure, error) {
+func (b *bench) ours(ctx context.Context, data, datasets string) (gauge.Figure, error) {
 	one := box.Box{Binary: b.almanac, Datasets: datasets, Data: data}
 	result, err := one.Run(ctx, "run", "--no-serve")
 	if err == nil && result.Code != 0 {
 		err = fmt.Errorf("almanac run: %s", result)
 	}
-	return figureOf(result), err
+	return gauge.Of(result), err
 }
 
 // theirs runs statements in DuckDB, in a process of its own.
-func (b *bench) theirs(ctx context.Context, statements []string) (figure, error) {
+func (b *bench) theirs(ctx context.Context, statements []string) (gauge.Figure, error) {
 	name := filepath.Join(b.dir, "statements.sql")
 	text := strings.Join(append([]string{"SET threads = 2", "SET preserve_insertion_order = false"}, statements...), between)
 	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
-		return figure{}, err
+		return gauge.Figure{}, err
 	}
 	self, err := os.Executable()
 	if err != nil {
-		return figure{}, err
+		return gauge.Figure{}, err
 	}
 	running, err := box.Start(exec.Command(self, "-sql", name))
 	if err != nil {
-		return figure{}, err
+		return gauge.Figure{}, err
 	}
 	result, err := running.Within(ctx)
 	if err == nil && result.Code != 0 {
 		err = fmt.Errorf("DuckDB: %s", result)
 	}
-	return figureOf(result), err
+	return gauge.Of(result), err
 }
 
 // between stands between two statements.

@@ -1,15 +1,12 @@
 package main
 
 import (
-	"bufio"
-	"cmp"
 	"fmt"
 	"io"
-	"os"
-	"runtime"
-	"slices"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/almanac-data/almanac/tests/internal/gauge"
 )
 
 // report is all that was measured.
@@ -22,61 +19,18 @@ type report struct {
 
 // compared is one piece of work, done by both in turn.
 type compared struct {
-	Name   string   `json:"name"`
-	Rows   int64    `json:"rows"`
-	Ours   []figure `json:"ours"`
-	Theirs []figure `json:"theirs"`
+	Name   string         `json:"name"`
+	Rows   int64          `json:"rows"`
+	Ours   []gauge.Figure `json:"ours"`
+	Theirs []gauge.Figure `json:"theirs"`
 	// Start is what almanac run takes on the same state when nothing is to do: to start, look, and end.
-	Start []figure `json:"start,omitempty"`
+	Start []gauge.Figure `json:"start,omitempty"`
 }
 
 // memory is the peak of one size.
 type memory struct {
-	Rows   int64  `json:"rows"`
-	Figure figure `json:"figure"`
-}
-
-func machine() string {
-	name := "unknown processor"
-	if f, err := os.Open("/proc/cpuinfo"); err == nil {
-		defer func() { _ = f.Close() }()
-		for s := bufio.NewScanner(f); s.Scan(); {
-			if _, value, ok := strings.Cut(s.Text(), "model name\t: "); ok {
-				name = value
-				break
-			}
-		}
-	}
-	return fmt.Sprintf("%d × %s, %s, %s/%s", runtime.NumCPU(), name, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-}
-
-// least and median of one quantity of the figures.
-func least(all []figure, of func(figure) float64) float64 { return sorted(all, of)[0] }
-
-func median(all []figure, of func(figure) float64) float64 {
-	s := sorted(all, of)
-	if n := len(s); n%2 == 0 {
-		return (s[n/2-1] + s[n/2]) / 2
-	}
-	return s[len(s)/2]
-}
-
-func sorted(all []figure, of func(figure) float64) []float64 {
-	values := make([]float64, len(all))
-	for i, f := range all {
-		values[i] = of(f)
-	}
-	slices.SortFunc(values, cmp.Compare)
-	return values
-}
-
-var quantities = []struct {
-	name string
-	of   func(figure) float64
-}{
-	{"wall s", func(f figure) float64 { return f.Wall }},
-	{"CPU s", func(f figure) float64 { return f.CPU }},
-	{"peak MB", func(f figure) float64 { return float64(f.Peak) / (1 << 20) }},
+	Rows   int64        `json:"rows"`
+	Figure gauge.Figure `json:"figure"`
 }
 
 // String is the report as tables.
@@ -88,14 +42,14 @@ func (r report) String() string {
 		rowf(w, "work\trows\t\tours min\tmedian\tDuckDB min\tmedian\tratio of minima\tof medians\t\n")
 	}
 	for _, c := range r.Compared {
-		for i, q := range quantities {
+		for i, q := range gauge.Quantities {
 			name, rows := "", ""
 			if i == 0 {
 				name, rows = c.Name, fmt.Sprint(c.Rows)
 			}
-			ours, theirs := least(c.Ours, q.of), least(c.Theirs, q.of)
-			ours2, theirs2 := median(c.Ours, q.of), median(c.Theirs, q.of)
-			rowf(w, "%s\t%s\t%s\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t\n", name, rows, q.name, ours, ours2, theirs, theirs2, ours/theirs, ours2/theirs2)
+			ours, theirs := gauge.Least(c.Ours, q.Of), gauge.Least(c.Theirs, q.Of)
+			ours2, theirs2 := gauge.Median(c.Ours, q.Of), gauge.Median(c.Theirs, q.Of)
+			rowf(w, "%s\t%s\t%s\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t\n", name, rows, q.Name, ours, ours2, theirs, theirs2, ours/theirs, ours2/theirs2)
 		}
 		r.net(w, c)
 	}
@@ -114,10 +68,10 @@ func (r report) net(w io.Writer, c compared) {
 	if len(c.Start) == 0 {
 		return
 	}
-	for _, q := range quantities[:2] {
-		start := median(c.Start, q.of)
-		ours, theirs := least(c.Ours, q.of)-start, least(c.Theirs, q.of)
-		ours2, theirs2 := median(c.Ours, q.of)-start, median(c.Theirs, q.of)
-		rowf(w, "less the start of %.2f\t\t%s\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t\n", start, q.name, ours, ours2, theirs, theirs2, ours/theirs, ours2/theirs2)
+	for _, q := range gauge.Quantities[:2] {
+		start := gauge.Median(c.Start, q.Of)
+		ours, theirs := gauge.Least(c.Ours, q.Of)-start, gauge.Least(c.Theirs, q.Of)
+		ours2, theirs2 := gauge.Median(c.Ours, q.Of)-start, gauge.Median(c.Theirs, q.Of)
+		rowf(w, "less the start of %.2f\t\t%s\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t\n", start, q.Name, ours, ours2, theirs, theirs2, ours/theirs, ours2/theirs2)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"io"
+	"os"
 	"strconv"
 	"syscall"
 	"testing"
@@ -84,3 +85,24 @@ func measure(b *testing.B, do func(i int)) {
 }
 
 func cpuOf(u syscall.Rusage) time.Duration { return time.Duration(u.Utime.Nano() + u.Stime.Nano()) }
+
+// BenchmarkPut copies the local file that ALMANAC_TEST_HDFS_FILE names to the path ALMANAC_TEST_HDFS_TO below /, as `hdfs dfs -put -f` does. The file
+// stays. tests/lab/bench runs it beside that.
+func BenchmarkPut(b *testing.B) {
+	from, to := os.Getenv("ALMANAC_TEST_HDFS_FILE"), os.Getenv("ALMANAC_TEST_HDFS_TO")
+	if from == "" || to == "" {
+		b.Skip("set ALMANAC_TEST_HDFS_FILE to a local file and ALMANAC_TEST_HDFS_TO to a path in HDFS")
+	}
+	f := openAt(b, "/", config(b))
+	measure(b, func(int) {
+		in, err := os.Open(from)
+		must(b, err)
+		defer in.Close()
+		out, err := f.Create(to)
+		must(b, err)
+		_, err = io.CopyBuffer(struct{ io.Writer }{out}, struct{ io.Reader }{in}, make([]byte, 1<<20))
+		must(b, err)
+		must(b, out.Sync())
+		must(b, out.Close())
+	})
+}

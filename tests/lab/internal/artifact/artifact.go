@@ -17,13 +17,14 @@ import (
 	"time"
 )
 
-//go:embed */pom.xml requirements.txt jars.sha256
+//go:embed */pom.xml requirements.txt client.txt jars.sha256
 var pinned embed.FS
 
 // Groups are the folders of jars: one pom.xml each.
 var Groups = []string{"kafka", "hadoop", "webapps", "iceberg"}
 
 const (
+	peers    = "peers" // the group of jars that only measurements need
 	plugin   = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 	deadline = 15 * time.Minute // for one group, on a slow line
 )
@@ -44,12 +45,27 @@ func Fetch(ctx context.Context, cache string, groups []string, out io.Writer) er
 	}
 	if err := once(filepath.Join(cache, "spark"), func(tmp string) error {
 		sayf(out, "fetching Spark")
-		return spark(ctx, tmp)
+		return python(ctx, "requirements.txt", tmp)
 	}); err != nil {
 		return err
 	}
 	return once(filepath.Join(cache, "webroot"), func(tmp string) error {
 		return webapps(filepath.Join(cache, "jars", "webapps"), tmp)
+	})
+}
+
+// Peers brings what Almanac is measured beside into the cache, once: Kafka's performance tools, in the folder jars/peers, and what Spark's own client in Python needs,
+// in the folder client.
+func Peers(ctx context.Context, cache string, out io.Writer) error {
+	if err := once(filepath.Join(cache, "jars", peers), func(tmp string) error {
+		sayf(out, "fetching the jars of %s", peers)
+		return jars(ctx, peers, tmp, true)
+	}); err != nil {
+		return err
+	}
+	return once(filepath.Join(cache, "client"), func(tmp string) error {
+		sayf(out, "fetching the packages of Spark's client")
+		return python(ctx, "client.txt", tmp)
 	})
 }
 
@@ -61,7 +77,7 @@ func Sums(ctx context.Context, out io.Writer) ([]byte, error) {
 	}
 	defer func() { _ = os.RemoveAll(tmp) }()
 	var list []byte
-	for _, group := range Groups {
+	for _, group := range append(slices.Clone(Groups), peers) {
 		sayf(out, "fetching the jars of %s", group)
 		dir := filepath.Join(tmp, group)
 		if err := jars(ctx, group, dir, false); err != nil {
@@ -129,9 +145,9 @@ func jars(ctx context.Context, group, dir string, check bool) error {
 	return nil
 }
 
-// spark installs Spark's distribution for Python, whose digest stands in requirements.txt, without what only Python needs.
-func spark(ctx context.Context, dir string) error {
-	list, err := pinned.ReadFile("requirements.txt")
+// python installs the packages of a list, which holds their digests, and nothing that the list does not name.
+func python(ctx context.Context, name, dir string) error {
+	list, err := pinned.ReadFile(name)
 	if err != nil {
 		return err
 	}
@@ -142,7 +158,7 @@ func spark(ctx context.Context, dir string) error {
 	err = run(ctx, "python3", "-m", "pip", "install", "-q", "--no-deps", "--no-compile", "--disable-pip-version-check",
 		"--require-hashes", "--target", dir, "-r", file)
 	if err != nil {
-		return fmt.Errorf("spark: %w", err)
+		return fmt.Errorf("packages of %s: %w", name, err)
 	}
 	return nil
 }
