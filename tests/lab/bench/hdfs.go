@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path"
 	"path/filepath"
 
 	"github.com/almanac-data/almanac/tests/internal/gauge"
@@ -25,7 +26,7 @@ func (b *bench) put(ctx context.Context) error {
 	const ours, theirs = "/almanac/bench-ours", "/almanac/bench-theirs"
 	env := []string{
 		"ALMANAC_TEST_HDFS=" + b.lab.env["HDFS_NAMENODE"], "ALMANAC_TEST_WEBHDFS=" + b.lab.env["WEBHDFS_URL"][:len(b.lab.env["WEBHDFS_URL"])-len("/webhdfs/v1")],
-		"ALMANAC_HDFS_REPLICATION=2", "ALMANAC_TEST_HDFS_FILE=" + local, "ALMANAC_TEST_HDFS_TO=" + ours,
+		"ALMANAC_HDFS_REPLICATION=2", "ALMANAC_TEST_HDFS_FILE=" + local, "ALMANAC_TEST_HDFS_TO=" + path.Base(ours),
 	}
 	c := compared{Name: "256 MiB file to HDFS, 2 replicas", Peer: "hdfs dfs -put", Units: fileBytes / 1e6, Unit: "MB", Goal: 0.9}
 	for round := range b.rounds {
@@ -72,12 +73,12 @@ func random(name string) error {
 func (b *bench) sameFile(ctx context.Context, ours, theirs string) error {
 	var sums [2]string
 	var stats [2]status
-	for i, path := range []string{ours, theirs} {
+	for i, name := range []string{ours, theirs} {
 		var err error
-		if stats[i], err = b.lab.stat(ctx, path); err != nil {
+		if stats[i], err = b.lab.stat(ctx, name); err != nil {
 			return err
 		}
-		if sums[i], err = b.lab.web(ctx, path, "GETFILECHECKSUM"); err != nil {
+		if sums[i], err = b.lab.web(ctx, name, "GETFILECHECKSUM"); err != nil {
 			return err
 		}
 	}

@@ -9,6 +9,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -90,17 +91,18 @@ func run(ctx context.Context, o options) (err error) {
 		if !strings.Contains(o.only, w.name) {
 			continue
 		}
-		if err := w.do(ctx); err != nil {
-			return fmt.Errorf("%s: %w", w.name, err)
+		if err = w.do(ctx); err != nil {
+			err = fmt.Errorf("%s: %w", w.name, err)
+			break // what was measured before is told
 		}
 	}
 	b.report.Took = time.Since(began).Seconds()
 	fmt.Print(b.report)
-	text, err := json.MarshalIndent(b.report, "", "  ")
-	if err != nil {
-		return err
+	text, wrong := json.MarshalIndent(b.report, "", "  ")
+	if wrong == nil {
+		wrong = os.WriteFile(o.out, append(text, '\n'), 0o644)
 	}
-	return os.WriteFile(o.out, append(text, '\n'), 0o644)
+	return errors.Join(err, wrong)
 }
 
 // bench does the pieces of work and keeps what they took.
