@@ -179,11 +179,13 @@ func (s *Store) commitEach(ctx context.Context, d *dataset.Dataset, waiting []*w
 		return
 	}
 	var ready []*generation
-	of := map[events.Piece][]*waiter{}
+	of := map[events.Piece][]*waiter{} // more than one for the same event twice, or for several slices
 	for _, w := range waiting {
 		of[w.piece] = append(of[w.piece], w)
-		if len(of[w.piece]) > 1 {
-			continue // the same event twice
+	}
+	for _, w := range waiting {
+		if of[w.piece][0] != w {
+			continue
 		}
 		g, err := s.decide(ctx, view, d, w.w, w.piece)
 		if err != nil {

@@ -91,6 +91,30 @@ func TestAWindowThatCannotBeCommittedHoldsUpNoOther(t *testing.T) {
 	w.wantRows(table.Rows, "id", "0", "1", "2", "3")
 }
 
+func TestAllThatWaitForOneWindowAreToldThatItFailed(t *testing.T) {
+	w := newWorld(t)
+	w.d.Key = []string{"id"}
+	wake := w.ingestDays()[0]
+	s := w.store()
+	view, err := w.journal.View(t.Context())
+	w.must(err)
+	win, err := window.Parse(wake.Window)
+	w.must(err)
+	w.must(s.stage(t.Context(), view, w.d, win, wake.Piece))
+	staged, _ := known[events.Staged](w, wake.Piece)
+	w.must(os.Remove(filepath.Join(w.dir, staged.Keys[0].Path)))
+	waiting := make([]*waiter, 3)
+	for i := range waiting {
+		waiting[i] = &waiter{piece: wake.Whole(), w: win, done: make(chan struct{})}
+	}
+	s.commitAll(t.Context(), w.d, waiting)
+	for i, waiter := range waiting {
+		if !errors.Is(waiter.err, fs.ErrNotExist) {
+			t.Errorf("waiter %d is told %v", i, waiter.err)
+		}
+	}
+}
+
 func TestACommitWaitsNoLongerThanItsLinger(t *testing.T) {
 	w := newWorld(t)
 	s := w.store()
