@@ -17,8 +17,9 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/kafka/topics"
 )
 
-// What users of a cluster name.
+// Values that users of a cluster name.
 type (
+	// Config is that of the connection.
 	Config     = link.Config
 	Place      = link.Place
 	Range      = link.Range
@@ -27,7 +28,7 @@ type (
 	Feed       = feed.Feed
 	Journal    = journal.Journal
 	DeadLetter = letters.Letter
-	Finding    = topics.Finding
+	Finding    = topics.Finding //nolint:errname // it is a line of a report, and an error where it stands alone
 )
 
 // Cluster is a connection to Kafka. It is safe for concurrent use; Close ends it.

@@ -127,7 +127,8 @@ func (f *Folder) agree() error {
 		return fmt.Errorf("it has format %d, this version of almanac reads format %d: use the version that made it, or name another folder", a.Format, format)
 	}
 	if a.Dir != "" && a.Dir != f.Dir {
-		return fmt.Errorf("it was made as %s, and its tables name their files by that path: move it back there, put a symbolic link there and name that, or name another folder", a.Dir)
+		return fmt.Errorf("it was made as %s, and its tables name their files by that path: "+
+			"move it back there, put a symbolic link there and name that, or name another folder", a.Dir)
 	}
 	return nil
 }

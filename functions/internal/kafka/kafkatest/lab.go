@@ -2,7 +2,6 @@
 package kafkatest
 
 import (
-	"bufio"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -29,14 +28,13 @@ func Running(tb testing.TB) Lab {
 	if name == "" {
 		return nil
 	}
-	f, err := os.Open(name)
+	text, err := os.ReadFile(name) //nolint:gosec // whoever runs the tests names the file
 	if err != nil {
 		tb.Fatal(err)
 	}
-	defer f.Close()
 	l := Lab{}
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		key, value, _ := strings.Cut(lines.Text(), "=")
+	for line := range strings.Lines(string(text)) {
+		key, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
 		l[key] = value
 	}
 	return l
