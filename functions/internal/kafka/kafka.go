@@ -17,18 +17,25 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/kafka/topics"
 )
 
-// Values that users of a cluster name.
 type (
 	// Config is that of the connection.
-	Config     = link.Config
-	Place      = link.Place
-	Range      = link.Range
-	Record     = feed.Record
-	Header     = feed.Header
-	Feed       = feed.Feed
-	Journal    = journal.Journal
+	Config = link.Config
+	// Place is a partition of a topic.
+	Place = link.Place
+	// Range is what a partition holds.
+	Range = link.Range
+	// Record is what a feed gives.
+	Record = feed.Record
+	// Header is one of a record.
+	Header = feed.Header
+	// Feed reads topics for a source.
+	Feed = feed.Feed
+	// Journal keeps facts and dues.
+	Journal = journal.Journal
+	// DeadLetter is an event that nobody took.
 	DeadLetter = letters.Letter
-	Finding    = topics.Finding //nolint:errname // it is a line of a report, and an error where it stands alone
+	// Finding is a setting of a topic that is not as it must be.
+	Finding = topics.Finding //nolint:errname // it is a line of a report, and an error where it stands alone
 )
 
 // Cluster is a connection to Kafka. It is safe for concurrent use; Close ends it.
