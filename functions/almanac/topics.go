@@ -2,9 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -43,7 +43,7 @@ func (o *options) checkTopics(ctx context.Context) error {
 	}
 	for _, f := range found {
 		if !o.json {
-			o.printf("%s\n", f.Error())
+			o.printf("%s\n", f)
 		}
 	}
 	if len(found) > 0 {
@@ -95,9 +95,9 @@ func (o *options) examineKafka(ctx context.Context) []finding {
 	if len(found) == 0 {
 		return []finding{{check, true, "lets this user in; all topics are as they must be"}}
 	}
-	var all error
-	for _, f := range found {
-		all = errors.Join(all, f)
+	lines := make([]string, len(found))
+	for i, f := range found {
+		lines[i] = f.String()
 	}
-	return []finding{{check, false, all.Error()}}
+	return []finding{{check, false, strings.Join(lines, "\n")}}
 }

@@ -13,9 +13,9 @@ import (
 
 // Common is the configuration that functions share; a function's Config embeds it.
 type Common struct {
-	Warehouse string        `env:"ALMANAC_WAREHOUSE,required"`           // folder or URI
-	Datasets  string        `env:"ALMANAC_DATASETS,default=spark-jobs"`  // folder of the datasets' folders
-	Timeout   time.Duration `env:"ALMANAC_TIMEOUT,default=5m"`           // of one event
+	Warehouse string        `env:"ALMANAC_WAREHOUSE,required"`          // folder or URI
+	Datasets  string        `env:"ALMANAC_DATASETS,default=spark-jobs"` // folder of the datasets' folders
+	Timeout   time.Duration `env:"ALMANAC_TIMEOUT,default=5m"`          // of one event
 }
 
 // Check says what is wrong beyond the form of single variables.

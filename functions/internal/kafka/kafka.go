@@ -17,17 +17,27 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/kafka/topics"
 )
 
-// What users of a cluster name.
 type (
-	Config     = link.Config
-	Place      = link.Place
-	Range      = link.Range
-	Record     = feed.Record
-	Header     = feed.Header
-	Feed       = feed.Feed
-	Journal    = journal.Journal
+	// Config is link.Config.
+	Config = link.Config
+	// Place is link.Place.
+	Place = link.Place
+	// Range is link.Range.
+	Range = link.Range
+	// Record is feed.Record.
+	Record = feed.Record
+	// Header is feed.Header.
+	Header = feed.Header
+	// Feed is feed.Feed.
+	Feed = feed.Feed
+	// Member is feed.Member.
+	Member = feed.Member
+	// Journal is journal.Journal.
+	Journal = journal.Journal
+	// DeadLetter is letters.Letter.
 	DeadLetter = letters.Letter
-	Finding    = topics.Finding
+	// Finding is topics.Finding.
+	Finding = topics.Finding
 )
 
 // Cluster is a connection to Kafka. It is safe for concurrent use; Close ends it.
@@ -53,6 +63,11 @@ func (c *Cluster) Blocks() blocks.Blocks { return blocks.New(c.Cluster) }
 // Feed starts to read topics of hints for a group; see feed.Open.
 func (c *Cluster) Feed(ctx context.Context, group string, names []string, log *slog.Logger) (*Feed, error) {
 	return feed.Open(ctx, c.Cluster, group, names, log)
+}
+
+// Join starts to read topics of hints as a member of a group; see feed.Join.
+func (c *Cluster) Join(group string, names []string, log *slog.Logger) (*Member, error) {
+	return feed.Join(c.Cluster, group, names, 0, log)
 }
 
 // Lag is how many records of the topics a group has not committed yet.

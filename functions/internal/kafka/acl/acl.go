@@ -152,11 +152,8 @@ const DefaultPrincipal = "User:almanac-%s"
 // Commands are the commands of Kafka's own tool that make the rules of a role.
 func (r Role) Commands(principal, brokers string) (lines []string) {
 	for _, rule := range r.Rules {
-		line := fmt.Sprintf("kafka-acls.sh --bootstrap-server %s --add --allow-principal '%s'", brokers, principal)
-		for _, op := range rule.Operations {
-			line += " --operation " + op
-		}
-		line += fmt.Sprintf(" --%s %s", rule.Kind, rule.Name)
+		line := fmt.Sprintf("kafka-acls.sh --bootstrap-server %s --add --allow-principal '%s' --operation %s --%s %s",
+			brokers, principal, strings.Join(rule.Operations, " --operation "), rule.Kind, rule.Name)
 		if rule.Prefix {
 			line += " --resource-pattern-type prefixed"
 		}

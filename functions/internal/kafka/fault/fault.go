@@ -72,7 +72,8 @@ func (k known) mark(err error) error {
 }
 
 var advice = []known{
-	{kerr.SaslAuthenticationFailed, "the broker refuses user {user}: see that ALMANAC_KAFKA_USER is known to it for SCRAM-SHA-512 and that ALMANAC_KAFKA_PASSWORD_FILE holds its password", true},
+	{kerr.SaslAuthenticationFailed, "the broker refuses user {user}: see that it knows ALMANAC_KAFKA_USER for SCRAM-SHA-512 " +
+		"and that ALMANAC_KAFKA_PASSWORD_FILE holds its password", true},
 	{kerr.UnsupportedSaslMechanism, "the listener does not offer SCRAM-SHA-512: name another address in ALMANAC_KAFKA, or enable it there", true},
 	{kerr.IllegalSaslState, "the listener asks for no user: name another address in ALMANAC_KAFKA, or leave ALMANAC_KAFKA_USER unset", true},
 	{kerr.UnknownTopicOrPartition, "topic {topic} does not exist: make it with almanac topics apply", false},
@@ -140,15 +141,16 @@ const refusedCert = "the broker refuses the certificate of this client: see that
 // TLS explains an error of a handshake with whom.
 func TLS(err error, whom string) error {
 	if unknown, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		return Final(fmt.Errorf("the certificate of %s is signed by an authority that is not trusted%s: put the authority of the brokers into the file that ALMANAC_KAFKA_CA names: %w",
-			whom, signer(unknown.Cert), err))
+		return Final(fmt.Errorf("the certificate of %s is signed by an authority that is not trusted%s: "+
+			"put the authority of the brokers into the file that ALMANAC_KAFKA_CA names: %w", whom, signer(unknown.Cert), err))
 	}
 	if bad, ok := errors.AsType[x509.CertificateInvalidError](err); ok && bad.Reason == x509.Expired {
 		return Final(fmt.Errorf("the certificate of %s is valid from %s to %s and not now: renew it, or set the clock of this machine: %w",
 			whom, bad.Cert.NotBefore.UTC().Format(time.RFC3339), bad.Cert.NotAfter.UTC().Format(time.RFC3339), err))
 	}
 	if _, ok := errors.AsType[x509.HostnameError](err); ok {
-		return Final(fmt.Errorf("the certificate of %s is for another name: name the broker in ALMANAC_KAFKA as its certificate does, or set ALMANAC_KAFKA_SERVER_NAME: %w", whom, err))
+		return Final(fmt.Errorf("the certificate of %s is for another name: "+
+			"name the broker in ALMANAC_KAFKA as its certificate does, or set ALMANAC_KAFKA_SERVER_NAME: %w", whom, err))
 	}
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		return Final(fmt.Errorf("%s does not speak TLS there: name its TLS listener in ALMANAC_KAFKA: %w", whom, err))

@@ -58,7 +58,8 @@ func Open(ctx context.Context, c *link.Cluster, function string) (*Journal, erro
 			return nil, fmt.Errorf("open journal: %w", err)
 		}
 		if n := len(t.Leaders); n != 1 {
-			return nil, fmt.Errorf("open journal: topic %s has %d partitions where 1 is needed, or its records have no order: delete it and make it with almanac topics apply", name, n)
+			return nil, fmt.Errorf("open journal: topic %s has %d partitions where 1 is needed, or its records have no order: "+
+				"delete it and make it with almanac topics apply", name, n)
 		}
 		j.at = append(j.at, fetch.Position{Topic: t})
 	}

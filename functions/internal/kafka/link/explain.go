@@ -52,7 +52,8 @@ func (c *Cluster) diagnose(ctx context.Context, topic string) error {
 			case p.Leader < 0:
 				errs = append(errs, fmt.Errorf("partition %d of topic %s has no leader: see that all brokers run", p.Partition, topic))
 			case len(p.ISR) < len(p.Replicas):
-				errs = append(errs, fmt.Errorf("partition %d of topic %s has %d of %d replicas in sync: where that is fewer than its min.insync.replicas nothing is written: see that all brokers run",
+				errs = append(errs, fmt.Errorf("partition %d of topic %s has %d of %d replicas in sync: "+
+					"where that is fewer than its min.insync.replicas nothing is written: see that all brokers run",
 					p.Partition, topic, len(p.ISR), len(p.Replicas)))
 			}
 		}
