@@ -28,7 +28,7 @@ func newACLs(o *options) *cobra.Command {
 		Example: "  almanac acls print\n  almanac acls apply process validate\n  almanac acls apply --prune",
 	}
 	cmd.PersistentFlags().StringVar(&f.principal, "principal", acl.DefaultPrincipal, "how the brokers name the user of a role; %s is the name of the role")
-	printing := &cobra.Command{
+	show := &cobra.Command{
 		Use: "print [role...]", Short: "Print the rules as commands of Kafka's own tool", Example: "  almanac acls print process",
 		RunE: func(cmd *cobra.Command, args []string) error { return o.printACLs(cmd.Context(), f, args) },
 	}
@@ -37,7 +37,7 @@ func newACLs(o *options) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error { return o.applyACLs(cmd.Context(), f, args) },
 	}
 	apply.Flags().BoolVar(&f.prune, "prune", false, "take away what the users may do beyond the rules")
-	cmd.AddCommand(printing, apply)
+	cmd.AddCommand(show, apply)
 	return cmd
 }
 

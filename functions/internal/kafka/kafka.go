@@ -18,24 +18,26 @@ import (
 )
 
 type (
-	// Config is that of the connection.
+	// Config is link.Config.
 	Config = link.Config
-	// Place is a partition of a topic.
+	// Place is link.Place.
 	Place = link.Place
-	// Range is what a partition holds.
+	// Range is link.Range.
 	Range = link.Range
-	// Record is what a feed gives.
+	// Record is feed.Record.
 	Record = feed.Record
-	// Header is one of a record.
+	// Header is feed.Header.
 	Header = feed.Header
-	// Feed reads topics for a source.
+	// Feed is feed.Feed.
 	Feed = feed.Feed
-	// Journal keeps facts and dues.
+	// Member is feed.Member.
+	Member = feed.Member
+	// Journal is journal.Journal.
 	Journal = journal.Journal
-	// DeadLetter is an event that nobody took.
+	// DeadLetter is letters.Letter.
 	DeadLetter = letters.Letter
-	// Finding is a setting of a topic that is not as it must be.
-	Finding = topics.Finding //nolint:errname // it is a line of a report, and an error where it stands alone
+	// Finding is topics.Finding.
+	Finding = topics.Finding
 )
 
 // Cluster is a connection to Kafka. It is safe for concurrent use; Close ends it.
@@ -61,6 +63,11 @@ func (c *Cluster) Blocks() blocks.Blocks { return blocks.New(c.Cluster) }
 // Feed starts to read topics of hints for a group; see feed.Open.
 func (c *Cluster) Feed(ctx context.Context, group string, names []string, log *slog.Logger) (*Feed, error) {
 	return feed.Open(ctx, c.Cluster, group, names, log)
+}
+
+// Join starts to read topics of hints as a member of a group; see feed.Join.
+func (c *Cluster) Join(group string, names []string, log *slog.Logger) (*Member, error) {
+	return feed.Join(c.Cluster, group, names, 0, log)
 }
 
 // Lag is how many records of the topics a group has not committed yet.

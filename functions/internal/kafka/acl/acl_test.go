@@ -63,7 +63,7 @@ func TestEveryRoleIsTold(t *testing.T) {
 			}
 		}
 	}
-	if _, err := acl.Choose([]string{"processing"}); err == nil || !strings.Contains(err.Error(), "process") {
+	if _, err := acl.Choose([]string{"nobody"}); err == nil || !strings.Contains(err.Error(), "process") {
 		t.Errorf("Choose of an unknown role = %v", err)
 	}
 }

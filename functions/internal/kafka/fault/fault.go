@@ -72,7 +72,7 @@ func (k known) mark(err error) error {
 }
 
 var advice = []known{
-	{kerr.SaslAuthenticationFailed, "the broker refuses user {user}: see that ALMANAC_KAFKA_USER is known to it for SCRAM-SHA-512 " +
+	{kerr.SaslAuthenticationFailed, "the broker refuses user {user}: see that it knows ALMANAC_KAFKA_USER for SCRAM-SHA-512 " +
 		"and that ALMANAC_KAFKA_PASSWORD_FILE holds its password", true},
 	{kerr.UnsupportedSaslMechanism, "the listener does not offer SCRAM-SHA-512: name another address in ALMANAC_KAFKA, or enable it there", true},
 	{kerr.IllegalSaslState, "the listener asks for no user: name another address in ALMANAC_KAFKA, or leave ALMANAC_KAFKA_USER unset", true},
@@ -142,8 +142,7 @@ const refusedCert = "the broker refuses the certificate of this client: see that
 func TLS(err error, whom string) error {
 	if unknown, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		return Final(fmt.Errorf("the certificate of %s is signed by an authority that is not trusted%s: "+
-			"put the authority of the brokers into the file that ALMANAC_KAFKA_CA names: %w",
-			whom, signer(unknown.Cert), err))
+			"put the authority of the brokers into the file that ALMANAC_KAFKA_CA names: %w", whom, signer(unknown.Cert), err))
 	}
 	if bad, ok := errors.AsType[x509.CertificateInvalidError](err); ok && bad.Reason == x509.Expired {
 		return Final(fmt.Errorf("the certificate of %s is valid from %s to %s and not now: renew it, or set the clock of this machine: %w",

@@ -44,18 +44,37 @@ type Feed struct {
 // feedBatch bounds the records of one answer of Next, as max.poll.records does.
 const feedBatch = 50
 
+// Bounds of one fetch.
+const (
+	fetchBytes = 8 << 20
+	fetchWait  = 5 * time.Second
+)
+
 // Open starts to read for a group. At first use it starts with the first record that is there, by its offset; the same where what
 // was committed is not in the log any more, which is logged: nothing but time depends on a hint.
 func Open(ctx context.Context, c *link.Cluster, group string, topics []string, log *slog.Logger) (*Feed, error) {
-	committed, err := fetched(ctx, c, group, topics)
+	from, err := starts(ctx, c, group, topics, log)
 	if err != nil {
 		return nil, fmt.Errorf("feed %s: %w", group, err)
+	}
+	cl, err := c.Client(kgo.ConsumePartitions(from), kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxWait(fetchWait))
+	if err != nil {
+		return nil, fmt.Errorf("feed %s: %w", group, err)
+	}
+	return &Feed{c: c, cl: cl, group: group, log: log}, nil
+}
+
+// starts are the offsets that a group goes on at.
+func starts(ctx context.Context, c *link.Cluster, group string, topics []string, log *slog.Logger) (map[string]map[int32]kgo.Offset, error) {
+	committed, err := fetched(ctx, c, group, topics)
+	if err != nil {
+		return nil, err
 	}
 	from := map[string]map[int32]kgo.Offset{}
 	for _, topic := range topics {
 		ranges, err := c.Ranges(ctx, topic)
 		if err != nil {
-			return nil, fmt.Errorf("feed %s: %w", group, err)
+			return nil, err
 		}
 		from[topic] = map[int32]kgo.Offset{}
 		for p, r := range ranges {
@@ -71,11 +90,7 @@ func Open(ctx context.Context, c *link.Cluster, group string, topics []string, l
 			from[topic][int32(p)] = kgo.NewOffset().At(at)
 		}
 	}
-	cl, err := c.Client(kgo.ConsumePartitions(from), kgo.FetchMaxBytes(8<<20), kgo.FetchMaxWait(5*time.Second))
-	if err != nil {
-		return nil, fmt.Errorf("feed %s: %w", group, err)
-	}
-	return &Feed{c: c, cl: cl, group: group, log: log}, nil
+	return from, nil
 }
 
 // Next waits for records. An error may pass: call it again.
@@ -84,14 +99,7 @@ func (f *Feed) Next(ctx context.Context) ([]Record, error) {
 	if err := ctx.Err(); err != nil && fetches.NumRecords() == 0 {
 		return nil, err
 	}
-	records := make([]Record, 0, fetches.NumRecords())
-	fetches.EachRecord(func(r *kgo.Record) {
-		hs := make([]Header, len(r.Headers))
-		for i, h := range r.Headers {
-			hs[i] = Header(h)
-		}
-		records = append(records, Record{link.Place{Topic: r.Topic, Partition: r.Partition}, r.Offset, r.Key, r.Value, hs, r.Timestamp})
-	})
+	records := recordsOf(fetches)
 	var errs []error
 	fetches.EachError(func(topic string, partition int32, err error) {
 		if errors.Is(err, kerr.OffsetOutOfRange) {
@@ -105,6 +113,18 @@ func (f *Feed) Next(ctx context.Context) ([]Record, error) {
 		return records, nil // an error comes again
 	}
 	return nil, errors.Join(errs...)
+}
+
+func recordsOf(fetches kgo.Fetches) []Record {
+	records := make([]Record, 0, fetches.NumRecords())
+	fetches.EachRecord(func(r *kgo.Record) {
+		hs := make([]Header, len(r.Headers))
+		for i, h := range r.Headers {
+			hs[i] = Header(h)
+		}
+		records = append(records, Record{link.Place{Topic: r.Topic, Partition: r.Partition}, r.Offset, r.Key, r.Value, hs, r.Timestamp})
+	})
+	return records
 }
 
 // restart begins anew with a partition whose records were trimmed under the reader.

@@ -2,6 +2,7 @@
 package kafkatest
 
 import (
+	"bufio"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -28,13 +29,14 @@ func Running(tb testing.TB) Lab {
 	if name == "" {
 		return nil
 	}
-	text, err := os.ReadFile(name) //nolint:gosec // whoever runs the tests names the file
+	f, err := os.Open(name) //nolint:gosec // the tester names it
 	if err != nil {
 		tb.Fatal(err)
 	}
+	defer func() { _ = f.Close() }() // it is only read
 	l := Lab{}
-	for line := range strings.Lines(string(text)) {
-		key, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		key, value, _ := strings.Cut(lines.Text(), "=")
 		l[key] = value
 	}
 	return l

@@ -18,7 +18,7 @@ type Topic struct {
 	Leaders []int32 // by partition
 }
 
-// HexID is the topic's id as claims name it.
+// HexID is the id as claims name it.
 func (t Topic) HexID() string { return hex.EncodeToString(t.ID[:]) }
 
 // ErrNoTopic says that the cluster does not have a topic.

@@ -86,7 +86,7 @@ type Finding struct { //nolint:errname // it is a line of a report, and an error
 	Do      string `json:"do"` // what a person can do
 }
 
-func (f Finding) Error() string {
+func (f Finding) String() string {
 	return fmt.Sprintf("topic %s has %s %s where %s is needed: %s", f.Topic, f.Setting, f.Is, f.Want, f.Do)
 }
 
@@ -125,7 +125,7 @@ func Verify(ctx context.Context, c *link.Cluster, names Names) error {
 	errs := []error{err}
 	for _, f := range found {
 		if f.Setting != missing {
-			errs = append(errs, f)
+			errs = append(errs, errors.New(f.String()))
 		}
 	}
 	return errors.Join(errs...)
