@@ -78,7 +78,7 @@ func inSync(copies int) int {
 }
 
 // Finding is a setting of a topic that is not as it must be.
-type Finding struct { //nolint:errname // it is a line of a report, and an error where it stands alone
+type Finding struct {
 	Topic   string `json:"topic"`
 	Setting string `json:"setting"` // existence, partitions, replicas, or by its name in Kafka
 	Is      string `json:"is"`
