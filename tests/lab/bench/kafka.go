@@ -71,8 +71,12 @@ func (b *bench) ingestOnce(ctx context.Context, s *source, in, on *compared) err
 	}{{in, b.produce}, {on, b.consume}} {
 		if side.c == on {
 			// Our turn comes first: the blocks are there.
-			for _, figures := range []*[]gauge.Figure{&on.Ours, &on.OurStart} {
-				f, err := b.store(ctx, s)
+			for i, figures := range []*[]gauge.Figure{&on.Ours, &on.OurStart} {
+				var more []string
+				if i == 0 && b.profile != "" {
+					more = []string{"--cpuprofile", b.profile}
+				}
+				f, err := b.store(ctx, s, more...)
 				if err != nil {
 					return err
 				}
@@ -197,8 +201,9 @@ func wake(ctx context.Context, url, key string) error {
 }
 
 // store runs process, validate and store, in one process, until nothing is left to do.
-func (b *bench) store(ctx context.Context, s *source) (gauge.Figure, error) {
-	result, err := command(ctx, nil, filepath.Join(b.bin, "almanac"), "run", "--no-serve", "--listen", "127.0.0.1:0", "--config", b.lab.config(), "--datasets", s.datasets)
+func (b *bench) store(ctx context.Context, s *source, more ...string) (gauge.Figure, error) {
+	args := append([]string{"run", "--no-serve", "--listen", "127.0.0.1:0", "--config", b.lab.config(), "--datasets", s.datasets}, more...)
+	result, err := command(ctx, nil, filepath.Join(b.bin, "almanac"), args...)
 	return gauge.Of(result), err
 }
 

@@ -26,7 +26,7 @@ import (
 type options struct {
 	bin, flights, datasets, env, cache, dir, out string
 	rounds, inFlight, weeks                      int
-	only                                         string
+	only, profile                                string
 }
 
 func main() {
@@ -42,6 +42,7 @@ func main() {
 	flag.IntVar(&o.inFlight, "in-flight", 16, "windows that are collected at once")
 	flag.IntVar(&o.weeks, "weeks", 4, "weekly aggregates in each round")
 	flag.StringVar(&o.only, "only", "days,months,hdfs,spark", "what to measure")
+	flag.StringVar(&o.profile, "profile", "", "`file` for a CPU profile of the last run of process, validate and store")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := run(ctx, o)
