@@ -195,6 +195,7 @@ func TestEverySettingOfATopicIsCompared(t *testing.T) {
 			says(t, "EnsureTopics", time.Now(), err, "topic "+wrong.topic+" has "+wrong.key+" "+wrong.value, "kafka-configs.sh", "is needed")
 		})
 	}
+	newFake(t) // a real broker gets its topics anew
 }
 
 // TestWhatIsMadeHasTheRightSettings asks the broker, not ourselves.

@@ -54,6 +54,9 @@ func Explain(err error, on On) error {
 		return fmt.Errorf("the broker hung up at once: see whether its listener wants TLS (ALMANAC_KAFKA_CA), a client certificate (ALMANAC_KAFKA_CERT) "+
 			"or a user (ALMANAC_KAFKA_USER), or does not take the password in ALMANAC_KAFKA_PASSWORD_FILE of user %s: %w", on.user(), err)
 	}
+	if strings.Contains(err.Error(), "tls alert record") { // what kgo makes of an answer that it cannot read
+		return Final(fmt.Errorf("the listener wants TLS: set ALMANAC_KAFKA_CA, or name another address in ALMANAC_KAFKA: %w", err))
+	}
 	return TLS(err, "the broker")
 }
 

@@ -87,6 +87,9 @@ type Finding struct {
 }
 
 func (f Finding) String() string {
+	if f.Setting == missing {
+		return fmt.Sprintf("topic %s does not exist: %s", f.Topic, f.Do)
+	}
 	return fmt.Sprintf("topic %s has %s %s where %s is needed: %s", f.Topic, f.Setting, f.Is, f.Want, f.Do)
 }
 
