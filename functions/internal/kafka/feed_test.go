@@ -143,7 +143,7 @@ func TestDeadLettersAreListedAndFound(t *testing.T) {
 }
 
 func TestAFeedWaitsForItsGroupsCoordinator(t *testing.T) {
-	fake, c := newFake(t)
+	fake, c := newFake(t, kfake.NumBrokers(1))
 	refusals := 3
 	fake.ControlKey(int16(kmsg.FindCoordinator), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		fake.KeepControl()
