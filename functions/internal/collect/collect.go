@@ -64,6 +64,9 @@ func (c *Collect) Handle(ctx context.Context, ev events.Event) error {
 	if !ok || due.Step != events.StepCollect {
 		return fmt.Errorf("%w: collect handles dues of the step collect, not %T", events.ErrInvalid, ev)
 	}
+	if due.Generation < 1 {
+		return fmt.Errorf("%w: collect %s: its generation is %d; the first is 1", events.ErrInvalid, due.Key(), due.Generation)
+	}
 	d, err := c.Datasets.Dataset(due.Dataset)
 	if err != nil {
 		return err

@@ -65,6 +65,9 @@ func (b *bench) ingestOnce(ctx context.Context, s *source, in, on *compared) err
 		return err
 	}
 	in.Ours = append(in.Ours, f)
+	if n, err := b.lab.records(ctx, "almanac.fact.collected"); err != nil || n < int64(len(s.keys)) {
+		return errors.Join(err, fmt.Errorf("%d facts say that something was collected, want %d or more", n, len(s.keys)))
+	}
 	for _, side := range []struct {
 		c    *compared
 		tool func(context.Context, int64) (gauge.Figure, error)
@@ -175,7 +178,7 @@ func ready(ctx context.Context, url string, function *box.Running) error {
 func wake(ctx context.Context, url, key string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	data, err := json.Marshal(map[string]any{"dataset": "flights", "window": key, "step": "collect", "attempt": 0, "reason": "schedule"})
+	data, err := json.Marshal(map[string]any{"dataset": "flights", "window": key, "generation": 1, "step": "collect", "attempt": 0, "reason": "schedule"})
 	if err != nil {
 		return err
 	}
@@ -185,7 +188,7 @@ func wake(ctx context.Context, url, key string) error {
 	}
 	for name, value := range map[string]string{
 		"ce-specversion": "1.0", "ce-type": "dev.almanac.due.v1", "ce-source": "/almanac/calendar", "ce-subject": "flights/" + key,
-		"ce-id": "due.collect/flights//" + key + "/0/0//0", "ce-dataset": "flights", "Content-Type": "application/json",
+		"ce-id": "due.collect/flights//" + key + "/1/0//0", "ce-dataset": "flights", "Content-Type": "application/json",
 	} {
 		request.Header.Set(name, value)
 	}
