@@ -26,7 +26,7 @@ func run(ctx context.Context, p *fn.Process) error {
 	if err != nil {
 		return err
 	}
-	defer engine.Close()
+	defer engine.Close(ctx)
 	p.Ready("spark", engine.Ping)
 	core := &aggregate.Aggregate{Journal: on.Journal, Datasets: on.Datasets, Tables: on.Warehouse, Writes: on.Warehouse, Engine: engine}
 	return p.Serve(ctx, core.Handle)

@@ -81,7 +81,7 @@ func openEngine(ctx context.Context, s *state) (snapshot.Engine, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.close = append(s.close, func() error { engine.Close(); return nil })
+		s.close = append(s.close, func() error { engine.Close(ctx); return nil })
 		return engine, engine.Ping(ctx)
 	}
 	if s.remote() {

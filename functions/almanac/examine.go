@@ -67,7 +67,7 @@ func (s *state) examineSpark(ctx context.Context) finding {
 	if err != nil {
 		return finding{check, false, err.Error()}
 	}
-	defer engine.Close()
+	defer engine.Close(ctx)
 	if err := engine.Ping(ctx); err != nil {
 		return finding{check, false, err.Error()}
 	}

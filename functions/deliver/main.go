@@ -29,7 +29,7 @@ func run(ctx context.Context, p *fn.Process) error {
 	if err != nil {
 		return err
 	}
-	defer engine.Close()
+	defer engine.Close(ctx)
 	p.Ready("spark", engine.Ping)
 	return p.Serve(ctx, (&deliver.Deliver{
 		Journal: on.Journal, Datasets: on.Datasets, Tables: on.Warehouse, Engine: engine, Files: on.Warehouse, Folders: on.Warehouse,

@@ -123,6 +123,6 @@ func TestTokenAndTLS(t *testing.T) {
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error is %v, want %q", name, err, c.want)
 		}
-		e.Close()
+		e.Close(context.Background())
 	}
 }

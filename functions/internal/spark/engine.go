@@ -1,7 +1,7 @@
 // Package spark runs SQL over pinned Parquet files on a Spark 4 cluster, through Spark Connect.
 //
-// It answers what package duck answers, with the same rows in the same order, for the SQL that both understand. Each query has a session of its
-// own on the server, which ends with it.
+// It answers what package duck answers, with the same rows in the same order, for the SQL that both understand. Each query has a session on the
+// server for itself, and leaves nothing in it.
 package spark
 
 import (
@@ -22,8 +22,9 @@ import (
 
 // Engine runs queries on a server. It holds no data of its own, and is safe for concurrent use.
 type Engine struct {
-	client *connect.Client
-	log    *slog.Logger
+	client   *connect.Client
+	sessions *sessions
+	log      *slog.Logger
 }
 
 // Open makes an engine, which connects with its first query. Progress of queries goes to the log, if there is one. The caller closes the
@@ -50,11 +51,14 @@ func Open(ctx context.Context, c Config, log *slog.Logger) (*Engine, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Engine{client: client, log: log}, nil
+	return &Engine{client: client, sessions: &sessions{client: client, log: log}, log: log}, nil
 }
 
-// Close ends the connection.
-func (e *Engine) Close() { _ = e.client.Close() }
+// Close ends the sessions and the connection. It does so also after ctx has ended.
+func (e *Engine) Close(ctx context.Context) {
+	e.sessions.close(ctx)
+	_ = e.client.Close()
+}
 
 const (
 	yes = "true"
@@ -88,7 +92,7 @@ func (e *Engine) Ping(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer e.end(ctx, s.Close)
+	defer e.sessions.end(ctx, s)
 	version, err := s.Version(ctx)
 	if err != nil {
 		return err
@@ -103,16 +107,36 @@ func (e *Engine) Ping(ctx context.Context) error {
 // Check binds a query without running it, and returns the schema of its result. Files of its views are looked at, but need not be there
 // if the views name none.
 func (e *Engine) Check(ctx context.Context, q query.Query) (*arrow.Schema, error) {
-	s, err := e.client.Session(ctx, settings)
-	if err != nil {
-		return nil, err
-	}
-	defer e.end(ctx, s.Close)
 	p, err := planOf(q)
 	if err != nil {
 		return nil, err
 	}
-	return bind(ctx, s, p, q)
+	s, schema, err := e.begin(ctx, p, q)
+	if err != nil {
+		return nil, err
+	}
+	e.sessions.giveBack(ctx, s)
+	return schema, nil
+}
+
+// begin binds a query, and gives the session that it is bound in.
+func (e *Engine) begin(ctx context.Context, p *plan, q query.Query) (*connect.Session, *arrow.Schema, error) {
+	s, rested, err := e.sessions.borrow(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	schema, err := bind(ctx, s, p, q)
+	if rested && unknown(err) {
+		if s, err = e.sessions.open(ctx); err != nil {
+			return nil, nil, err
+		}
+		schema, err = bind(ctx, s, p, q)
+	}
+	if err != nil {
+		e.sessions.end(ctx, s)
+		return nil, nil, err
+	}
+	return s, schema, nil
 }
 
 // Run answers a query. The result is ordered by the query's OrderBy and then by all other columns, nulls last, so that it is one and
@@ -121,21 +145,12 @@ func (e *Engine) Check(ctx context.Context, q query.Query) (*arrow.Schema, error
 //
 // A mistake of the query's text is a query.Error, also when it shows only while the result is read; everything else is a connect.Error.
 // Ending ctx ends the query, on the server too.
-func (e *Engine) Run(ctx context.Context, q query.Query) (_ array.RecordReader, err error) {
+func (e *Engine) Run(ctx context.Context, q query.Query) (array.RecordReader, error) {
 	p, err := planOf(q)
 	if err != nil {
 		return nil, err
 	}
-	s, err := e.client.Session(ctx, settings)
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			e.end(ctx, s.Close)
-		}
-	}()
-	schema, err := bind(ctx, s, p, q)
+	s, schema, err := e.begin(ctx, p, q)
 	if err != nil {
 		return nil, err
 	}
@@ -143,16 +158,10 @@ func (e *Engine) Run(ctx context.Context, q query.Query) (_ array.RecordReader, 
 	w := &watcher{log: e.log}
 	stream, err := s.Execute(ctx, p.Plan, func(at connect.Progress) { w.report(ctx, at) })
 	if err != nil {
+		e.sessions.end(ctx, s)
 		return nil, judged(err)
 	}
 	return newReader(ctx, e, s, stream, schema), nil
-}
-
-// end ends something on the server. That it cannot is no failure of the query: the log tells of it, and Spark ends it after an hour.
-func (e *Engine) end(ctx context.Context, what func(context.Context) error) {
-	if err := what(ctx); err != nil {
-		e.log.WarnContext(ctx, "spark query not ended", "error", err.Error())
-	}
 }
 
 // bind asks Spark for the columns of the result.

@@ -43,7 +43,7 @@ func fake(t *testing.T) (*sparktest.Server, *spark.Engine, *bytes.Buffer) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(e.Close)
+	t.Cleanup(func() { e.Close(context.Background()) })
 	return s, e, &log
 }
 
@@ -70,6 +70,7 @@ func TestOneQueryTakesFourCalls(t *testing.T) {
 	if want := "{\"v\":1}\n{\"v\":null}\n{\"v\":1}\n{\"v\":null}"; err != nil || got != want {
 		t.Errorf("rows are %s, %v, want %s", got, err, want)
 	}
+	e.Close(context.Background())
 	if diff := cmp.Diff([]string{"Config", "AnalyzePlan", "ExecutePlan", "ReleaseSession"}, s.Calls()); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)
 	}

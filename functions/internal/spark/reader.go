@@ -46,8 +46,15 @@ func (r *reader) Release() {
 	}
 	r.drop()
 	r.forget()
-	r.engine.end(r.ctx, r.stream.Close)
-	r.engine.end(r.ctx, r.session.Close)
+	err := r.stream.Close(r.ctx)
+	if err != nil {
+		r.engine.log.WarnContext(r.ctx, "spark query not ended", "error", err.Error())
+	}
+	if r.done && r.err == nil && err == nil {
+		r.engine.sessions.giveBack(r.ctx, r.session)
+	} else {
+		r.engine.sessions.end(r.ctx, r.session)
+	}
 }
 
 func (r *reader) drop() {
