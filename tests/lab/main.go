@@ -2,7 +2,7 @@
 //
 //	go run ./tests/lab up|status [-secure] [-only kafka,…]
 //	go run ./tests/lab down|env|config|sums [-secure]
-//	go run ./tests/lab kill|start [-secure] <server>
+//	go run ./tests/lab kill|start|pause|resume [-secure] <server>
 package main
 
 import (
@@ -32,7 +32,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("say what to do: up, status, down, env, config, kill, start or sums")
+		return errors.New("say what to do: up, status, down, env, config, kill, start, pause, resume or sums")
 	}
 	flags := flag.NewFlagSet("lab "+args[0], flag.ContinueOnError)
 	secure := flags.Bool("secure", false, "the secured form: Kerberos, TLS, access rules")
@@ -66,6 +66,10 @@ func run(ctx context.Context, args []string) error {
 		return c.Kill(ctx, flags.Arg(0))
 	case "start":
 		return c.Start(ctx, flags.Arg(0))
+	case "pause":
+		return c.Pause(flags.Arg(0))
+	case "resume":
+		return c.Resume(flags.Arg(0))
 	case "env":
 		_, err := os.Stdout.WriteString(c.Site.EnvText())
 		return err

@@ -117,6 +117,25 @@ func (c *Centre) Kill(ctx context.Context, name string) error {
 	return nil
 }
 
+// Pause stops one server where it stands, by SIGSTOP: its connections stay, and nobody answers on them. Resume lets it go on.
+func (c *Centre) Pause(name string) error { return c.signal(name, "paused", syscall.SIGSTOP) }
+
+// Resume lets a paused server go on, by SIGCONT.
+func (c *Centre) Resume(name string) error { return c.signal(name, "resumed", syscall.SIGCONT) }
+
+func (c *Centre) signal(name, done string, sig syscall.Signal) error {
+	s, err := c.server(name)
+	if err != nil {
+		return err
+	}
+	id, err := proc.Signal(c.pidFile(s.Name), sig)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	c.sayf("%s %s (process %d)", done, name, id.PID)
+	return nil
+}
+
 func (c *Centre) killExecutors(ctx context.Context) error {
 	var failed error
 	n := 0

@@ -61,7 +61,7 @@ func (c *Centre) kdc() Server {
 }
 
 func (c *Centre) kafka() Server {
-	ports := []string{"kafka-scram", "kafka-mtls", "controller"}
+	ports := []string{"kafka-scram", "kafka-mtls", "kafka-behind", "controller"}
 	if !c.Site.Secure {
 		ports = append(ports, "kafka")
 	}

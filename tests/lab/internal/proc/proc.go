@@ -122,6 +122,18 @@ func Kill(ctx context.Context, file string) (ID, error) {
 	return id, end(ctx, id, syscall.SIGKILL, 10*time.Second)
 }
 
+// Signal sends a signal to the process of a pid file. It is an error if it does not run.
+func Signal(file string, sig syscall.Signal) (ID, error) {
+	id, running, err := Read(file)
+	if err != nil {
+		return id, err
+	}
+	if !running {
+		return id, errors.New("it does not run")
+	}
+	return id, syscall.Kill(id.PID, sig)
+}
+
 // Stop ends the process of a pid file: SIGTERM, then SIGKILL after the grace. One that does not run counts as stopped.
 func Stop(ctx context.Context, file string, grace time.Duration) error {
 	id, running, err := Read(file)

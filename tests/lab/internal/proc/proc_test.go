@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -49,6 +50,34 @@ func TestStopEndsWhatWasStarted(t *testing.T) {
 	}
 	if err := Stop(t.Context(), s.File, time.Second); err != nil {
 		t.Errorf("a second Stop = %v, want nil", err)
+	}
+}
+
+func TestSignalReachesWhatWasStarted(t *testing.T) {
+	id, s := start(t, "sleep", "60")
+	for _, want := range []struct {
+		signal syscall.Signal
+		state  string
+	}{{syscall.SIGSTOP, "T"}, {syscall.SIGCONT, "S"}} {
+		if got, err := Signal(s.File, want.signal); err != nil || got != id {
+			t.Fatalf("Signal = %v, %v, want %v", got, err, id)
+		}
+		for limit := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			stat, err := os.ReadFile("/proc/" + strconv.Itoa(id.PID) + "/stat")
+			if err != nil {
+				t.Fatal(err)
+			}
+			state, _, err := parse(string(stat))
+			if err == nil && state == want.state {
+				break
+			}
+			if err != nil || time.Now().After(limit) {
+				t.Fatalf("after %v its state is %s, %v, want %s", want.signal, state, err, want.state)
+			}
+		}
+	}
+	if _, err := Signal(filepath.Join(t.TempDir(), "none"), syscall.SIGCONT); err == nil {
+		t.Error("Signal to what does not run gave no error")
 	}
 }
 

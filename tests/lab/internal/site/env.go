@@ -16,6 +16,8 @@ func (s *Site) Env() []Pair {
 		{"LAB_ROOT", s.Root},
 		{"KAFKA_SCRAM", s.Addr("kafka-scram")},
 		{"KAFKA_MTLS", s.Addr("kafka-mtls")},
+		{"KAFKA_BEHIND", s.Addr("kafka-behind")}, // who comes here is sent to KAFKA_PROXY, where a test may listen
+		{"KAFKA_PROXY", s.Addr("kafka-proxy")},
 		{"KAFKA_CA", s.Path("keys", "ca.crt")},
 		{"KAFKA_SCRAM_USER", "almanac"},
 		{"KAFKA_SCRAM_PASSWORD_FILE", s.Path("keys", "scram-almanac")},

@@ -65,6 +65,8 @@ var ports = map[string]int{
 	"kafka-scram":     91,
 	"kafka-mtls":      92,
 	"controller":      93,
+	"kafka-behind":    94,
+	"kafka-proxy":     95,
 	"kdc":             99,
 }
 
