@@ -9,7 +9,7 @@ ARGS      ?=
 FLIGHTS   ?= .cache/flights
 KILLS     ?= 200
 SEED      ?= 0
-CLUSTER_KILLS ?= 40
+FAULTS    ?= 200
 CACHE     := .cache
 FUNCTIONS := calendar collect process validate store aggregate deliver serve
 GOLANGCI  := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
@@ -62,7 +62,7 @@ e2e: build functions ## run the README's commands and read the result with other
 	go test ./tests/e2e -count=1 -timeout 15m -args -almanac $(CURDIR)/$(BIN)/almanac -functions $(CURDIR)/$(BIN)
 
 .PHONY: check
-check: lint test crash e2e ## all that CI runs
+check: lint test crash e2e cluster-check ## all that CI runs
 
 .PHONY: flights
 flights: tools ## make the daily CSV files of all 3,000,000 flights in FLIGHTS, for benchmarks
@@ -91,21 +91,23 @@ lab-check: tools ## test the lab that runs: what it lets in, what it refuses (LO
 lab-down: tools ## stop the servers of the lab; their data stays
 	go run ./tests/lab down $(LAB_FORM)
 
-# on-lab starts a form of the lab, runs tests of the cluster on it, and stops it whatever comes of them.
+# on-lab starts a form of the lab, does something with it, and stops it whatever comes of that.
 define on-lab
-	@trap 'go run ./tests/lab down $(1)' EXIT; go run ./tests/lab up $(1); \
-	go test ./tests/cluster -count=1 -timeout 60m -v -run '$(3)' -args -almanac $(CURDIR)/$(BIN)/almanac -functions $(CURDIR)/$(BIN) \
-	  -lab $(CURDIR)/.cache/lab/$(2)/env $(4)
+	@trap 'go run ./tests/lab down $(if $(filter secure,$(1)),-secure)' EXIT; go run ./tests/lab up $(if $(filter secure,$(1)),-secure); $(2)
 endef
 
+# on-cluster are tests of the whole job on a form of the lab.
+on-cluster = go test ./tests/cluster -count=1 -timeout 120m -v -run '$(2)' -args -almanac $(CURDIR)/$(BIN)/almanac \
+	-functions $(CURDIR)/$(BIN) -lab $(CURDIR)/.cache/lab/$(1)/env $(3)
+
 .PHONY: cluster-check
-cluster-check: build functions ## do the job on the lab's real servers, plain and secured, while each of them is killed, and compare with one process
-	$(call on-lab,,plain,.)
-	$(call on-lab,-secure,secure,TestJob)
+cluster-check: build functions ## test the adapters and do the whole job on the lab's servers, plain and secured, amid faults, and compare with one process
+	$(call on-lab,plain,tests/lab/suites.sh plain; $(call on-cluster,plain,.))
+	$(call on-lab,secure,tests/lab/suites.sh secure; $(call on-cluster,secure,TestJob|TestFaults,-faults 12))
 
 .PHONY: cluster-crash
-cluster-crash: build ## do it while CLUSTER_KILLS random servers of the plain lab and runs are killed (SEED=n repeats the choice)
-	$(call on-lab,,plain,TestKilled,-kills $(CLUSTER_KILLS) -seed $(SEED))
+cluster-crash: build functions ## do a part of the job amid FAULTS random faults on the lab (SEED=n repeats their choice, SECURE=1 takes the secured form)
+	$(call on-lab,$(if $(SECURE),secure,plain),$(call on-cluster,$(if $(SECURE),secure,plain),TestFaults,-faults $(FAULTS) -seed $(SEED)))
 
 .PHONY: bench-lab
 bench-lab: build functions flights ## measure the job on the plain lab beside Kafka's performance tools, hdfs dfs -put and Spark's own client

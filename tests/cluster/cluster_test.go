@@ -18,7 +18,7 @@ var (
 	almanac   = flag.String("almanac", "", "the almanac `command`; without it the tests are skipped")
 	functions = flag.String("functions", "", "`folder` of the functions' programs; without it they are not tested")
 	lab       = flag.String("lab", "", "the lab's env `file` (.cache/lab/plain/env); without it the tests are skipped")
-	kills     = flag.Int("kills", 0, "how often to kill; 0 means each server once")
+	faults    = flag.Int("faults", 0, "how `many` faults; 0 means one for each victim")
 	seed      = flag.Uint64("seed", 0, "of the moments; 0 takes one from the clock")
 )
 

@@ -11,53 +11,53 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
-
-	"github.com/almanac-data/almanac/tests/internal/box"
 )
 
-// process is what is killed beside the servers: the run itself.
-const process = "almanac"
+// instances is how many processes there are of each function, or of runs, at once.
+const instances = 2
 
-// victims are killed in this order, at random moments: those that ingest needs first, as it comes first.
-var victims = []string{process, "kafka", "datanode1", "namenode", process, "executors", "spark"}
-
-// campaign is a job that is done while things are killed.
+// campaign is a job that is done while faults happen.
 type campaign struct {
-	centre *centre
-	random *rand.Rand
-	plan   []string // what is still to be killed
-	kills  map[string]int
-	told   map[string]int // log lines, without what differs from time to time
-	rounds int
+	centre  *centre
+	network *network
+	random  *rand.Rand
+	plan    []fault // what is still to happen
+	struck  map[string]int
+	told    map[string]int // log lines, without what differs from time to time
+	rounds  int
 }
 
-// TestKilled does a part of the job while every server and the run itself are killed by SIGKILL, and started again. Nobody else helps. What
-// comes out is what one process makes undisturbed.
-func TestKilled(t *testing.T) {
+// TestFaults does a part of the job, again and again, while its servers and processes are killed and stopped, and the connections to them cut
+// and silenced. In odd rounds each function has two processes of its own, in even rounds two runs hold all of them. Nobody else helps.
+// What comes out is what one process makes undisturbed.
+func TestFaults(t *testing.T) {
+	if *functions == "" {
+		t.Skip("give the folder of the functions' programs: -functions bin, made by make functions")
+	}
 	c := running(t)
 	r := random(t)
 	datasets := firstMonths(t, "2001-03-01", "2001-03", "2001-04", "2001-05", "2001-06")
 	want := inOneProcess(t, datasets).outcome
-	m := &campaign{centre: c, random: r, plan: slices.Clone(victims), kills: map[string]int{}, told: map[string]int{}}
-	for len(m.plan) < *kills {
-		m.plan = append(m.plan, victims[r.IntN(len(victims))])
-	}
-	if *kills > 0 {
-		m.plan = m.plan[:*kills]
-	}
-	for len(m.plan) > 0 && !t.Failed() {
+	m := &campaign{centre: c, network: c.network(t), random: r, plan: draw(r, c.suffers(), *faults), struck: map[string]int{}, told: map[string]int{}}
+	planned := len(m.plan)
+	for idle := 0; len(m.plan) > 0 && !t.Failed() && idle < 2; {
 		if m.rounds++; m.rounds > 1 {
 			c.empty(t)
 		}
-		began := time.Now()
-		m.round(t, c.box(t, datasets))
-		t.Logf("round %d ended after %.0fs and %v", m.rounds, time.Since(began).Seconds(), m.kills)
+		began, before := time.Now(), len(m.plan)
+		m.round(t, datasets)
+		m.logf(t, "round %d ended after %.0fs and %d faults", m.rounds, time.Since(began).Seconds(), before-len(m.plan))
+		if idle++; len(m.plan) < before {
+			idle = 0
+		}
 		c.same(t, c.box(t, datasets), want, sources(t, datasets))
 	}
 	m.report(t)
+	if n := planned - len(m.plan); n < planned && !t.Failed() {
+		t.Errorf("%d of %d faults happened; no round met %v", n, planned, m.plan)
+	}
 }
 
 // firstMonths is the shipped flights up to a day, without the sample of later months.
@@ -85,74 +85,78 @@ func firstMonths(t *testing.T, end string, later ...string) string {
 }
 
 // round does the job once, from nothing to its end.
-func (m *campaign) round(t *testing.T, b box.Box) {
+func (m *campaign) round(t *testing.T, datasets string) {
 	t.Helper()
 	ctx, stop := context.WithTimeout(t.Context(), 2*patience)
 	defer stop()
-	for lives := 1; ; lives++ {
-		running, err := b.Start("run", "--no-serve", "--logs")
-		if err != nil {
-			t.Fatal(err)
+	plain := m.centre.box(t, datasets)
+	through := plain
+	through.Config = m.network.config
+	p := &platform{dir: t.TempDir()}
+	if m.rounds%2 == 1 {
+		p.functions(ctx, t, through, instances)
+	} else {
+		p.runs(ctx, t, through, instances)
+	}
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		for !done(ctx, plain) && ctx.Err() == nil {
+			m.wait(ctx, 2*time.Second)
 		}
-		killed := m.kill(ctx, t, running)
-		result := running.Result()
-		m.read(t, result.Err)
-		switch {
-		case killed:
-		case result.Code == 0:
-			return
-		case ctx.Err() != nil || lives > 20:
-			t.Fatalf("life %d of the run: %s\n%s", lives, result.Out, lastLines(result.Err, 10))
-		default: // as under a supervisor, which starts it again
-			m.told["the run ended by itself: "+strings.TrimSpace(lastLines(result.Err, 1))]++
-			time.Sleep(time.Second)
-		}
+	}()
+	m.strikeAll(ctx, t, p, finished)
+	m.supervise(ctx, t, finished)
+	if ctx.Err() != nil {
+		t.Errorf("not done after %s; the last of the logs:\n%s", 2*patience, p.logs())
+	}
+	if m.rounds%2 == 1 {
+		p.ready(t, time.Minute)
+		stop()
+	}
+	p.close(t)
+	for _, one := range p.all {
+		m.read(t, one)
 	}
 }
 
-// kill kills what the plan says while the command works, until it ends or is itself what is killed.
-func (m *campaign) kill(ctx context.Context, t *testing.T, running *box.Running) (killed bool) {
+// supervise starts Spark's server anew when it has ended by itself, as systemd does: that is what it does when YARN has ended its application.
+func (m *campaign) supervise(ctx context.Context, t *testing.T, finished <-chan struct{}) {
 	t.Helper()
-	for len(m.plan) > 0 {
-		moment := time.NewTimer(time.Second + time.Duration(m.random.Int64N(int64(4*time.Second))))
+	for {
+		m.lab(ctx, t, "start", "spark")
 		select {
-		case <-running.Ended():
-			moment.Stop()
-			return false
-		case <-ctx.Done():
-			running.Signal(syscall.SIGKILL)
-			return false
-		case <-moment.C:
+		case <-finished:
+			return
+		case <-time.After(5 * time.Second):
 		}
-		victim := m.plan[0]
-		m.plan = m.plan[1:]
-		m.kills[victim]++
-		if victim == process {
-			running.Signal(syscall.SIGKILL)
-			return true
-		}
-		if out, err := m.centre.lab(ctx, "kill", victim); err != nil {
-			t.Fatalf("kill %s: %v: %s", victim, err, out)
-		}
-		time.Sleep(time.Duration(m.random.Int64N(int64(3 * time.Second))))
-		if victim == "executors" {
-			continue // YARN starts others
-		}
-		began := time.Now()
-		if out, err := m.centre.lab(ctx, "start", victim); err != nil {
-			t.Fatalf("start %s: %v: %s", victim, err, out)
-		}
-		t.Logf("%s was killed, and is back %.0fs after its start", victim, time.Since(began).Seconds())
 	}
-	select {
-	case <-running.Ended():
-	case <-ctx.Done():
-		running.Signal(syscall.SIGKILL)
-	}
-	return false
 }
 
-var changing = regexp.MustCompile(`[0-9a-f]{16,}|\d{4}-\d\d-\d\d|\d+`)
+// strikeAll lets happen what the plan says and this round has victims for, until the job is done.
+func (m *campaign) strikeAll(ctx context.Context, t *testing.T, p *platform, finished <-chan struct{}) {
+	t.Helper()
+	for i := 0; i < len(m.plan); {
+		select {
+		case <-finished:
+			return
+		case <-ctx.Done():
+			return
+		case <-time.After(500*time.Millisecond + time.Duration(m.random.Int64N(int64(3*time.Second)))):
+		}
+		f := m.plan[i]
+		began := time.Now()
+		if !m.strike(ctx, t, f, p) {
+			i++ // not in this round
+			continue
+		}
+		m.plan = slices.Delete(m.plan, i, i+1)
+		m.struck[f.String()]++
+		m.logf(t, "%s (%.1fs)", f, time.Since(began).Seconds())
+	}
+}
+
+var changing = regexp.MustCompile(`[0-9a-f]{16,}|\d{4}-\d\d-\d\d|\d{4}-W\d\d|\d+`)
 
 // logged is a line of a log.
 type logged struct {
@@ -164,18 +168,25 @@ type logged struct {
 	Answer string `json:"answer"`
 }
 
-// read counts what the log says. Nothing may be called invalid: no retry would have come.
-func (m *campaign) read(t *testing.T, log string) {
+// read counts what the log of a program says. Nothing may be called invalid: no retry would have come.
+func (m *campaign) read(t *testing.T, one *program) {
 	t.Helper()
-	for text := range strings.Lines(log) {
+	log, err := os.ReadFile(one.log.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text := range strings.Lines(string(log)) {
 		var line logged
+		if strings.HasPrefix(text, "panic: ") || strings.HasPrefix(text, "fatal error: ") {
+			t.Errorf("%s: %s", one.name, lastLines(string(log), 40))
+		}
 		if json.Unmarshal([]byte(text), &line) != nil || line.Level == "INFO" {
 			continue
 		}
 		if line.Msg == "event invalid" {
-			t.Errorf("an event was refused for good: %s", text)
+			t.Errorf("%s: an event was refused for good: %s", one.name, text)
 		}
-		said := fmt.Sprintf("%s %s%s: %s%s", line.Msg, line.Source, line.Type, line.Error, line.Answer)
+		said := fmt.Sprintf("%s: %s %s%s: %s%s", one.name, line.Msg, line.Source, line.Type, line.Error, line.Answer)
 		said = changing.ReplaceAllString(said, "#")
 		m.told[said[:min(len(said), 220)]]++
 	}
@@ -183,12 +194,20 @@ func (m *campaign) read(t *testing.T, log string) {
 
 func (m *campaign) report(t *testing.T) {
 	t.Helper()
+	t.Logf("%d rounds; connections that were reset: %v", m.rounds, m.network.cuts())
+	for _, text := range slices.Sorted(maps.Keys(m.struck)) {
+		t.Logf("%4d %s", m.struck[text], text)
+	}
 	for _, text := range slices.Sorted(maps.Keys(m.told)) {
 		t.Logf("%4d %s", m.told[text], text)
 	}
 }
 
-func lastLines(text string, n int) string {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+// cuts counts the connections that were reset on each way.
+func (n *network) cuts() map[string]int {
+	all := map[string]int{}
+	for way, p := range n.ways {
+		all[way] = p.Cuts()
+	}
+	return all
 }

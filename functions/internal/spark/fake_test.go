@@ -120,9 +120,14 @@ func TestErrorsSayWhetherARetryCanHelp(t *testing.T) {
 		},
 		"a defect of Spark":     {said("INTERNAL_ERROR", "XX000", "[INTERNAL_ERROR] oops SQLSTATE: XX000"), "INTERNAL_ERROR", false},
 		"no memory":             {said("UNABLE_TO_ACQUIRE_MEMORY", "53200", "[UNABLE_TO_ACQUIRE_MEMORY] oops SQLSTATE: 53200"), "53200", false},
-		"a server that is gone": {status.Error(codes.Unavailable, "connection refused"), "spark: connection refused (Unavailable)", false},
+		"a server that is gone": {status.Error(codes.Unavailable, "connection refused"), "spark: connection refused; see to the server that ALMANAC_SPARK names, and to the way there (Unavailable)", false},
 		"an executor that died": {status.Error(codes.Internal, "Job aborted due to stage failure\n\tat org.secret"), "spark: Job aborted due to stage failure (Internal)", false},
-		"a token that is wrong": {status.Error(codes.Unauthenticated, "Invalid token"), "ALMANAC_SPARK_TOKEN_FILE", false},
+		"an application that has ended": {
+			status.Error(codes.Internal, "Cannot call methods on a stopped SparkContext.\nThis stopped SparkContext was created at:\n\nsecret"),
+			"stopped SparkContext.; the server works, but its Spark application has ended", false,
+		},
+		"an application that ended long ago": {status.Error(codes.Unknown, "Application error processing RPC"), "start the server anew", false},
+		"a token that is wrong":              {status.Error(codes.Unauthenticated, "Invalid token"), "ALMANAC_SPARK_TOKEN_FILE", false},
 	} {
 		for _, method := range []string{"AnalyzePlan", "ExecutePlan"} {
 			s, e, _ := fake(t)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"os"
 	"testing"
-	"time"
 
+	"github.com/sethvargo/go-envconfig"
+
+	"github.com/almanac-data/almanac/functions/internal/fn"
 	"github.com/almanac-data/almanac/functions/internal/query/querytest"
 	"github.com/almanac-data/almanac/functions/internal/spark"
 )
@@ -17,7 +19,12 @@ func server(t testing.TB) *spark.Engine {
 	if address == "" {
 		t.Skip("no Spark: set ALMANAC_TEST_SPARK=sc://host:port of a Spark 4 Connect server that sees this machine's files; make lab starts one")
 	}
-	e, err := spark.Open(context.Background(), spark.Config{Server: address, User: "test", Heartbeat: time.Minute}, nil)
+	var cfg spark.Config
+	env := envconfig.MultiLookuper(envconfig.MapLookuper(map[string]string{"ALMANAC_SPARK": address}), envconfig.OsLookuper())
+	if err := fn.Load(context.Background(), env, &cfg); err != nil {
+		t.Fatal(err)
+	}
+	e, err := spark.Open(context.Background(), cfg, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

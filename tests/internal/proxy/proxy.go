@@ -1,4 +1,4 @@
-// Package proxy passes TCP connections on, and breaks them: it is the bad network of a test.
+// Package proxy passes TCP connections on to one or more servers in turn, and breaks them: it is the bad network, and the load balancer, of a test.
 package proxy
 
 import (
@@ -13,10 +13,11 @@ import (
 // Proxy passes on what comes to its address. Close ends it.
 type Proxy struct {
 	listener net.Listener
-	to       string
+	to       []string
 	work     sync.WaitGroup
 
 	mu     sync.Mutex
+	turn   int
 	pairs  map[*pair]struct{}
 	silent chan struct{} // closed while bytes pass
 	ended  bool
@@ -26,8 +27,8 @@ type Proxy struct {
 // pair is one connection, and that to the server behind.
 type pair struct{ near, far *net.TCPConn }
 
-// Listen passes connections to addr on to the address to. With port 0 it takes a free one.
-func Listen(addr, to string) (*Proxy, error) {
+// Listen passes connections to addr on to the addresses in turn; one where nobody listens is passed over. With port 0 it takes a free one.
+func Listen(addr string, to ...string) (*Proxy, error) {
 	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", addr)
 	if err != nil {
 		return nil, err
@@ -52,12 +53,12 @@ func (p *Proxy) accept() {
 }
 
 func (p *Proxy) serve(near *net.TCPConn) {
-	conn, err := (&net.Dialer{Timeout: 10 * time.Second}).Dial("tcp", p.to)
-	if err != nil {
+	far := p.dial()
+	if far == nil {
 		reset(near) // as a server that is down
 		return
 	}
-	c := &pair{near, conn.(*net.TCPConn)} //nolint:forcetypeassert // dialled so
+	c := &pair{near, far}
 	p.mu.Lock()
 	if p.ended {
 		p.mu.Unlock()
@@ -74,6 +75,21 @@ func (p *Proxy) serve(near *net.TCPConn) {
 	p.mu.Lock()
 	delete(p.pairs, c)
 	p.mu.Unlock()
+}
+
+// dial reaches the server whose turn it is, or the next one that is there; nil if none is.
+func (p *Proxy) dial() *net.TCPConn {
+	p.mu.Lock()
+	first := p.turn
+	p.turn++
+	p.mu.Unlock()
+	for i := range p.to {
+		conn, err := (&net.Dialer{Timeout: 10 * time.Second}).Dial("tcp", p.to[(first+i)%len(p.to)])
+		if err == nil {
+			return conn.(*net.TCPConn) //nolint:forcetypeassert // dialled so
+		}
+	}
+	return nil
 }
 
 // pass copies one direction until its end. What ends badly ends the other direction too.
@@ -138,7 +154,7 @@ func (p *Proxy) Close() error {
 	p.Cut()
 	p.work.Wait()
 	if err != nil {
-		return fmt.Errorf("proxy to %s: %w", p.to, err)
+		return fmt.Errorf("proxy to %v: %w", p.to, err)
 	}
 	return nil
 }

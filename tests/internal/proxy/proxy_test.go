@@ -126,3 +126,48 @@ func TestAServerThatIsDownIsAReset(t *testing.T) {
 		t.Errorf("it says %v, want ECONNRESET", err)
 	}
 }
+
+func TestServersInTurnButThoseThatAreDown(t *testing.T) {
+	named := func(name string) (string, net.Listener) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = l.Close() })
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = io.WriteString(c, name)
+				_ = c.Close()
+			}
+		}()
+		return l.Addr().String(), l
+	}
+	a, _ := named("a")
+	b, down := named("b")
+	p, err := Listen("127.0.0.1:0", a, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	read := func(n int) (all string) {
+		for range n {
+			text, err := io.ReadAll(dial(t, p))
+			if err != nil {
+				t.Fatal(err)
+			}
+			all += string(text)
+		}
+		return all
+	}
+	if got := read(4); got != "abab" {
+		t.Errorf("four connections reach %s, want abab", got)
+	}
+	_ = down.Close()
+	if got := read(4); got != "aaaa" {
+		t.Errorf("once b is down four connections reach %s, want aaaa", got)
+	}
+}

@@ -70,11 +70,24 @@ func translate(ctx context.Context, err error) error {
 		if e.Code == codes.Unauthenticated || e.Code == codes.PermissionDenied {
 			e.Detail += "; see to the token that Spark wants (ALMANAC_SPARK_TOKEN_FILE)"
 		}
+		if e.Code == codes.Unavailable {
+			e.Detail += "; see to the server that ALMANAC_SPARK names, and to the way there"
+		}
+		if ended(said.Message) {
+			e.Detail += "; the server works, but its Spark application has ended, as its log tells: start the server anew" +
+				" (spark.yarn.am.clientModeExitOnError=true ends it by itself, for a supervisor to see)"
+		}
 	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w: %w", context.Cause(ctx), e)
 	}
 	return e
+}
+
+// ended says whether a message is that of a server whose application has ended: YARN has killed it, for example. Such a server goes on to
+// take calls, and fails at each.
+func ended(message string) bool {
+	return strings.Contains(message, "on a stopped SparkContext") || strings.HasPrefix(message, "Application error processing RPC")
 }
 
 var (
@@ -87,7 +100,7 @@ func explain(message, class, sqlState string) (line int, detail string) {
 	if at := place.FindStringSubmatch(message); at != nil {
 		line, _ = strconv.Atoi(at[1])
 	}
-	for _, end := range []string{"== SQL", "\n'", "\n+-", "\n\tat ", "\nJVM stacktrace", "\n== "} {
+	for _, end := range []string{"This stopped SparkContext was created at", "== SQL", "\n'", "\n+-", "\n\tat ", "\nJVM stacktrace", "\n== "} {
 		message, _, _ = strings.Cut(message, end)
 	}
 	if sqlState != "" {

@@ -88,7 +88,7 @@ func TestMissingNamesEachPackageOnceAndThoseOfTheForm(t *testing.T) {
 	if got := strings.Join(plain, " "); got != "openjdk-17-jre-headless maven python3-pip curl" {
 		t.Errorf("missing(plain) = %s", got)
 	}
-	if got := strings.Join(secure, " "); !strings.HasSuffix(got, "openssl krb5-kdc krb5-admin-server haproxy") {
+	if got := strings.Join(secure, " "); !strings.HasSuffix(got, "openssl krb5-kdc krb5-admin-server krb5-user haproxy") {
 		t.Errorf("missing(secure) = %s", got)
 	}
 	if got := missing(true, func(string) bool { return true }); got != nil {

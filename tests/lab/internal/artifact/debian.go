@@ -25,6 +25,7 @@ var tools = []tool{
 	{"krb5kdc", "krb5-kdc", true},
 	{"kdb5_util", "krb5-kdc", true},
 	{"kadmin.local", "krb5-admin-server", true},
+	{"kinit", "krb5-user", true},
 	{"haproxy", "haproxy", true},
 }
 

@@ -58,6 +58,7 @@ func (s *Site) Env() []Pair {
 	return append(pairs,
 		Pair{"KAFKA_PLAIN", s.Addr("kafka")},
 		Pair{"SPARK_REMOTE", "sc://" + s.Named("spark")},
+		Pair{"SPARK_UI", "http://" + s.Addr("spark-ui")},
 	)
 }
 

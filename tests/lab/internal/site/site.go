@@ -46,6 +46,7 @@ var ports = map[string]int{
 	"spark":           15,
 	"spark-backend":   16,
 	"namenode":        20,
+	"spark-ui":        25,
 	"scheduler":       30,
 	"tracker":         31,
 	"resourcemanager": 32,

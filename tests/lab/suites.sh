@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Runs the adapters' suites against the lab that runs: suites.sh plain|secure. Some of them kill its servers.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+form=$1
+root=$PWD/.cache/lab/$form
+temp=$(mktemp -d)
+trap 'rm -rf "$temp"' EXIT
+export_lines() { while IFS= read -r line; do export "${line?}"; done; }
+
+export_lines <"$root/env"
+bin/almanac env --config "$root/cluster.yaml" | grep -E '^ALMANAC_(HDFS|SPARK)_' >"$temp/env"
+export_lines <"$temp/env"
+export ALMANAC_TEST_LAB=$root/env
+export ALMANAC_TEST_HDFS=$HDFS_NAMENODE ALMANAC_TEST_WEBHDFS=${WEBHDFS_URL%/webhdfs/v1} ALMANAC_TEST_SPARK=sc://$SPARK_CONNECT
+if [ "$form" = plain ]; then
+	go build -o "$temp/lab" ./tests/lab
+	cat >"$temp/crash" <<-END
+		#!/bin/sh
+		cd "$PWD"
+		case \$1 in datanode) set -- datanode1 ;; esac
+		"$temp/lab" kill "\$1" && "$temp/lab" start "\$1"
+	END
+	chmod +x "$temp/crash"
+	export ALMANAC_TEST_HDFS_KILL=$temp/crash ALMANAC_TEST_HDFS_LAB=$root/env ALMANAC_TEST_SPARK_HDFS=$HDFS_URL ALMANAC_TEST_SPARK_UI=$SPARK_UI
+fi
+go test -count=1 -timeout 20m -p 1 ./functions/internal/kafka/... ./functions/internal/hdfs/... ./functions/internal/spark/... ./functions/almanac | grep -v 'no test files'
+go test -count=1 -timeout 20m ./tests/lab -args -form "$form"
