@@ -51,7 +51,7 @@ lint: tools ## run golangci-lint with every linter but those excluded with a rea
 	@mkdir -p $(CACHE)/bin
 	@test -x $(CACHE)/bin/golangci-lint-v2.15.0 || { GOBIN=$(CURDIR)/$(CACHE)/bin GOFLAGS=-mod=mod go install $(GOLANGCI) && \
 	  mv $(CACHE)/bin/golangci-lint $(CACHE)/bin/golangci-lint-v2.15.0; }
-	$(CACHE)/bin/golangci-lint-v2.15.0 run ./...
+	$(CACHE)/bin/golangci-lint-v2.15.0 run --allow-parallel-runners ./...
 
 .PHONY: crash
 crash: build ## kill -9 the run KILLS times at random moments (SEED=n repeats a run) and compare what comes out

@@ -217,6 +217,49 @@ func (b *bench) java(ctx context.Context, class string, args ...string) (box.Res
 	return command(ctx, nil, "java", append([]string{"-Xmx1g", "-cp", classpath, "org.apache.kafka.tools." + class, "--bootstrap-server", b.lab.env["KAFKA_PLAIN"], "--topic", rowsTopic}, args...)...)
 }
 
+// records: rows as records of their own, by the producer of the adapter, beside Kafka's.
+func (b *bench) records(ctx context.Context) error {
+	s, err := b.prepare(days)
+	if err != nil {
+		return err
+	}
+	program := filepath.Join(b.dir, "link.test")
+	if _, err := command(ctx, nil, "go", "test", "-c", "-o", program, "./functions/internal/kafka/link"); err != nil {
+		return err
+	}
+	env := []string{
+		"ALMANAC_TEST_KAFKA=" + b.lab.env["KAFKA_PLAIN"], "ALMANAC_TEST_KAFKA_TOPIC=" + rowsTopic, "ALMANAC_TEST_KAFKA_ROWS=" + b.payload(),
+		"ALMANAC_TEST_KAFKA_COUNT=" + strconv.FormatInt(s.rows, 10),
+	}
+	c := compared{Name: "rows as records to Kafka", Peer: "ProducerPerformance", Units: float64(s.rows), Unit: "rows", Goal: 0.9}
+	for round := range b.rounds {
+		progress(c.Name, round, b.rounds)
+		if err := b.lab.topic(ctx, rowsTopic); err != nil {
+			return err
+		}
+		result, err := command(ctx, env, program, "-test.run", "^$", "-test.bench", "^BenchmarkRows$", "-test.benchtime", "1x")
+		if err != nil {
+			return err
+		}
+		said, err := answers(result)
+		if err != nil || len(said) != 1 {
+			return errors.Join(err, fmt.Errorf("want one answer: %s", result))
+		}
+		if n, err := b.lab.records(ctx, rowsTopic); err != nil || n != s.rows {
+			return errors.Join(err, fmt.Errorf("%s has %d records, want %d", rowsTopic, n, s.rows))
+		}
+		f := gauge.Of(result)
+		f.Wall = said[0].Seconds
+		c.Ours = append(c.Ours, f)
+		if f, err = b.produce(ctx, s.rows); err != nil {
+			return err
+		}
+		c.Theirs = append(c.Theirs, f)
+	}
+	b.report.Compared = append(b.report.Compared, c)
+	return nil
+}
+
 var produced = regexp.MustCompile(`(?m)^(\d+) records sent, ([\d.]+) records/sec`)
 
 // produce writes rows as records: as many of those in the payload file, chosen at random, as Kafka's tool does. Wall time is that from its first record

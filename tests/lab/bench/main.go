@@ -41,7 +41,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 5, "how often each side runs")
 	flag.IntVar(&o.inFlight, "in-flight", 16, "windows that are collected at once")
 	flag.IntVar(&o.weeks, "weeks", 4, "weekly aggregates in each round")
-	flag.StringVar(&o.only, "only", "days,months,hdfs,spark", "what to measure")
+	flag.StringVar(&o.only, "only", "days,months,records,hdfs,spark", "what to measure")
 	flag.StringVar(&o.profile, "profile", "", "`file` for a CPU profile of the last run of process, validate and store")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -87,7 +87,7 @@ func run(ctx context.Context, o options) (err error) {
 	}{
 		{"days", func(ctx context.Context) error { return b.ingest(ctx, days) }},
 		{"months", func(ctx context.Context) error { return b.ingest(ctx, months) }},
-		{"hdfs", b.put}, {"spark", b.weekly},
+		{"records", b.records}, {"hdfs", b.put}, {"spark", b.weekly},
 	} {
 		if !strings.Contains(o.only, w.name) {
 			continue
