@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -68,8 +69,8 @@ func TestTranslateKeepsTheCauseOfTheContext(t *testing.T) {
 
 func TestARealServerRefusesAnotherSession(t *testing.T) {
 	address, ok := strings.CutPrefix(os.Getenv("ALMANAC_TEST_SPARK"), "sc://")
-	if !ok {
-		t.Skip("no Spark: set ALMANAC_TEST_SPARK=sc://host:port of a Spark 4 Connect server; make lab starts one")
+	if !ok || os.Getenv("ALMANAC_SPARK_CA") != "" {
+		t.Skip("no Spark in plain text: set ALMANAC_TEST_SPARK=sc://host:port of a Spark 4 Connect server; make lab starts one")
 	}
 	c, err := Open(t.Context(), &Builder{Address: address, UserName: "test"}, time.Minute)
 	if err != nil {
@@ -106,4 +107,42 @@ func FuzzExplain(f *testing.F) {
 			t.Errorf("explain(%q) = %d, %q", message, line, detail)
 		}
 	})
+}
+
+// chain is a FetchErrorDetailsResponse: each error is caused by the next.
+func chain(messages ...string) []byte {
+	raw := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), 0)
+	for i, message := range messages {
+		e := wire.AppendBytes(wire.AppendBytes(wire.AppendBytes(nil, 1, []byte("org.x.Kind"+strconv.Itoa(i))), 1, []byte("java.lang.Exception")), 2, []byte(message))
+		if i < len(messages)-1 {
+			e = protowire.AppendVarint(protowire.AppendTag(e, 4, protowire.VarintType), uint64(i+1))
+		}
+		raw = wire.AppendBytes(raw, 2, e)
+	}
+	return raw
+}
+
+func TestTheCauseIsTheLastOfTheChain(t *testing.T) {
+	loop := chain("a", "b")
+	loop = append(loop, wire.AppendBytes(nil, 2, protowire.AppendVarint(protowire.AppendTag(nil, 4, protowire.VarintType), 2))...)
+	for name, c := range map[string]struct {
+		raw  []byte
+		want string
+	}{
+		"no answer":                  {nil, ""},
+		"an error without a cause":   {chain("a"), ""},
+		"a chain":                    {chain("a", "b", "Permission denied: user=spark\n\tat org.secret"), "Kind2: Permission denied: user=spark"},
+		"a chain without last words": {chain("a", "b", ""), "Kind1: b"},
+		"a cause that is its own":    {loop, "Kind1: b"},
+		"no protocol":                {[]byte{0xff, 0xff}, ""},
+	} {
+		if got := cause(c.raw); got != c.want {
+			t.Errorf("%s: cause = %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+func FuzzCause(f *testing.F) {
+	f.Add(chain("a", "b"))
+	f.Fuzz(func(_ *testing.T, raw []byte) { cause(raw) })
 }

@@ -21,6 +21,8 @@ type Error struct {
 	Code   codes.Code // Internal whatever Spark itself says: look at the class
 	Line   int        // of the text, from 1; 0 if not known
 	Detail string
+
+	id string // by which the server tells more of it
 }
 
 func (e *Error) Error() string {
@@ -65,7 +67,7 @@ func translate(ctx context.Context, err error) error {
 	e := &Error{Code: codes.Unknown, Detail: err.Error()}
 	if _, ok := status.FromError(err); ok {
 		said := sparkerrors.FromRPCError(err)
-		e = &Error{Class: said.ErrorClass, State: said.SqlState, Code: said.Code}
+		e = &Error{Class: said.ErrorClass, State: said.SqlState, Code: said.Code, id: said.ErrorId}
 		e.Line, e.Detail = explain(said.Message, said.ErrorClass, said.SqlState)
 		if e.Code == codes.Unauthenticated || e.Code == codes.PermissionDenied {
 			e.Detail += "; see to the token that Spark wants (ALMANAC_SPARK_TOKEN_FILE)"

@@ -30,6 +30,7 @@ const (
 // Client is a connection to a server. It is safe for concurrent use.
 type Client struct {
 	conn *grpc.ClientConn
+	name string // of the user
 	user wire.Object
 	beat time.Duration
 }
@@ -41,7 +42,7 @@ func Open(ctx context.Context, b channel.Builder, beat time.Duration) (*Client, 
 	if err != nil {
 		return nil, err
 	}
-	return &Client{conn: conn, user: wire.Object{"userId": b.User(), "userName": b.User()}, beat: beat}, nil
+	return &Client{conn: conn, name: b.User(), user: wire.Object{"userId": b.User(), "userName": b.User()}, beat: beat}, nil
 }
 
 // Close ends the connection.
@@ -146,7 +147,7 @@ func (s *Session) Schema(ctx context.Context, p Plan) ([]Column, error) {
 	}
 	answer, err := s.analyze(ctx, planning, wire.Object{"schema": wire.Object{}}, wire.AppendBytes(nil, 1, plan)) // Schema.plan
 	if err != nil {
-		return nil, err
+		return nil, s.because(ctx, err)
 	}
 	list, ok := wire.Get(answer, "schema", "schema", "struct", "fields")
 	if !ok {

@@ -96,7 +96,7 @@ func (st *Stream) Next() ([]byte, error) {
 		err := st.stream.RecvMsg(st.answer)
 		st.complete = errors.Is(err, io.EOF)
 		if err != nil {
-			return nil, translate(st.ctx, err)
+			return nil, st.session.because(st.ctx, translate(st.ctx, err))
 		}
 		if raw := wire.Unknown(st.answer, fieldProgress); raw != nil && st.progress != nil {
 			st.progress(parseProgress(raw))

@@ -127,7 +127,7 @@ func (s *Server) handle(_ any, stream grpc.ServerStream) error {
 	c := &Call{Method: path.Base(full), Context: stream.Context(), stream: stream}
 	c.Header, _ = metadata.FromIncomingContext(stream.Context())
 	var err error
-	if c.Method == "ReleaseSession" { // of Spark 4
+	if c.Method == "ReleaseSession" || c.Method == "FetchErrorDetails" { // of Spark 4
 		c.Request = new(emptypb.Empty)
 	} else if c.Request, err = wire.New(c.Method + "Request"); err != nil {
 		return err
