@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"strings"
@@ -40,12 +41,11 @@ const deepest = 20
 func cause(raw []byte) string {
 	var all [][]byte
 	root := uint64(0)
-	wire.Fields(raw, func(number protowire.Number, n uint64, bytes []byte) {
-		switch number {
-		case 1:
+	wire.Fields(raw, func(number protowire.Number, n uint64, part []byte) {
+		if number == 1 {
 			root = n
-		case 2:
-			all = append(all, bytes)
+		} else if number == 2 {
+			all = append(all, part)
 		}
 	})
 	at, text := root, ""
@@ -54,12 +54,12 @@ func cause(raw []byte) string {
 			break
 		}
 		kind, message, next := "", "", uint64(len(all))
-		wire.Fields(all[at], func(number protowire.Number, n uint64, bytes []byte) {
+		wire.Fields(all[at], func(number protowire.Number, n uint64, part []byte) {
 			switch {
 			case number == 1 && kind == "":
-				kind = string(bytes[strings.LastIndexByte(string(bytes), '.')+1:])
+				kind = string(part[bytes.LastIndexByte(part, '.')+1:])
 			case number == 2:
-				message = string(bytes)
+				message = string(part)
 			case number == 4:
 				next = n
 			}
