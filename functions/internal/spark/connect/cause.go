@@ -44,7 +44,8 @@ func cause(raw []byte) string {
 	wire.Fields(raw, func(number protowire.Number, n uint64, part []byte) {
 		if number == 1 {
 			root = n
-		} else if number == 2 {
+		}
+		if number == 2 {
 			all = append(all, part)
 		}
 	})
