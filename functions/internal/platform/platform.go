@@ -88,22 +88,23 @@ func Variables(more ...any) []string {
 // settle makes the topics that are missing, if it may, and refuses to start on those whose settings would lose something.
 func settle(ctx context.Context, cluster *kafka.Cluster, datasets *dataset.Catalog, create bool) error {
 	if create {
-		return EnsureTopics(ctx, cluster, datasets)
+		return EnsureTopics(ctx, cluster, datasets, events.WakeTopics()...)
 	}
 	blocks, err := blockTopics(datasets)
 	if err != nil {
 		return err
 	}
-	return cluster.VerifyTopics(ctx, events.FactTopics(), events.DueTopics(), blocks)
+	return cluster.VerifyTopics(ctx, events.FactTopics(), events.DueTopics(), blocks, events.WakeTopics()...)
 }
 
-// EnsureTopics makes the topics of facts, dues and the datasets' blocks that are missing, and checks those that are there.
-func EnsureTopics(ctx context.Context, cluster *kafka.Cluster, datasets *dataset.Catalog) error {
+// EnsureTopics makes the topics of facts, dues and the datasets' blocks that are missing, and checks those that are there; so for topics of
+// wakes, if there are to be any.
+func EnsureTopics(ctx context.Context, cluster *kafka.Cluster, datasets *dataset.Catalog, wakes ...string) error {
 	blocks, err := blockTopics(datasets)
 	if err != nil {
 		return err
 	}
-	return cluster.EnsureTopics(ctx, events.FactTopics(), events.DueTopics(), blocks)
+	return cluster.EnsureTopics(ctx, events.FactTopics(), events.DueTopics(), blocks, wakes...)
 }
 
 // CheckTopics lists what of the topics is not as it must be, those that are missing included: what a doctor prints.
@@ -112,7 +113,7 @@ func CheckTopics(ctx context.Context, cluster *kafka.Cluster, datasets *dataset.
 	if err != nil {
 		return nil, err
 	}
-	return cluster.CheckTopics(ctx, events.FactTopics(), events.DueTopics(), blocks)
+	return cluster.CheckTopics(ctx, events.FactTopics(), events.DueTopics(), blocks, events.WakeTopics()...)
 }
 
 func blockTopics(datasets *dataset.Catalog) ([]string, error) {

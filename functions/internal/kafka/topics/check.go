@@ -38,6 +38,17 @@ func deadLetters(c *link.Cluster) wanted {
 	return w
 }
 
+// A wake topic has many partitions, to be shared by the instances of a function; two, three, four and six of them get as many each. What lies
+// in it for a day and was not read is said again by the calendar.
+const (
+	wakePartitions = 12
+	wakeRetention  = 24 * time.Hour
+)
+
+func wakes(c *link.Cluster) wanted {
+	return wanted{partitions: wakePartitions, bytes: maxFact, keep: wakeRetention, copies: int(c.Copies())}
+}
+
 // Settings of topics, by their names in Kafka.
 const (
 	cleanupPolicy  = "cleanup.policy"
