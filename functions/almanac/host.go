@@ -146,6 +146,9 @@ func (h *host) feed(ctx context.Context, t trigger) (onebox.Feed, error) {
 	if err != nil || t.wakes == "" {
 		return member, err
 	}
+	if _, err := h.cluster.Topic(ctx, t.wakes); err != nil {
+		return nil, err
+	}
 	h.sources.Go(func() {
 		if err := h.cluster.Spread(ctx, member, t.wakes, h.log); err != nil {
 			h.log.Warn("source ended", "source", t.function, "error", err)

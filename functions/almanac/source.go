@@ -90,14 +90,14 @@ func (o *options) source(ctx context.Context, f *sourceFlags) error {
 			Clock: onebox.Running(wall), Client: client, Log: log,
 		}.Run(ctx)
 	}
-	cluster, done, err := o.openKafka(ctx, log)
+	cluster, done, err := o.openKafka(ctx, log, func(c *kafka.Cluster) error {
+		_, err := c.Lag(ctx, group(f.name), f.topics) // topics that are missing, and rights, show here and not in the log
+		return err
+	})
 	if err != nil {
 		return err
 	}
 	defer done()
-	if _, err := cluster.Lag(ctx, group(f.name), f.topics); err != nil {
-		return err // topics that are missing, and rights, show here and not in the log
-	}
 	member, err := cluster.Join(group(f.name), f.topics, log)
 	if err != nil {
 		return err
@@ -130,8 +130,8 @@ func (f *sourceFlags) pass(ctx context.Context, cluster *kafka.Cluster, source o
 	return err
 }
 
-// openKafka opens the Kafka of --config, and nothing else of the cluster.
-func (o *options) openKafka(ctx context.Context, log *slog.Logger) (*kafka.Cluster, func(), error) {
+// openKafka opens the Kafka of --config, and nothing else of the cluster, once it answers.
+func (o *options) openKafka(ctx context.Context, log *slog.Logger, ask func(*kafka.Cluster) error) (*kafka.Cluster, func(), error) {
 	env, err := o.environment()
 	if err != nil {
 		return nil, nil, err
@@ -141,7 +141,10 @@ func (o *options) openKafka(ctx context.Context, log *slog.Logger) (*kafka.Clust
 	if err != nil {
 		return nil, nil, err
 	}
-	cluster, err := platform.Kafka(ctx, proc)
+	if err := o.patient(ctx, proc); err != nil {
+		return nil, nil, errors.Join(err, s.Close())
+	}
+	cluster, err := platform.Kafka(ctx, proc, ask)
 	if err != nil {
 		return nil, nil, errors.Join(err, s.Close())
 	}

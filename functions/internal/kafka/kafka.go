@@ -10,6 +10,7 @@ import (
 	"log/slog"
 
 	"github.com/almanac-data/almanac/functions/internal/kafka/blocks"
+	"github.com/almanac-data/almanac/functions/internal/kafka/fault"
 	"github.com/almanac-data/almanac/functions/internal/kafka/feed"
 	"github.com/almanac-data/almanac/functions/internal/kafka/journal"
 	"github.com/almanac-data/almanac/functions/internal/kafka/letters"
@@ -51,6 +52,9 @@ func Open(ctx context.Context, cfg Config) (*Cluster, error) {
 	}
 	return &Cluster{c}, nil
 }
+
+// Passing says whether what failed may succeed a little later, by itself; else a person must mend it.
+func Passing(err error) bool { return fault.Passing(err) }
 
 // Journal opens the journal of all facts and dues; see journal.Open.
 func (c *Cluster) Journal(ctx context.Context, function string) (*Journal, error) {

@@ -2,6 +2,7 @@ package feed
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"log/slog"
@@ -17,8 +18,13 @@ import (
 // Tombstones are not: they wake nobody.
 func Spread(ctx context.Context, c *link.Cluster, from *Member, to string, log *slog.Logger) error {
 	t, err := c.Topic(ctx, to)
-	if err != nil {
-		return fmt.Errorf("spread to %s: %w", to, err)
+	for err != nil && ctx.Err() == nil {
+		if errors.Is(err, link.ErrNoTopic) {
+			return fmt.Errorf("spread to %s: %w", to, err)
+		}
+		log.WarnContext(ctx, "hints are not spread, trying again", "topic", to, "error", err)
+		_ = link.Pause(ctx, time.Second) // the loop looks at ctx
+		t, err = c.Topic(ctx, to)
 	}
 	for ctx.Err() == nil {
 		records, err := from.Next(ctx)

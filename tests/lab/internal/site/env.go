@@ -19,6 +19,7 @@ func (s *Site) Env() []Pair {
 		{"KAFKA_BEHIND", s.Addr("kafka-behind")}, // who comes here is sent to KAFKA_PROXY, where a test may listen
 		{"KAFKA_PROXY", s.Addr("kafka-proxy")},
 		{"KAFKA_CA", s.Path("keys", "ca.crt")},
+		{"KAFKA_CLASSPATH", s.Artifact("jars", "kafka") + "/*"}, // of Kafka's own tools
 		{"KAFKA_SCRAM_USER", "almanac"},
 		{"KAFKA_SCRAM_PASSWORD_FILE", s.Path("keys", "scram-almanac")},
 		{"KAFKA_SCRAM_ADMIN_USER", "admin"},
@@ -29,6 +30,8 @@ func (s *Site) Env() []Pair {
 		{"KAFKA_KEY", s.Path("keys", "almanac.key")},
 		{"KAFKA_ADMIN_CERT", s.Path("keys", "admin.crt")},
 		{"KAFKA_ADMIN_KEY", s.Path("keys", "admin.key")},
+		{"KAFKA_EXPIRED_CERT", s.Path("keys", "expired.crt")},
+		{"KAFKA_EXPIRED_KEY", s.Path("keys", "expired.key")},
 		{"KAFKA_STRANGER_CERT", s.Path("keys", "stranger.crt")},
 		{"KAFKA_STRANGER_KEY", s.Path("keys", "stranger.key")},
 		{"ALMANAC_KAFKA", s.Addr("kafka-scram")}, // how the functions reach Kafka as almanac, in both forms
