@@ -54,7 +54,9 @@ func (c *centre) twoRuns(t *testing.T, datasets string, want *outcome.Outcome) {
 	t.Logf("two runs did it in %.0fs", time.Since(began).Seconds())
 	judge(t, urls, shared)
 	for _, r := range runs {
-		if result := r.Stop(); result.Code != 0 {
+		result := r.Stop()
+		t.Log(result.Out)
+		if result.Code != 0 {
 			t.Errorf("a run ends so: %s", result)
 		}
 	}
@@ -82,7 +84,7 @@ func (c *centre) oneOfTwoKilled(t *testing.T, datasets string, want *outcome.Out
 	if err != nil || result.Code != 0 {
 		t.Fatalf("the run that stays ends so: %v, %s", err, result)
 	}
-	t.Logf("one was killed after %.0fs, the other ended %.0fs later", killed.Sub(began).Seconds(), time.Since(killed).Seconds())
+	t.Logf("one was killed after %.0fs, the other ended %.0fs later\n%s", killed.Sub(began).Seconds(), time.Since(killed).Seconds(), result.Out)
 	c.same(t, b, want, sources(t, datasets))
 }
 

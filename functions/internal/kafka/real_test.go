@@ -2,8 +2,8 @@ package kafka
 
 import (
 	"errors"
-	"os"
-	"os/exec"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +13,7 @@ import (
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/block"
-	"github.com/almanac-data/almanac/functions/internal/kafka/kafkatest"
+	"github.com/almanac-data/almanac/functions/internal/kafka/letters"
 )
 
 // alter sets a setting of a topic, and waits until the broker says so.
@@ -41,38 +41,25 @@ func alter(t *testing.T, c *Cluster, topic, key, value string) {
 	t.Fatalf("%s of %s does not become %s", key, topic, value)
 }
 
-// TestMoreReplicasInSyncThanThereAreBrokers wants two on the lab's only broker, which then writes nothing.
-func TestMoreReplicasInSyncThanThereAreBrokers(t *testing.T) {
-	kafkatest.Need(t, false)
+// TestMoreReplicasInSyncThanThereAreCopies wants two where there is one copy. A broker of Kafka 4.4 takes that for one and writes; it is told as
+// a setting that is wrong, as older ones write nothing then.
+func TestMoreReplicasInSyncThanThereAreCopies(t *testing.T) {
 	_, c := newFake(t)
 	topic := block.RawTopic("flights")
 	alter(t, c, topic, "min.insync.replicas", "2")
-	cl, err := c.Client(kgo.RecordDeliveryTimeout(3 * time.Second))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cl.Close()
 	began := time.Now()
-	err = cl.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Value: []byte("x")}).FirstErr()
-	if err == nil {
-		t.Fatal("the broker writes with fewer replicas in sync than are wanted")
-	}
-	says(t, "produce", began, c.Unwritten(t.Context(), topic, err), "partition 0 of topic "+topic+" has 1 of 1 replicas in sync, and its min.insync.replicas is 2", "almanac topics check")
-	alter(t, c, topic, "min.insync.replicas", "1")
+	says(t, "verify topics", began, c.VerifyTopics(t.Context(), nil, nil, []string{topic}), topic+" has min.insync.replicas 2 where 1 to 1 is needed", "kafka-configs.sh --bootstrap-server ")
 	claim := write(t, c, topic, piece(0), 1, 100)
 	if got, err := drain(c.Blocks().Read(t.Context(), claim)); err != nil || len(got) != 1 {
-		t.Errorf("after it was mended: %d blocks, %v", len(got), err)
+		t.Errorf("%d blocks, %v", len(got), err)
 	}
+	says(t, "a client whose time was over", began, c.Unwritten(t.Context(), topic, kgo.ErrRecordTimeout),
+		"partition 0 of topic "+topic+" has 1 of 1 replicas in sync, and its min.insync.replicas is 2", "almanac topics check")
 }
 
-// TestTheCommandThatIsToldMends runs what a finding says by Kafka's own tool.
+// TestTheCommandThatIsToldMends does what the command of each finding would, as the lab has no tool of Kafka's for it.
 func TestTheCommandThatIsToldMends(t *testing.T) {
-	lab := kafkatest.Need(t, false)
-	if lab["KAFKA_PLAIN"] == "" {
-		t.Skip("Kafka's tool would need a file of its own to get into the secured form")
-	}
 	_, c := newFake(t)
-	c.Config.Brokers = []string{lab["KAFKA_PLAIN"]} // that the command names
 	fact, raw := events.Stored{}.Topic(), block.RawTopic("flights")
 	alter(t, c, fact, "cleanup.policy", "delete")
 	alter(t, c, fact, "max.message.bytes", "1000000")
@@ -85,30 +72,23 @@ func TestTheCommandThatIsToldMends(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return found
+		return slices.DeleteFunc(found, func(f Finding) bool { return f.Topic == letters.Topic }) // another test's
 	}
 	found := check()
 	if len(found) != 5 {
 		t.Errorf("%d findings, want 5: %v", len(found), found)
 	}
+	form := regexp.MustCompile(`^kafka-configs.sh --bootstrap-server (\S+) --alter --entity-type topics --entity-name (\S+) --add-config (\S+)=(\S+)$`)
 	for _, f := range found {
-		command := strings.Fields(f.Do)
-		if command[0] != "kafka-configs.sh" {
+		command := form.FindStringSubmatch(f.Do)
+		if command == nil || command[1] != strings.Join(c.Config.Brokers, ",") {
 			t.Fatalf("%s: what is to be done is no command: %s", f.Setting, f.Do)
 		}
-		cmd := exec.CommandContext(t.Context(), "java", append([]string{"-cp", lab["KAFKA_CLASSPATH"], "kafka.admin.ConfigCommand"}, command[1:]...)...)
-		cmd.Env = os.Environ()
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v: %s", f.Do, err, out)
-		}
+		alter(t, c, command[2], command[3], command[4])
 	}
-	for range 100 {
-		if found = check(); len(found) == 0 {
-			return
-		}
-		time.Sleep(20 * time.Millisecond)
+	if found = check(); len(found) != 0 {
+		t.Errorf("after the commands were done: %v", found)
 	}
-	t.Errorf("after the commands were run: %v", found)
 }
 
 // TestClaimsOfAnotherClusterAreRefused reads facts that name topics of a cluster that was formatted anew: names, partitions and offsets are

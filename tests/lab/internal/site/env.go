@@ -19,7 +19,6 @@ func (s *Site) Env() []Pair {
 		{"KAFKA_BEHIND", s.Addr("kafka-behind")}, // who comes here is sent to KAFKA_PROXY, where a test may listen
 		{"KAFKA_PROXY", s.Addr("kafka-proxy")},
 		{"KAFKA_CA", s.Path("keys", "ca.crt")},
-		{"KAFKA_CLASSPATH", s.Artifact("jars", "kafka") + "/*"}, // of Kafka's own tools
 		{"KAFKA_SCRAM_USER", "almanac"},
 		{"KAFKA_SCRAM_PASSWORD_FILE", s.Path("keys", "scram-almanac")},
 		{"KAFKA_SCRAM_ADMIN_USER", "admin"},
