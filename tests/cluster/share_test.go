@@ -32,8 +32,8 @@ func TestShared(t *testing.T) {
 	}
 }
 
-// shared are the steps that two instances should do half of each; a fifth is the least that passes. Collecting files as small as these is over
-// before the second run is a member, and a month has only a few aggregates.
+// shared are the steps that two instances should do half of each. A tenth is the least that passes, as one of two runs may be a member before
+// the other. Collecting files as small as these is over before the second is one, and a month has only a few aggregates.
 var shared = []string{"process", "validate"}
 
 func (c *centre) twoRuns(t *testing.T, datasets string, want *outcome.Outcome) {
@@ -165,7 +165,7 @@ func judge(t *testing.T, urls, steps []string) {
 		all := first[step] + second[step]
 		share := first[step] / all
 		t.Logf("%s: the first wrote %.0f%% of %.0f bytes", step, 100*share, all)
-		if all == 0 || share < 0.2 || share > 0.8 {
+		if all == 0 || share < 0.1 || share > 0.9 {
 			t.Errorf("%s: one wrote %.0f and the other %.0f bytes, want about half each", step, first[step], second[step])
 		}
 	}
