@@ -104,7 +104,7 @@ func TestAFunctionIsNotReadyBeforeItsServers(t *testing.T) {
 	c.command(t, "start", "kafka")
 	for deadline := time.Now().Add(time.Minute); ready(port) != http.StatusOK; time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("the function does not become ready")
+			t.Fatalf("the function does not become ready: %s", function.Stop())
 		}
 	}
 	select {

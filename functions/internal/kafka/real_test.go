@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"context"
 	"errors"
 	"regexp"
 	"slices"
@@ -16,9 +17,21 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/kafka/letters"
 )
 
-// alter sets a setting of a topic, and waits until the broker says so.
+// unset takes a setting back when the test ends: a Kafka 4.4.0 that was started again gave topics the settings that deleted ones of the same
+// name had had.
+func unset(t *testing.T, c *Cluster, topic, key string) {
+	t.Helper()
+	t.Cleanup(func() {
+		if _, err := c.Admin.AlterTopicConfigs(context.Background(), []kadm.AlterConfig{{Op: kadm.DeleteConfig, Name: key}}, topic); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// alter sets a setting of a topic for as long as the test lasts, and waits until the broker says so.
 func alter(t *testing.T, c *Cluster, topic, key, value string) {
 	t.Helper()
+	unset(t, c, topic, key)
 	if _, err := c.Admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: key, Value: new(value)}}, topic); err != nil {
 		t.Fatal(err)
 	}
