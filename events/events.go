@@ -21,10 +21,12 @@ import (
 // A function answers it with 422, which a source does not retry.
 var ErrInvalid = errors.New("invalid")
 
-// Topic names. Facts and dues have one partition each and are compacted.
+// Topic names. Facts and dues have one partition each and are compacted. A wake topic holds copies of those that wake one function, in many
+// partitions, so that several instances share them; they are hints and nothing else.
 const (
 	FactTopicPrefix = "almanac.fact."
 	DueTopicPrefix  = "almanac.due."
+	WakeTopicPrefix = "almanac.wake."
 )
 
 // Piece names one piece of work.

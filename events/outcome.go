@@ -109,6 +109,16 @@ func FactTopics() []string {
 	return topics
 }
 
+// WakeTopics lists the topics of hints that instances of a function share. Calendar and store have none: one instance does their work best, as
+// windows that are ready at the same time are committed together.
+func WakeTopics() []string {
+	var topics []string
+	for _, function := range []string{StepCollect, "process", "validate", StepAggregate, StepDeliver} {
+		topics = append(topics, WakeTopicPrefix+function)
+	}
+	return topics
+}
+
 // DueTopics lists the topics of all dues.
 func DueTopics() []string {
 	return []string{DueTopicPrefix + StepCollect, DueTopicPrefix + StepAggregate, DueTopicPrefix + StepDeliver}

@@ -22,12 +22,11 @@ func run(ctx context.Context, p *fn.Process) error {
 		return err
 	}
 	defer on.Close()
-	engine, err := spark.Open(ctx, cfg.Config, p.Log)
+	engine, err := platform.Spark(ctx, p, cfg.Config)
 	if err != nil {
 		return err
 	}
 	defer engine.Close(ctx)
-	p.Ready("spark", engine.Ping)
 	core := &aggregate.Aggregate{Journal: on.Journal, Datasets: on.Datasets, Tables: on.Warehouse, Writes: on.Warehouse, Engine: engine}
 	return p.Serve(ctx, core.Handle)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/duck"
 	"github.com/almanac-data/almanac/functions/internal/fn"
 	"github.com/almanac-data/almanac/functions/internal/fn/meter"
+	"github.com/almanac-data/almanac/functions/internal/platform"
 	"github.com/almanac-data/almanac/functions/internal/process"
 	"github.com/almanac-data/almanac/functions/internal/secret"
 	"github.com/almanac-data/almanac/functions/internal/serve"
@@ -77,12 +78,12 @@ func openEngine(ctx context.Context, s *state) (snapshot.Engine, error) {
 		return nil, err
 	}
 	if cfg.Server != "" {
-		engine, err := spark.Open(ctx, cfg, s.proc.Log)
+		engine, err := platform.Spark(ctx, s.proc, cfg)
 		if err != nil {
 			return nil, err
 		}
 		s.close = append(s.close, func() error { engine.Close(ctx); return nil })
-		return engine, engine.Ping(ctx)
+		return engine, nil
 	}
 	if s.remote() {
 		return nil, fmt.Errorf("ALMANAC_SPARK is not set: DuckDB does not read %s, so name a Spark server (spark.server)", s.lake.URI("."))

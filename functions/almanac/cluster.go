@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -81,8 +82,24 @@ func (o *options) catalog(ctx context.Context) (*dataset.Catalog, error) {
 	return dataset.Open(common.Datasets)
 }
 
-// openCluster connects to the servers that --config names.
-func (o *options) openCluster(ctx context.Context, log *slog.Logger) (_ *state, err error) {
+// awaitCluster is openCluster for a run: it waits for servers that do not answer yet, and says so.
+func (o *options) awaitCluster(ctx context.Context, log *slog.Logger) (*state, error) {
+	return o.connectCluster(ctx, log, o.patient)
+}
+
+// patient makes a process wait for the servers that it stands on.
+func (o *options) patient(ctx context.Context, p *fn.Process) error {
+	return p.Patient(ctx, func(text string) {
+		_, _ = fmt.Fprintln(o.err, "almanac: "+text) // where nobody reads any more, there is nobody to tell
+	})
+}
+
+// openCluster connects to the servers that --config names, and fails at once where one does not answer.
+func (o *options) openCluster(ctx context.Context, log *slog.Logger) (*state, error) {
+	return o.connectCluster(ctx, log, func(context.Context, *fn.Process) error { return nil })
+}
+
+func (o *options) connectCluster(ctx context.Context, log *slog.Logger, prepare func(context.Context, *fn.Process) error) (_ *state, err error) {
 	env, err := o.environment()
 	if err != nil {
 		return nil, err
@@ -94,6 +111,9 @@ func (o *options) openCluster(ctx context.Context, log *slog.Logger) (_ *state, 
 		}
 	}()
 	if s.proc, err = newProcess(ctx, s, env, log); err != nil {
+		return nil, err
+	}
+	if err := prepare(ctx, s.proc); err != nil {
 		return nil, err
 	}
 	on, err := platform.Open(ctx, s.proc)

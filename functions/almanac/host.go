@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -13,14 +14,17 @@ import (
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/calendar"
 	"github.com/almanac-data/almanac/functions/internal/fn"
+	"github.com/almanac-data/almanac/functions/internal/kafka"
 	"github.com/almanac-data/almanac/functions/internal/onebox"
 )
 
-// trigger says which topics wake a function, and how many events it takes at once.
+// trigger says which topics wake a function, and how many events it takes at once. On a cluster several runs share them: by the topic of wakes
+// where there is one, else one of the runs has a topic at a time.
 type trigger struct {
 	function string
 	topics   []string
 	inFlight int
+	wakes    string
 }
 
 // triggers is what the KafkaSources of a cluster are, in one process.
@@ -32,15 +36,21 @@ func triggers() []trigger {
 		}
 		return topics
 	}
-	return []trigger{
-		{"calendar", fact("stored", "aggregated", "restated", "stopped", "released"), 1},
-		{"collect", []string{events.DueTopicPrefix + events.StepCollect}, 2},
-		{"process", fact("collected"), 2},
-		{"validate", fact("processed"), 2},
-		{"store", fact("validated"), 2 * parallel},
-		{"aggregate", []string{events.DueTopicPrefix + events.StepAggregate}, 1},
-		{"deliver", []string{events.DueTopicPrefix + events.StepDeliver}, 1},
+	all := []trigger{
+		{"calendar", fact("stored", "aggregated", "restated", "stopped", "released"), 1, ""},
+		{"collect", []string{events.DueTopicPrefix + events.StepCollect}, 2, ""},
+		{"process", fact("collected"), 2, ""},
+		{"validate", fact("processed"), 2, ""},
+		{"store", fact("validated"), 2 * parallel, ""},
+		{"aggregate", []string{events.DueTopicPrefix + events.StepAggregate}, 1, ""},
+		{"deliver", []string{events.DueTopicPrefix + events.StepDeliver}, 1, ""},
 	}
+	for i, t := range all {
+		if wakes := events.WakeTopicPrefix + t.function; slices.Contains(events.WakeTopics(), wakes) {
+			all[i].wakes = wakes
+		}
+	}
+	return all
 }
 
 // host runs every function on one listener, and the sources that wake them.
@@ -93,11 +103,10 @@ func (h *host) start(ctx context.Context) error {
 	// A connection that was made and never used would hold up the end of the server for five seconds.
 	h.idle = client.CloseIdleConnections
 	for _, t := range triggers() {
-		feed, err := h.cluster.Feed(ctx, group(t.function), t.topics, h.log)
+		feed, err := h.feed(ctx, t)
 		if err != nil {
 			return err
 		}
-		h.close = append(h.close, func() error { feed.Close(); return nil })
 		source := onebox.KafkaSource{
 			Namespace: "default", Name: t.function, Sink: h.base + "/functions/" + t.function, DeadLetter: h.base + "/functions/deadletter",
 			Done: h.count(t.function), InFlight: t.inFlight, Retry: h.retry(), Commit: 200 * time.Millisecond, Client: client, Log: h.log,
@@ -123,6 +132,39 @@ func (h *host) start(ctx context.Context) error {
 	return nil
 }
 
+// feed opens what hands out the events that wake a function: all of them over a data folder, which one run holds, and this run's share on a
+// cluster.
+func (h *host) feed(ctx context.Context, t trigger) (onebox.Feed, error) {
+	if h.folder != nil {
+		feed, err := h.cluster.Feed(ctx, group(t.function), t.topics, h.log)
+		if err == nil {
+			h.close = append(h.close, func() error { feed.Close(); return nil })
+		}
+		return feed, err
+	}
+	member, err := h.join(group(t.function), t.topics)
+	if err != nil || t.wakes == "" {
+		return member, err
+	}
+	if _, err := h.cluster.Topic(ctx, t.wakes); err != nil {
+		return nil, err
+	}
+	h.sources.Go(func() {
+		if err := h.cluster.Spread(ctx, member, t.wakes, h.log); err != nil {
+			h.log.Warn("source ended", "source", t.function, "error", err)
+		}
+	})
+	return h.join(shared(t.function), []string{t.wakes})
+}
+
+func (h *host) join(group string, topics []string) (*kafka.Member, error) {
+	member, err := h.cluster.Join(group, topics, h.log)
+	if err == nil {
+		h.close = append(h.close, func() error { member.Close(); return nil })
+	}
+	return member, err
+}
+
 // patient is how often an event is sent again where servers may be started again: for two minutes and more.
 var patient = onebox.Retry{Count: 8, Base: 250 * time.Millisecond}
 
@@ -135,12 +177,22 @@ func (h *host) retry() onebox.Retry {
 
 func group(function string) string { return "almanac-" + function }
 
+// shared is the group of those that share the wakes of a function.
+func shared(function string) string { return group(function) + "-shared" }
+
 // lag is how many events wait for a function or are under way.
 func (h *host) lag(ctx context.Context) (int64, error) {
 	var sum int64
 	for _, t := range triggers() {
 		n, err := h.cluster.Lag(ctx, group(t.function), t.topics)
 		if err != nil {
+			return 0, fmt.Errorf("look at the sources: %w", err)
+		}
+		sum += n
+		if t.wakes == "" || h.folder != nil {
+			continue
+		}
+		if n, err = h.cluster.Lag(ctx, shared(t.function), []string{t.wakes}); err != nil {
 			return 0, fmt.Errorf("look at the sources: %w", err)
 		}
 		sum += n

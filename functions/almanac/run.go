@@ -130,7 +130,7 @@ func (o *options) prepare(f *runFlags) (open func(context.Context, *slog.Logger)
 		return nil, nil, err
 	}
 	if o.config != "" {
-		return o.openCluster, clock, nil
+		return o.awaitCluster, clock, nil
 	}
 	catalog, err := dataset.Open(o.datasets)
 	if err != nil {

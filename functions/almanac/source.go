@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,16 +22,20 @@ const sourceHelp = `Source wakes a function over HTTP: for each record of Kafka 
 PingSource does. It is what a ContainerSource runs where those are not installed.
 
 An event that is answered by 404, 408, 409, 429, 500 or above, or not at all, is sent again, and else goes to the dead letters: to
---dead-letter, or into their topic. One source reads all partitions of its topics; a second with the same name would send all again.`
+--dead-letter, or into their topic.
+
+With several --sink, one for each instance of the function, events go to each in turn, and one that does not answer is passed over. Several
+sources of one name share the topics: one of them has a topic at a time, and when it is killed another takes over after 15 seconds.`
 
 type sourceFlags struct {
-	topics           []string
-	schedule         string
-	sink, deadLetter string
-	name, namespace  string
-	inFlight         int
-	ordered          bool
-	retry            onebox.Retry
+	topics          []string
+	schedule        string
+	sinks           []string
+	deadLetter      string
+	name, namespace string
+	inFlight        int
+	ordered         bool
+	retry           onebox.Retry
 }
 
 func newSource(o *options) *cobra.Command {
@@ -44,7 +49,7 @@ func newSource(o *options) *cobra.Command {
 	fl := cmd.Flags()
 	fl.StringSliceVar(&f.topics, "topics", nil, "Kafka topics to read, from where this source has got to; needs --config")
 	fl.StringVar(&f.schedule, "schedule", "", "in place of topics: cron with 5 fields, or 6 of which the first is seconds")
-	fl.StringVar(&f.sink, "sink", "", "URL of the function")
+	fl.StringSliceVar(&f.sinks, "sink", nil, "URL of the function; of each of its instances, if there are several")
 	fl.StringVar(&f.deadLetter, "dead-letter", "", "URL that takes what the function does not; without it their topic does")
 	fl.StringVar(&f.name, "name", "", "of the source; how far it got is kept under almanac-<name>")
 	fl.StringVar(&f.namespace, "namespace", "default", "of the source, in the attributes of events")
@@ -59,7 +64,7 @@ func newSource(o *options) *cobra.Command {
 func (f *sourceFlags) check(config string) error {
 	var text string
 	switch {
-	case f.sink == "" || f.name == "":
+	case len(f.sinks) == 0 || slices.Contains(f.sinks, "") || f.name == "":
 		text = "--sink and --name are needed: whom to wake, and under which name to remember how far it got"
 	case (len(f.topics) == 0) == (f.schedule == ""):
 		text = "one of --topics and --schedule is needed: what the function is woken by"
@@ -81,23 +86,27 @@ func (o *options) source(ctx context.Context, f *sourceFlags) error {
 	defer client.CloseIdleConnections()
 	if f.schedule != "" {
 		return onebox.PingSource{
-			Namespace: f.namespace, Name: f.name, Schedule: f.schedule, Sink: f.sink, Retry: f.retry, Clock: onebox.Running(wall), Client: client, Log: log,
+			Namespace: f.namespace, Name: f.name, Schedule: f.schedule, Sink: f.sinks[0], Others: f.sinks[1:], Retry: f.retry,
+			Clock: onebox.Running(wall), Client: client, Log: log,
 		}.Run(ctx)
 	}
-	cluster, done, err := o.openKafka(ctx, log)
+	cluster, done, err := o.openKafka(ctx, log, func(c *kafka.Cluster) error {
+		_, err := c.Lag(ctx, group(f.name), f.topics) // topics that are missing, and rights, show here and not in the log
+		return err
+	})
 	if err != nil {
 		return err
 	}
 	defer done()
-	feed, err := cluster.Feed(ctx, group(f.name), f.topics, log)
+	member, err := cluster.Join(group(f.name), f.topics, log)
 	if err != nil {
 		return err
 	}
-	defer feed.Close()
+	defer member.Close()
 	return f.pass(ctx, cluster, onebox.KafkaSource{
-		Namespace: f.namespace, Name: f.name, Sink: f.sink, DeadLetter: f.deadLetter, Ordered: f.ordered, InFlight: f.inFlight, Retry: f.retry,
-		Client: client, Log: log,
-	}, feed)
+		Namespace: f.namespace, Name: f.name, Sink: f.sinks[0], Others: f.sinks[1:], DeadLetter: f.deadLetter, Ordered: f.ordered,
+		InFlight: f.inFlight, Retry: f.retry, Client: client, Log: log,
+	}, member)
 }
 
 // pass passes records on. Without a sink for dead letters it is one itself.
@@ -121,8 +130,8 @@ func (f *sourceFlags) pass(ctx context.Context, cluster *kafka.Cluster, source o
 	return err
 }
 
-// openKafka opens the Kafka of --config, and nothing else of the cluster.
-func (o *options) openKafka(ctx context.Context, log *slog.Logger) (*kafka.Cluster, func(), error) {
+// openKafka opens the Kafka of --config, and nothing else of the cluster, once it answers.
+func (o *options) openKafka(ctx context.Context, log *slog.Logger, ask func(*kafka.Cluster) error) (*kafka.Cluster, func(), error) {
 	env, err := o.environment()
 	if err != nil {
 		return nil, nil, err
@@ -132,7 +141,10 @@ func (o *options) openKafka(ctx context.Context, log *slog.Logger) (*kafka.Clust
 	if err != nil {
 		return nil, nil, err
 	}
-	cluster, err := platform.Kafka(ctx, proc)
+	if err := o.patient(ctx, proc); err != nil {
+		return nil, nil, errors.Join(err, s.Close())
+	}
+	cluster, err := platform.Kafka(ctx, proc, ask)
 	if err != nil {
 		return nil, nil, errors.Join(err, s.Close())
 	}

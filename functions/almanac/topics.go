@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/kafka"
 	"github.com/almanac-data/almanac/functions/internal/platform"
 )
@@ -72,7 +73,7 @@ func (o *options) applyTopics(ctx context.Context) error {
 		return err
 	}
 	return o.withKafka(ctx, func(c *kafka.Cluster) error {
-		if err := platform.EnsureTopics(ctx, c, catalog); err != nil {
+		if err := platform.EnsureTopics(ctx, c, catalog, events.WakeTopics()...); err != nil {
 			return err
 		}
 		o.printf("all topics are there and as they must be\n")

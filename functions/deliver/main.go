@@ -25,12 +25,11 @@ func run(ctx context.Context, p *fn.Process) error {
 		return err
 	}
 	defer on.Close()
-	engine, err := spark.Open(ctx, cfg.Config, p.Log)
+	engine, err := platform.Spark(ctx, p, cfg.Config)
 	if err != nil {
 		return err
 	}
 	defer engine.Close(ctx)
-	p.Ready("spark", engine.Ping)
 	return p.Serve(ctx, (&deliver.Deliver{
 		Journal: on.Journal, Datasets: on.Datasets, Tables: on.Warehouse, Engine: engine, Files: on.Warehouse, Folders: on.Warehouse,
 		Now: p.Now, Code: version,

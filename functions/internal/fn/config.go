@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/sethvargo/go-envconfig"
+
+	"github.com/almanac-data/almanac/functions/internal/fn/await"
 )
 
 // Common is the configuration that functions share; a function's Config embeds it.
@@ -42,7 +44,7 @@ func Variables(configs ...any) []string {
 			}
 		}
 	}
-	for _, c := range append(configs, serverConfig{}) {
+	for _, c := range append(configs, serverConfig{}, await.Config{}) {
 		visit(reflect.Indirect(reflect.ValueOf(c)).Type())
 	}
 	slices.Sort(all)

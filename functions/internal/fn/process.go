@@ -19,6 +19,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"knative.dev/pkg/signals"
 
+	"github.com/almanac-data/almanac/functions/internal/fn/await"
 	"github.com/almanac-data/almanac/functions/internal/fn/meter"
 )
 
@@ -32,9 +33,11 @@ type Process struct {
 	Tracer  trace.TracerProvider
 	Now     func() time.Time
 
-	mu     sync.Mutex
-	checks []check
-	flush  func(context.Context) error
+	service bool // answers probes while it waits for servers at its start
+	waiter  await.Waiter
+	mu      sync.Mutex
+	checks  []check
+	flush   func(context.Context) error
 }
 
 // Main runs a function until it is done or a SIGINT or SIGTERM arrives, and ends the process: with 0 when run returned nil or
@@ -50,7 +53,10 @@ func execute(ctx context.Context, name string, env envconfig.Lookuper, stderr io
 		log.Error("start failed", "error", err.Error())
 		return 1
 	}
-	err = run(ctx, p)
+	p.service = lookup(env, "K_EXECUTION_MODE", "") != "batch"
+	if err = p.Patient(ctx, func(text string) { log.Warn("waiting for a server", "reason", text) }); err == nil {
+		err = run(ctx, p)
+	}
 	p.Close() //nolint:contextcheck // ctx may be done, and what is left is still to be sent
 	interrupted := errors.Is(err, context.Canceled) && ctx.Err() != nil
 	if err != nil && !interrupted {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	krb "github.com/jcmturner/gokrb5/v8/client"
+	"github.com/jcmturner/gokrb5/v8/krberror"
 
 	"github.com/almanac-data/almanac/functions/internal/hdfs/kerberos"
 	"github.com/almanac-data/almanac/functions/internal/hdfs/native"
@@ -70,10 +71,25 @@ func Open(ctx context.Context, uri string, cfg Config) (_ *FS, err error) {
 	}
 	if err != nil {
 		f.Close()
+		if session.Passing(err) {
+			err = away{fmt.Errorf("%w; see that the NameNodes run, and that ALMANAC_HDFS_NAMENODES and ALMANAC_HDFS_WEB name them", err)}
+		}
 		return nil, err
 	}
 	f.session = f.session.Patient(cfg.Patience)
 	return f, nil
+}
+
+// away marks an error of Open that may pass: nothing answers, or the NameNode says to wait.
+type away struct{ error }
+
+func (a away) Unwrap() error { return a.error }
+
+// Passing says whether Open may succeed a little later, by itself; else a person must mend what is wrong.
+func Passing(err error) bool {
+	_, ok := errors.AsType[away](err)
+	kerberos, failed := errors.AsType[krberror.Krberror](err)
+	return ok || failed && kerberos.RootCause == krberror.NetworkingError
 }
 
 // reachWeb sees that WebHDFS answers, which RPC does not need before the first commit.

@@ -119,6 +119,7 @@ func TestATopicThatIsMissingIsNamed(t *testing.T) {
 func TestARecordThatIsTooLargeIsToldSo(t *testing.T) {
 	_, c := newFake(t)
 	topic := block.RawTopic("flights")
+	unset(t, c, topic, "max.message.bytes")
 	if _, err := c.Admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "max.message.bytes", Value: new("1000")}}, topic); err != nil {
 		t.Fatal(err)
 	}
@@ -179,6 +180,7 @@ func TestEverySettingOfATopicIsCompared(t *testing.T) {
 	} {
 		t.Run(setting, func(t *testing.T) {
 			fake, c := newFake(t)
+			unset(t, c, wrong.topic, wrong.key)
 			if _, err := c.Admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: wrong.key, Value: new(wrong.value)}}, wrong.topic); err != nil {
 				t.Fatal(err)
 			}

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 
 	"github.com/almanac-data/almanac/functions/internal/kafka/blocks"
+	"github.com/almanac-data/almanac/functions/internal/kafka/fault"
 	"github.com/almanac-data/almanac/functions/internal/kafka/feed"
 	"github.com/almanac-data/almanac/functions/internal/kafka/journal"
 	"github.com/almanac-data/almanac/functions/internal/kafka/letters"
@@ -52,6 +53,9 @@ func Open(ctx context.Context, cfg Config) (*Cluster, error) {
 	return &Cluster{c}, nil
 }
 
+// Passing says whether what failed may succeed a little later, by itself; else a person must mend it.
+func Passing(err error) bool { return fault.Passing(err) }
+
 // Journal opens the journal of all facts and dues; see journal.Open.
 func (c *Cluster) Journal(ctx context.Context, function string) (*Journal, error) {
 	return journal.Open(ctx, c.Cluster, function)
@@ -70,24 +74,29 @@ func (c *Cluster) Join(group string, names []string, log *slog.Logger) (*Member,
 	return feed.Join(c.Cluster, group, names, 0, log)
 }
 
+// Spread copies what a member gets to the partitions of another topic until ctx ends; see feed.Spread.
+func (c *Cluster) Spread(ctx context.Context, from *Member, to string, log *slog.Logger) error {
+	return feed.Spread(ctx, c.Cluster, from, to, log)
+}
+
 // Lag is how many records of the topics a group has not committed yet.
 func (c *Cluster) Lag(ctx context.Context, group string, names []string) (int64, error) {
 	return feed.Lag(ctx, c.Cluster, group, names)
 }
 
 // EnsureTopics makes the topics that are missing, and compares those that exist with what is needed; see topics.Ensure.
-func (c *Cluster) EnsureTopics(ctx context.Context, facts, dues, blocks []string) error {
-	return topics.Ensure(ctx, c.Cluster, topics.Names{Facts: facts, Dues: dues, Blocks: blocks})
+func (c *Cluster) EnsureTopics(ctx context.Context, facts, dues, blocks []string, wakes ...string) error {
+	return topics.Ensure(ctx, c.Cluster, topics.Names{Facts: facts, Dues: dues, Blocks: blocks, Wakes: wakes})
 }
 
 // VerifyTopics is an error that holds every finding about topics that exist.
-func (c *Cluster) VerifyTopics(ctx context.Context, facts, dues, blocks []string) error {
-	return topics.Verify(ctx, c.Cluster, topics.Names{Facts: facts, Dues: dues, Blocks: blocks})
+func (c *Cluster) VerifyTopics(ctx context.Context, facts, dues, blocks []string, wakes ...string) error {
+	return topics.Verify(ctx, c.Cluster, topics.Names{Facts: facts, Dues: dues, Blocks: blocks, Wakes: wakes})
 }
 
 // CheckTopics lists what of the topics is not as it must be, those that are missing included.
-func (c *Cluster) CheckTopics(ctx context.Context, facts, dues, blocks []string) ([]Finding, error) {
-	return topics.Check(ctx, c.Cluster, topics.Names{Facts: facts, Dues: dues, Blocks: blocks})
+func (c *Cluster) CheckTopics(ctx context.Context, facts, dues, blocks []string, wakes ...string) ([]Finding, error) {
+	return topics.Check(ctx, c.Cluster, topics.Names{Facts: facts, Dues: dues, Blocks: blocks, Wakes: wakes})
 }
 
 // Bury appends a dead letter to its topic. Partition, Offset and Time are not looked at.

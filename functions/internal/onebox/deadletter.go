@@ -52,7 +52,7 @@ func Resend(ctx context.Context, client *http.Client, d kafka.DeadLetter) error 
 			e.attributes[name] = value
 		}
 	}
-	a := sender{client, Retry{Count: -1}.withDefaults(), kafkaRetries, ""}.send(ctx, nil, d.Attributes["knativeerrordest"], e)
+	a := sender{client, Retry{Count: -1}.withDefaults(), kafkaRetries, ""}.send(ctx, nil, newSinks(d.Attributes["knativeerrordest"]), e)
 	if !a.ok() {
 		return fmt.Errorf("resend to %s: %s", d.Attributes["knativeerrordest"], a)
 	}

@@ -17,6 +17,8 @@ type Feed interface {
 	Next(ctx context.Context) ([]kafka.Record, error)
 	// Commit notes which offset comes next.
 	Commit(ctx context.Context, next map[kafka.Place]int64) error
+	// Holds says whether a record is still this source's to pass on, and no other's that has got its partition since.
+	Holds(r kafka.Record) bool
 }
 
 // KafkaSource wakes a function for each record of topics, by one POST in CloudEvents binary mode, as Knative's KafkaSource does.
@@ -25,9 +27,11 @@ type Feed interface {
 // retries, goes to the dead-letter sink; and what that does not take either is dropped. All of it counts as done: nothing may rest
 // on an event that arrives.
 type KafkaSource struct {
-	Namespace  string // of the source, in attributes
-	Name       string // of the source, in attributes
-	Sink       string // URL
+	Namespace string // of the source, in attributes
+	Name      string // of the source, in attributes
+	Sink      string // URL
+	// Others are URLs of more instances of the function. Events go to each in turn, and pass over one that does not answer.
+	Others     []string
 	DeadLetter string // URL, or empty for none
 	// Ordered sends the records of a partition one after another and holds the partition while one is retried.
 	Ordered  bool
@@ -63,6 +67,7 @@ func (s KafkaSource) Run(ctx context.Context, feed Feed) error {
 	sending, giveUp := context.WithCancel(context.WithoutCancel(ctx))
 	defer giveUp()
 	r := &run{KafkaSource: s, feed: feed, stop: ctx.Done(), slots: make(chan struct{}, s.InFlight), lanes: map[kafka.Place]chan sent{},
+		sinks: newSinks(append([]string{s.Sink}, s.Others...)...), dead: newSinks(s.DeadLetter),
 		sender: sender{s.Client, s.Retry.withDefaults(), kafkaRetries, s.Namespace}, progress: progress{places: map[kafka.Place]*lane{}}}
 	var committing sync.WaitGroup
 	ended := make(chan struct{})
@@ -91,6 +96,8 @@ type run struct {
 	KafkaSource
 
 	sender   sender
+	sinks    *sinks
+	dead     *sinks
 	feed     Feed
 	stop     <-chan struct{}
 	slots    chan struct{}
@@ -126,7 +133,7 @@ func (r *run) read(ctx, sending context.Context) {
 			case <-ctx.Done():
 				return
 			}
-			r.start(sending, sent{rec, r.progress.add(rec.Place, rec.Offset)})
+			r.start(sending, sent{rec, r.progress.add(rec)})
 		}
 	}
 }
@@ -151,12 +158,12 @@ func (r *run) start(ctx context.Context, s sent) {
 
 func (r *run) deliver(ctx context.Context, s sent) {
 	defer func() { <-r.slots }()
-	if r.Ordered && r.stopped() {
-		return // in order or not at all
+	if r.Ordered && r.stopped() || !r.feed.Holds(s.record) {
+		return // in order or not at all; or by whoever has the partition now
 	}
 	e := eventOf(s.record, r.Namespace, r.Name)
 	outcome := Delivered
-	if a := r.sender.send(ctx, r.stop, r.Sink, e); !a.ok() {
+	if a := r.sender.send(ctx, r.stop, r.sinks, e); !a.ok() {
 		if r.stopped() && kafkaRetries(a) {
 			return // comes again
 		}
@@ -184,7 +191,7 @@ func (r *run) stopped() bool {
 func (r *run) bury(ctx context.Context, e event, a answer) string {
 	id, typ := e.attributes["id"], e.attributes["type"]
 	if r.DeadLetter != "" {
-		d := r.sender.send(ctx, r.stop, r.DeadLetter, e.dead(r.Sink, a))
+		d := r.sender.send(ctx, r.stop, r.dead, e.dead(a))
 		switch {
 		case d.ok():
 			r.Log.WarnContext(ctx, "event went to the dead letters", "source", r.Name, "id", id, "type", typ, "answer", a.String())

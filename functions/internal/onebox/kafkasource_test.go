@@ -28,6 +28,7 @@ type feed struct {
 	mu        sync.Mutex
 	records   []kafka.Record
 	committed map[kafka.Place]int64
+	lost      map[int64]bool // offsets that another source has by now
 }
 
 func (f *feed) Next(ctx context.Context) ([]kafka.Record, error) {
@@ -51,6 +52,8 @@ func (f *feed) Commit(_ context.Context, next map[kafka.Place]int64) error {
 	maps.Copy(f.committed, next)
 	return nil
 }
+
+func (f *feed) Holds(r kafka.Record) bool { return !f.lost[r.Offset] }
 
 var place = kafka.Place{Topic: "almanac.fact.collected", Partition: 0}
 

@@ -19,9 +19,10 @@ import (
 type PingSource struct {
 	Namespace   string
 	Name        string
-	Schedule    string // cron, 5 or 6 fields, may begin with CRON_TZ=...
-	Sink        string // URL
-	ContentType string // of Data
+	Schedule    string   // cron, 5 or 6 fields, may begin with CRON_TZ=...
+	Sink        string   // URL
+	Others      []string // of more instances of the function; ticks go to each in turn, and pass over one that does not answer
+	ContentType string   // of Data
 	Data        []byte
 	Retry       Retry // 0 means 5 times, 100 ms to 1.6 s
 	Clock       Clock
@@ -41,6 +42,7 @@ func (s PingSource) Run(ctx context.Context) error {
 		s.Retry.Base = 50 * time.Millisecond
 	}
 	to := sender{s.Client, s.Retry.withDefaults(), pingRetries, ""}
+	sinks := newSinks(append([]string{s.Sink}, s.Others...)...)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for {
@@ -53,7 +55,7 @@ func (s PingSource) Run(ctx context.Context) error {
 		}
 		e := s.event(s.Clock.Now())
 		wg.Go(func() {
-			if a := to.send(ctx, ctx.Done(), s.Sink, e); !a.ok() && ctx.Err() == nil {
+			if a := to.send(ctx, ctx.Done(), sinks, e); !a.ok() && ctx.Err() == nil {
 				s.Log.WarnContext(ctx, "tick is lost", "source", s.Name, "answer", a.String())
 			}
 		})

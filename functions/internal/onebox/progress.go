@@ -14,6 +14,7 @@ type progress struct {
 
 // lane is one partition: tickets in the order of the log, of which the first is not done.
 type lane struct {
+	term      int // of the membership in which the partition was got
 	tickets   []*ticket
 	next      int64 // offset after the last one that is done without a gap
 	committed int64
@@ -25,16 +26,16 @@ type ticket struct {
 	lane   *lane
 }
 
-// add takes the next record of a partition.
-func (p *progress) add(place kafka.Place, offset int64) *ticket {
+// add takes the next record of a partition. One that was lost and got again begins anew: what was under way then is another's affair.
+func (p *progress) add(r kafka.Record) *ticket {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	l := p.places[place]
-	if l == nil {
-		l = &lane{next: offset, committed: offset}
-		p.places[place] = l
+	l := p.places[r.Place]
+	if l == nil || l.term != r.Term {
+		l = &lane{term: r.Term, next: r.Offset, committed: r.Offset}
+		p.places[r.Place] = l
 	}
-	t := &ticket{offset: offset, lane: l}
+	t := &ticket{offset: r.Offset, lane: l}
 	l.tickets = append(l.tickets, t)
 	return t
 }

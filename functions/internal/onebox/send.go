@@ -48,7 +48,8 @@ func NewClient(dial func(ctx context.Context, network, address string) (net.Conn
 
 // answer is what became of sending an event.
 type answer struct {
-	err    error // of the transport
+	sink   string // that gave it
+	err    error  // of the transport
 	status int
 	header http.Header
 	body   []byte // the first bytes
@@ -90,9 +91,9 @@ type sender struct {
 }
 
 // send posts an event until an answer is final, the tries are used up, or stop ends: then it gives up between tries.
-func (s sender) send(ctx context.Context, stop <-chan struct{}, sink string, e event) answer {
+func (s sender) send(ctx context.Context, stop <-chan struct{}, to *sinks, e event) answer {
 	for try := 0; ; try++ {
-		a := s.post(ctx, sink, e)
+		a := s.sendOnce(ctx, to, e)
 		if a.ok() || !s.again(a) || try >= s.retry.Count {
 			return a
 		}
@@ -104,8 +105,22 @@ func (s sender) send(ctx context.Context, stop <-chan struct{}, sink string, e e
 		case <-ctx.Done():
 		}
 		t.Stop()
-		return answer{err: fmt.Errorf("stopped while it was retried: %s", a)}
+		return answer{sink: a.sink, err: fmt.Errorf("stopped while it was retried: %s", a)}
 	}
+}
+
+// sendOnce posts an event to the sink whose turn it is, or, where that does not answer at all, to one after it.
+func (s sender) sendOnce(ctx context.Context, to *sinks, e event) (a answer) {
+	for range to.urls {
+		sink := to.next(time.Now())
+		a = s.post(ctx, sink, e)
+		a.sink = sink
+		if a.err == nil || ctx.Err() != nil {
+			return a
+		}
+		to.rest(sink, time.Now())
+	}
+	return a
 }
 
 func (s sender) post(ctx context.Context, sink string, e event) answer {
@@ -153,10 +168,10 @@ func headerValue(s string) string {
 const maxErrorData = 1024
 
 // dead is an event as a dead-letter sink gets it.
-func (e event) dead(sink string, a answer) event {
+func (e event) dead(a answer) event {
 	attributes := map[string]string{}
 	maps.Copy(attributes, e.attributes)
-	attributes["knativeerrordest"] = sink
+	attributes["knativeerrordest"] = a.sink
 	if a.err == nil {
 		attributes["knativeerrorcode"] = strconv.Itoa(a.status)
 		if len(a.body) > 0 {

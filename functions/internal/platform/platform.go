@@ -4,6 +4,7 @@ package platform
 
 import (
 	"context"
+	"strings"
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/block"
@@ -50,17 +51,15 @@ func Open(ctx context.Context, p *fn.Process) (_ *Platform, err error) {
 	if pf.Datasets, err = dataset.Open(cfg.Datasets); err != nil {
 		return nil, err
 	}
-	if pf.Warehouse, pf.close, err = Warehouse(ctx, p.Env); err != nil {
+	err = p.Await(ctx, "the warehouse at "+cfg.Warehouse+" (ALMANAC_WAREHOUSE, ALMANAC_HDFS_NAMENODES, ALMANAC_HDFS_WEB)", hdfs.Passing, func(ctx context.Context) (err error) {
+		pf.Warehouse, pf.close, err = Warehouse(ctx, p.Env)
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
 	p.Meter.CommitRetries(pf.Warehouse.Retries)
-	if pf.Cluster, err = kafka.Open(ctx, cfg.Config(p.Name, p.Now)); err != nil {
-		return nil, err
-	}
-	if err = settle(ctx, pf.Cluster, pf.Datasets, cfg.CreateTopics); err != nil {
-		return nil, err
-	}
-	if pf.journal, err = pf.Cluster.Journal(ctx, p.Name); err != nil {
+	if err = p.Await(ctx, kafkaAt(cfg.Settings), kafka.Passing, func(ctx context.Context) error { return pf.openKafka(ctx, p, cfg) }); err != nil {
 		return nil, err
 	}
 	pf.Journal, pf.Blocks = meter.Observe(pf.journal, p.Meter), pf.Cluster.Blocks()
@@ -71,13 +70,44 @@ func Open(ctx context.Context, p *fn.Process) (_ *Platform, err error) {
 	return pf, nil
 }
 
-// Kafka opens the cluster that the configuration of the process names. The caller closes it.
-func Kafka(ctx context.Context, p *fn.Process) (*kafka.Cluster, error) {
+// openKafka opens cluster and journal; it leaves neither open if it fails.
+func (pf *Platform) openKafka(ctx context.Context, p *fn.Process, cfg config) error {
+	cluster, err := kafka.Open(ctx, cfg.Config(p.Name, p.Now))
+	if err != nil {
+		return err
+	}
+	var journal *kafka.Journal
+	if err = settle(ctx, cluster, pf.Datasets, cfg.CreateTopics); err == nil {
+		journal, err = cluster.Journal(ctx, p.Name)
+	}
+	if err != nil {
+		cluster.Close()
+		return err
+	}
+	pf.Cluster, pf.journal = cluster, journal
+	return nil
+}
+
+func kafkaAt(s kafka.Settings) string {
+	return "Kafka at " + strings.Join(s.Brokers, ", ") + " (ALMANAC_KAFKA)"
+}
+
+// Kafka opens the cluster that the configuration of the process names, once it can answer what the caller asks it. The caller closes it.
+func Kafka(ctx context.Context, p *fn.Process, ask func(*kafka.Cluster) error) (cluster *kafka.Cluster, err error) {
 	var cfg kafka.Settings
 	if err := fn.Load(ctx, p.Env, &cfg); err != nil {
 		return nil, err
 	}
-	return kafka.Open(ctx, cfg.Config(p.Name, p.Now))
+	err = p.Await(ctx, kafkaAt(cfg), kafka.Passing, func(ctx context.Context) error {
+		if cluster, err = kafka.Open(ctx, cfg.Config(p.Name, p.Now)); err != nil {
+			return err
+		}
+		if err = ask(cluster); err != nil {
+			cluster.Close()
+		}
+		return err
+	})
+	return cluster, err
 }
 
 // Variables lists the variables that functions read to find what they stand on, and those of the given configurations.
@@ -88,22 +118,23 @@ func Variables(more ...any) []string {
 // settle makes the topics that are missing, if it may, and refuses to start on those whose settings would lose something.
 func settle(ctx context.Context, cluster *kafka.Cluster, datasets *dataset.Catalog, create bool) error {
 	if create {
-		return EnsureTopics(ctx, cluster, datasets)
+		return EnsureTopics(ctx, cluster, datasets, events.WakeTopics()...)
 	}
 	blocks, err := blockTopics(datasets)
 	if err != nil {
 		return err
 	}
-	return cluster.VerifyTopics(ctx, events.FactTopics(), events.DueTopics(), blocks)
+	return cluster.VerifyTopics(ctx, events.FactTopics(), events.DueTopics(), blocks, events.WakeTopics()...)
 }
 
-// EnsureTopics makes the topics of facts, dues and the datasets' blocks that are missing, and checks those that are there.
-func EnsureTopics(ctx context.Context, cluster *kafka.Cluster, datasets *dataset.Catalog) error {
+// EnsureTopics makes the topics of facts, dues and the datasets' blocks that are missing, and checks those that are there; so for topics of
+// wakes, if there are to be any.
+func EnsureTopics(ctx context.Context, cluster *kafka.Cluster, datasets *dataset.Catalog, wakes ...string) error {
 	blocks, err := blockTopics(datasets)
 	if err != nil {
 		return err
 	}
-	return cluster.EnsureTopics(ctx, events.FactTopics(), events.DueTopics(), blocks)
+	return cluster.EnsureTopics(ctx, events.FactTopics(), events.DueTopics(), blocks, wakes...)
 }
 
 // CheckTopics lists what of the topics is not as it must be, those that are missing included: what a doctor prints.
@@ -112,7 +143,7 @@ func CheckTopics(ctx context.Context, cluster *kafka.Cluster, datasets *dataset.
 	if err != nil {
 		return nil, err
 	}
-	return cluster.CheckTopics(ctx, events.FactTopics(), events.DueTopics(), blocks)
+	return cluster.CheckTopics(ctx, events.FactTopics(), events.DueTopics(), blocks, events.WakeTopics()...)
 }
 
 func blockTopics(datasets *dataset.Catalog) ([]string, error) {

@@ -86,6 +86,9 @@ var settings = map[string]string{
 	"spark.sql.parquet.fieldId.read.enabled":          no,
 }
 
+// Passing says whether Ping may succeed a little later, by itself; else a person must mend what is wrong.
+func Passing(err error) bool { return connect.Passing(err) }
+
 // Ping makes a session and says whether the server is there and new enough.
 func (e *Engine) Ping(ctx context.Context) error {
 	s, err := e.client.Session(ctx, nil)

@@ -2,6 +2,7 @@
 package session
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -63,7 +64,7 @@ func (s *Session) Try(op, name string, do func(unclear bool) error) error {
 		unclear = unclear || remote.Unclear(err)
 		wait := backoff(n)
 		switch {
-		case !again(err):
+		case !Passing(err):
 		case time.Now().Add(wait).Before(end):
 			time.Sleep(wait)
 			continue
@@ -84,9 +85,10 @@ func Named(op, name string, err error) error {
 	return &fs.PathError{Op: op, Path: name, Err: err}
 }
 
-// again says whether the same may succeed a little later.
-func again(err error) bool {
-	if errors.Is(err, fs.ErrClosed) {
+// Passing says whether the same may succeed a little later. A certificate that is not trusted is for a person to mend.
+func Passing(err error) bool {
+	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
+	if untrusted || errors.Is(err, fs.ErrClosed) {
 		return false
 	}
 	e, answered := errors.AsType[*remote.Error](err)

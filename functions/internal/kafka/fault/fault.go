@@ -2,6 +2,7 @@
 package fault
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -37,6 +38,35 @@ func IsFinal(err error) bool {
 	return ok
 }
 
+// unanswered marks errors of a cluster of which no broker answers.
+type unanswered struct{ error }
+
+func (u unanswered) Unwrap() error { return u.error }
+
+// Unanswered marks an error as one of a cluster of which no broker answers.
+func Unanswered(err error) error { return unanswered{err} }
+
+// hangUpError marks the error of a broker that takes a connection and ends it.
+type hangUpError struct{ error }
+
+func (h hangUpError) Unwrap() error { return h.error }
+
+// HungUp says whether a broker took a connection and ended it. One that goes on so wants to be spoken to otherwise.
+func HungUp(err error) bool {
+	_, ok := errors.AsType[hangUpError](err)
+	return ok
+}
+
+// Passing says whether the same may succeed a little later, by itself: no broker answers, or it says to ask again.
+func Passing(err error) bool {
+	if err == nil || IsFinal(err) || HungUp(err) {
+		return false
+	}
+	_, away := errors.AsType[unanswered](err)
+	_, cut := errors.AsType[*net.OpError](err)
+	return away || cut || kerr.IsRetriable(err) || errors.Is(err, io.EOF) || errors.Is(err, context.DeadlineExceeded)
+}
+
 // Explain adds to an error what a person can do about it. An error that it does not know comes back as it is.
 func Explain(err error, on On) error {
 	if err == nil || IsFinal(err) {
@@ -51,8 +81,8 @@ func Explain(err error, on On) error {
 		}
 	}
 	if _, ok := errors.AsType[*kgo.ErrFirstReadEOF](err); ok || errors.Is(err, io.EOF) {
-		return fmt.Errorf("the broker hung up at once: see whether its listener wants TLS (ALMANAC_KAFKA_CA), a client certificate (ALMANAC_KAFKA_CERT) "+
-			"or a user (ALMANAC_KAFKA_USER), or does not take the password in ALMANAC_KAFKA_PASSWORD_FILE of user %s: %w", on.user(), err)
+		return hangUpError{fmt.Errorf("the broker hung up at once: see whether its listener wants TLS (ALMANAC_KAFKA_CA), a client certificate (ALMANAC_KAFKA_CERT) "+
+			"or a user (ALMANAC_KAFKA_USER), or does not take the password in ALMANAC_KAFKA_PASSWORD_FILE of user %s: %w", on.user(), err)}
 	}
 	if strings.Contains(err.Error(), "tls alert record") { // what kgo makes of an answer that it cannot read
 		return Final(fmt.Errorf("the listener wants TLS: set ALMANAC_KAFKA_CA, or name another address in ALMANAC_KAFKA: %w", err))

@@ -24,6 +24,7 @@ type Record struct {
 	Value   []byte
 	Headers []Header
 	Time    time.Time
+	Term    int // counts the times that a member got the partition; 0 where there is no membership
 }
 
 // Header is one header of a record. A nil Value is a null.
@@ -122,7 +123,7 @@ func recordsOf(fetches kgo.Fetches) []Record {
 		for i, h := range r.Headers {
 			hs[i] = Header(h)
 		}
-		records = append(records, Record{link.Place{Topic: r.Topic, Partition: r.Partition}, r.Offset, r.Key, r.Value, hs, r.Timestamp})
+		records = append(records, Record{link.Place{Topic: r.Topic, Partition: r.Partition}, r.Offset, r.Key, r.Value, hs, r.Timestamp, 0})
 	})
 	return records
 }
@@ -162,6 +163,9 @@ func (f *Feed) Commit(ctx context.Context, next map[link.Place]int64) error {
 	}
 	return nil
 }
+
+// Holds says that a record is this reader's to pass on: nobody takes partitions away from it.
+func (f *Feed) Holds(Record) bool { return true }
 
 // Close ends the reading.
 func (f *Feed) Close() { f.cl.Close() }

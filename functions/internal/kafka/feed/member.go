@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,8 +28,9 @@ type Member struct {
 	group string
 	log   *slog.Logger
 
-	mu  sync.Mutex
-	own map[link.Place]bool
+	mu   sync.Mutex
+	term int
+	own  map[link.Place]int // the term in which each partition was got
 }
 
 // Join starts to read as a member of a group, from the same offsets that Open would; a session of 0 is Session.
@@ -36,7 +38,7 @@ func Join(c *link.Cluster, group string, topics []string, session time.Duration,
 	if session == 0 {
 		session = Session
 	}
-	m := &Member{c: c, group: group, log: log, own: map[link.Place]bool{}}
+	m := &Member{c: c, group: group, log: log, own: map[link.Place]int{}}
 	var err error
 	m.cl, err = c.Client(
 		kgo.ConsumerGroup(group), kgo.ConsumeTopics(topics...), kgo.DisableAutoCommit(), kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxWait(fetchWait),
@@ -54,10 +56,11 @@ func Join(c *link.Cluster, group string, topics []string, session time.Duration,
 func (m *Member) hold(partitions map[string][]int32, own bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.term++
 	for topic, ps := range partitions {
 		for _, p := range ps {
 			if own {
-				m.own[link.Place{Topic: topic, Partition: p}] = true
+				m.own[link.Place{Topic: topic, Partition: p}] = m.term
 			} else {
 				delete(m.own, link.Place{Topic: topic, Partition: p})
 			}
@@ -79,13 +82,32 @@ func (m *Member) adjust(ctx context.Context, got map[string]map[int32]kgo.Offset
 	return from, nil
 }
 
+// Holds says whether the partition of a record is still this member's, and was all the time since Next gave it out. If not, the record is
+// another's to pass on.
+func (m *Member) Holds(r Record) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return r.Term > 0 && m.own[r.Place] == r.Term
+}
+
+// taken are the records of fetches whose partitions this member has.
+func (m *Member) taken(fetches kgo.Fetches) []Record {
+	records := recordsOf(fetches)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range records {
+		records[i].Term = m.own[records[i].Place]
+	}
+	return slices.DeleteFunc(records, func(r Record) bool { return r.Term == 0 })
+}
+
 // Next waits for records. An error may pass: call it again.
 func (m *Member) Next(ctx context.Context) ([]Record, error) {
 	fetches := m.cl.PollRecords(ctx, feedBatch)
 	if err := ctx.Err(); err != nil && fetches.NumRecords() == 0 {
 		return nil, err
 	}
-	if records := recordsOf(fetches); len(records) > 0 {
+	if records := m.taken(fetches); len(records) > 0 {
 		return records, nil // an error comes again
 	}
 	var errs []error
@@ -124,7 +146,7 @@ func (m *Member) Commit(ctx context.Context, next map[link.Place]int64) error {
 	offsets := map[string]map[int32]kgo.EpochOffset{}
 	m.mu.Lock()
 	for place, at := range next {
-		if !m.own[place] {
+		if m.own[place] == 0 {
 			continue
 		}
 		if offsets[place.Topic] == nil {

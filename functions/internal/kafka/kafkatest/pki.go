@@ -77,9 +77,22 @@ func (a *Authority) write(file, kind string, der []byte) {
 func (a *Authority) Issue(dir, name string, from, to time.Time) (cert, key string, pair tls.Certificate) {
 	a.tb.Helper()
 	t := template(name, from, to)
+	t.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
+	return a.sign(dir, name, t)
+}
+
+// Like makes a certificate with the names of another, as one that is renewed has.
+func (a *Authority) Like(dir, name string, other *x509.Certificate, from, to time.Time) (cert, key string, pair tls.Certificate) {
+	a.tb.Helper()
+	t := template(name, from, to)
+	t.Subject, t.DNSNames, t.IPAddresses = other.Subject, other.DNSNames, other.IPAddresses
+	return a.sign(dir, name, t)
+}
+
+func (a *Authority) sign(dir, name string, t *x509.Certificate) (cert, key string, pair tls.Certificate) {
+	a.tb.Helper()
 	t.KeyUsage = x509.KeyUsageDigitalSignature
 	t.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}
-	t.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
 	own := a.newKey()
 	der, err := x509.CreateCertificate(rand.Reader, t, a.cert, own.Public(), a.key)
 	if err != nil {

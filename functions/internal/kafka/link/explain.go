@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -46,9 +47,13 @@ func (c *Cluster) diagnose(ctx context.Context, topic string) error {
 		return fmt.Errorf("ask the brokers: %w", c.Explain(err, "Describe", topic))
 	}
 	var errs []error
+	least := c.leastInSync(ctx, topic)
 	for _, t := range resp.Topics {
 		for _, p := range t.Partitions {
 			switch {
+			case p.Leader >= 0 && len(p.ISR) < least:
+				errs = append(errs, fmt.Errorf("partition %d of topic %s has %d of %d replicas in sync, and its min.insync.replicas is %d: nothing is written until "+
+					"more brokers run, or the setting is right: almanac topics check says what it should be", p.Partition, topic, len(p.ISR), len(p.Replicas), least))
 			case p.Leader < 0:
 				errs = append(errs, fmt.Errorf("partition %d of topic %s has no leader: see that all brokers run", p.Partition, topic))
 			case len(p.ISR) < len(p.Replicas):
@@ -59,4 +64,24 @@ func (c *Cluster) diagnose(ctx context.Context, topic string) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// leastInSync is a topic's min.insync.replicas; 0 if the brokers do not tell it.
+func (c *Cluster) leastInSync(ctx context.Context, topic string) int {
+	const setting = "min.insync.replicas"
+	described, err := c.Admin.DescribeTopicConfigs(ctx, topic)
+	if err != nil {
+		return 0
+	}
+	on, err := described.On(topic, nil)
+	if err != nil {
+		return 0
+	}
+	for _, s := range on.Configs {
+		if s.Key == setting {
+			n, _ := strconv.Atoi(s.MaybeValue()) // a broker's number, or none
+			return n
+		}
+	}
+	return 0
 }

@@ -184,8 +184,8 @@ func (c *Cluster) reach(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("open kafka: no broker answers at %s: %w; see that Kafka runs and that the address, TLS and user are right",
-				strings.Join(c.Config.Brokers, ", "), last)
+			return fault.Unanswered(fmt.Errorf("open kafka: no broker answers at %s: %w; see that Kafka runs and that the address (ALMANAC_KAFKA), TLS and user are right",
+				strings.Join(c.Config.Brokers, ", "), last))
 		case <-time.After(200 * time.Millisecond):
 		}
 	}

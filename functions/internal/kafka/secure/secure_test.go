@@ -157,6 +157,9 @@ func TestWhoIsNotLetInIsToldWhy(t *testing.T) {
 					t.Errorf("Open = %v, want it to say %q", err, part)
 				}
 			}
+			if waits := name == "nobody listens" || name == "a broker without TLS"; err != nil && kafka.Passing(err) != waits {
+				t.Errorf("Open = %v, of which it is said that waiting helps: %v, want %v", err, !waits, waits)
+			}
 			if err != nil && strings.Contains(err.Error(), "secret") {
 				t.Errorf("Open tells the password: %v", err)
 			}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/almanac-data/almanac/functions/internal/kafka/link"
@@ -36,6 +37,17 @@ func deadLetters(c *link.Cluster) wanted {
 	w := ofBlocks(c)
 	w.partitions, w.bytes = 1, maxFact
 	return w
+}
+
+// A wake topic has many partitions, to be shared by the instances of a function; two, three, four and six of them get as many each. What lies
+// in it for a day and was not read is said again by the calendar.
+const (
+	wakePartitions = 12
+	wakeRetention  = 24 * time.Hour
+)
+
+func wakes(c *link.Cluster) wanted {
+	return wanted{partitions: wakePartitions, bytes: maxFact, keep: wakeRetention, copies: int(c.Copies())}
 }
 
 // Settings of topics, by their names in Kafka.
@@ -77,6 +89,9 @@ func inSync(copies int) int {
 	return 2
 }
 
+// tool is Kafka's own for the settings of topics.
+const tool = "kafka-configs.sh"
+
 // Finding is a setting of a topic that is not as it must be.
 type Finding struct {
 	Topic   string `json:"topic"`
@@ -117,7 +132,10 @@ func Check(ctx context.Context, c *link.Cluster, names Names) ([]Finding, error)
 			found = append(found, Finding{name, missing, "no", "yes", "make it with almanac topics apply"})
 			continue
 		}
-		found = append(found, want[name].compare(name, s, settings[name])...)
+		for _, f := range want[name].compare(name, s, settings[name]) {
+			f.Do = strings.Replace(f.Do, tool, tool+" --bootstrap-server "+strings.Join(c.Config.Brokers, ","), 1)
+			found = append(found, f)
+		}
 	}
 	return found, nil
 }
@@ -159,7 +177,7 @@ func settingsOf(ctx context.Context, c *link.Cluster, names []string) (map[strin
 func (w wanted) compare(name string, s state, settings map[string]string) (found []Finding) {
 	wrong := func(setting, is, want, do string) { found = append(found, Finding{name, setting, is, want, do}) }
 	alter := func(setting, is, want, value string) {
-		wrong(setting, is, want, "kafka-configs.sh --alter --entity-type topics --entity-name "+name+" --add-config "+setting+"="+value)
+		wrong(setting, is, want, tool+" --alter --entity-type topics --entity-name "+name+" --add-config "+setting+"="+value)
 	}
 	number := func(setting string) (int64, bool) {
 		n, err := strconv.ParseInt(settings[setting], 10, 64)

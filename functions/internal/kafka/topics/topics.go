@@ -17,13 +17,16 @@ import (
 )
 
 // Names are topics by what they are for.
-type Names struct{ Facts, Dues, Blocks []string }
+type Names struct{ Facts, Dues, Blocks, Wakes []string }
 
 // all lists every topic that is to be, with how it is to be.
 func (n Names) all(c *link.Cluster) map[string]wanted {
 	w := map[string]wanted{letters.Topic: deadLetters(c)}
 	for _, name := range slices.Concat(n.Facts, n.Dues) {
 		w[name] = compacted(c)
+	}
+	for _, name := range n.Wakes {
+		w[name] = wakes(c)
 	}
 	for _, name := range n.Blocks {
 		w[name] = ofBlocks(c)

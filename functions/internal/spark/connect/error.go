@@ -59,6 +59,24 @@ func (e *Error) Mistake() bool {
 	return false
 }
 
+// Passing says whether the same may succeed a little later, by itself: the server is not there, or does not answer in time. A certificate or
+// a token that is not taken is for a person to mend.
+func Passing(err error) bool {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return true
+	}
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
+		return false
+	}
+	switch e.Code {
+	case codes.Unavailable, codes.DeadlineExceeded, codes.Aborted, codes.ResourceExhausted:
+		return !strings.Contains(e.Detail, "x509: ") && !strings.Contains(e.Detail, "read token: ")
+	default:
+		return false
+	}
+}
+
 // translate makes an Error of what a call gives back. Where ctx has ended, its cause comes first; io.EOF and nil are left alone.
 func translate(ctx context.Context, err error) error {
 	if err == nil || errors.Is(err, io.EOF) {

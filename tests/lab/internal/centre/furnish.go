@@ -80,7 +80,7 @@ func (c *Centre) certificates() error {
 	return errors.Join(
 		ca.Issue("broker", site.Host, site.IP),
 		ca.Issue("https", site.Host, site.IP),
-		ca.Issue("admin"), ca.Issue("almanac"), ca.Issue("stranger"),
+		ca.Issue("admin"), ca.Issue("almanac"), ca.Issue("stranger"), ca.Expired("expired"),
 	)
 }
 

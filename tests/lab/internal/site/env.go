@@ -29,6 +29,8 @@ func (s *Site) Env() []Pair {
 		{"KAFKA_KEY", s.Path("keys", "almanac.key")},
 		{"KAFKA_ADMIN_CERT", s.Path("keys", "admin.crt")},
 		{"KAFKA_ADMIN_KEY", s.Path("keys", "admin.key")},
+		{"KAFKA_EXPIRED_CERT", s.Path("keys", "expired.crt")},
+		{"KAFKA_EXPIRED_KEY", s.Path("keys", "expired.key")},
 		{"KAFKA_STRANGER_CERT", s.Path("keys", "stranger.crt")},
 		{"KAFKA_STRANGER_KEY", s.Path("keys", "stranger.key")},
 		{"ALMANAC_KAFKA", s.Addr("kafka-scram")}, // how the functions reach Kafka as almanac, in both forms
