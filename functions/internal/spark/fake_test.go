@@ -32,13 +32,19 @@ import (
 
 const oneLong = `{"schema": {"schema": {"struct": {"fields": [{"name": "v", "dataType": {"long": {}}}]}}}}`
 
-// fake is a server whose results have a column v of longs, and an engine over it.
+// fake is a server whose results have a column v of longs, and an engine over it, which touches no session meanwhile.
 func fake(t *testing.T) (*sparktest.Server, *spark.Engine, *bytes.Buffer) {
+	t.Helper()
+	return beating(t, 30*time.Minute)
+}
+
+// beating is a fake whose engine touches its sessions each beat.
+func beating(t *testing.T, beat time.Duration) (*sparktest.Server, *spark.Engine, *bytes.Buffer) {
 	t.Helper()
 	s := sparktest.Start(t)
 	s.On("AnalyzePlan", func(c *sparktest.Call) error { return c.Send(oneLong) })
 	var log bytes.Buffer
-	e, err := spark.Open(context.Background(), spark.Config{Server: "sc://" + s.Address, Heartbeat: 20 * time.Millisecond},
+	e, err := spark.Open(context.Background(), spark.Config{Server: "sc://" + s.Address, Heartbeat: beat},
 		slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	if err != nil {
 		t.Fatal(err)
@@ -229,7 +235,7 @@ func TestEndOfTheContextInterruptsTheOperation(t *testing.T) {
 }
 
 func TestASessionAtWorkIsTouched(t *testing.T) {
-	s, e, _ := fake(t)
+	s, e, _ := beating(t, 20*time.Millisecond)
 	touched := make(chan struct{})
 	s.On("ExecutePlan", func(c *sparktest.Call) error {
 		for range 3 {
@@ -253,7 +259,7 @@ func TestASessionAtWorkIsTouched(t *testing.T) {
 }
 
 func TestAServerThatNoLongerAnswersEndsTheQuery(t *testing.T) {
-	s, e, _ := fake(t)
+	s, e, _ := beating(t, 20*time.Millisecond)
 	s.On("ExecutePlan", func(c *sparktest.Call) error {
 		<-c.Context.Done()
 		return nil
