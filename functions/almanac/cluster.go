@@ -14,6 +14,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/calendar"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/fn"
+	"github.com/almanac-data/almanac/functions/internal/maintain"
 	"github.com/almanac-data/almanac/functions/internal/platform"
 	"github.com/almanac-data/almanac/functions/internal/secret"
 	"github.com/almanac-data/almanac/functions/internal/settings"
@@ -22,7 +23,7 @@ import (
 
 // settable are the variables that a file of a cluster may set.
 func settable() []string {
-	return platform.Variables(spark.Config{}, calendar.Config{}, secret.Config{})
+	return platform.Variables(spark.Config{}, calendar.Config{}, maintain.Config{}, secret.Config{})
 }
 
 // settings reads the file that --config names.

@@ -139,7 +139,8 @@ func (o *options) prepare(f *runFlags) (open func(context.Context, *slog.Logger)
 	return func(ctx context.Context, log *slog.Logger) (*state, error) {
 		s, err := openState(ctx, o.data, catalog, log)
 		if err == nil {
-			if err = s.folder.Sweep(); err != nil {
+			// The data folder is taken: whoever began something has ended.
+			if _, err = s.lake.Sweep(ctx, 0); err != nil {
 				err = errors.Join(err, s.Close())
 			}
 		}
