@@ -68,18 +68,24 @@ func (o *options) variables() (envconfig.Lookuper, error) {
 
 // catalog reads the datasets of --datasets, or of the configuration.
 func (o *options) catalog(ctx context.Context) (*dataset.Catalog, error) {
-	if o.config == "" {
-		return dataset.Open(o.datasets)
-	}
-	env, err := o.environment()
+	dir, err := o.datasetsFolder(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var common fn.Common
-	if err := fn.Load(ctx, env, &common); err != nil {
-		return nil, err
+	return dataset.Open(dir)
+}
+
+func (o *options) datasetsFolder(ctx context.Context) (string, error) {
+	if o.config == "" {
+		return o.datasets, nil
 	}
-	return dataset.Open(common.Datasets)
+	env, err := o.environment()
+	if err != nil {
+		return "", err
+	}
+	var common fn.Common
+	err = fn.Load(ctx, env, &common)
+	return common.Datasets, err
 }
 
 // openCluster connects to the servers that --config names.

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -57,10 +60,11 @@ func (o *options) sweep(ctx context.Context, older time.Duration) error {
 
 func (o *options) openWarehouse(ctx context.Context) (*lake.Lake, func(), error) {
 	if o.config == "" {
-		if _, err := o.warehouse(); err != nil {
-			return nil, nil, err
+		dir := filepath.Join(o.data, "warehouse")
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			return nil, nil, fmt.Errorf("there is no warehouse in %s yet; start with: almanac run --data %s", o.data, o.data)
 		}
-		l, err := lake.Open(ctx, o.data+"/warehouse")
+		l, err := lake.Open(ctx, dir)
 		return l, func() {}, err
 	}
 	env, err := o.environment()
