@@ -70,6 +70,9 @@ func translate(ctx context.Context, err error) error {
 		if e.Code == codes.Unauthenticated || e.Code == codes.PermissionDenied {
 			e.Detail += "; see to the token that Spark wants (ALMANAC_SPARK_TOKEN_FILE)"
 		}
+		if strings.Contains(e.Detail, "expired or is not yet valid") { // gRPC makes a text of it
+			e.Detail += "; see the clock of this machine, and the certificate of the server (ALMANAC_SPARK)"
+		}
 	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w: %w", context.Cause(ctx), e)
