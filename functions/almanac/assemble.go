@@ -16,6 +16,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/duck"
 	"github.com/almanac-data/almanac/functions/internal/fn"
 	"github.com/almanac-data/almanac/functions/internal/fn/meter"
+	"github.com/almanac-data/almanac/functions/internal/maintain"
 	"github.com/almanac-data/almanac/functions/internal/platform"
 	"github.com/almanac-data/almanac/functions/internal/process"
 	"github.com/almanac-data/almanac/functions/internal/secret"
@@ -55,6 +56,12 @@ func newHost(ctx context.Context, s *state, log *slog.Logger) (*host, error) {
 	}
 	h := &host{state: s, log: log}
 	h.handlers = h.functions(key, engine)
+	var abandoned maintain.Config
+	if err := fn.Load(ctx, s.proc.Env, &abandoned); err != nil {
+		return nil, err
+	}
+	sweeper := &maintain.Sweeper{Warehouse: s.lake, Older: abandoned.Abandoned, Now: wall, Log: log}
+	h.handlers["calendar"] = sweeper.After(h.handlers["calendar"])
 	h.api = serve.New(serve.Server{Journal: s.journal, Datasets: s.catalog, Files: s.lake, Log: log})
 	return h, nil
 }

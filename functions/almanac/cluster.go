@@ -15,6 +15,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/calendar"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/fn"
+	"github.com/almanac-data/almanac/functions/internal/maintain"
 	"github.com/almanac-data/almanac/functions/internal/platform"
 	"github.com/almanac-data/almanac/functions/internal/secret"
 	"github.com/almanac-data/almanac/functions/internal/settings"
@@ -23,7 +24,7 @@ import (
 
 // settable are the variables that a file of a cluster may set.
 func settable() []string {
-	return platform.Variables(spark.Config{}, calendar.Config{}, secret.Config{})
+	return platform.Variables(spark.Config{}, calendar.Config{}, maintain.Config{}, secret.Config{})
 }
 
 // settings reads the file that --config names.
@@ -68,18 +69,24 @@ func (o *options) variables() (envconfig.Lookuper, error) {
 
 // catalog reads the datasets of --datasets, or of the configuration.
 func (o *options) catalog(ctx context.Context) (*dataset.Catalog, error) {
-	if o.config == "" {
-		return dataset.Open(o.datasets)
-	}
-	env, err := o.environment()
+	dir, err := o.datasetsFolder(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var common fn.Common
-	if err := fn.Load(ctx, env, &common); err != nil {
-		return nil, err
+	return dataset.Open(dir)
+}
+
+func (o *options) datasetsFolder(ctx context.Context) (string, error) {
+	if o.config == "" {
+		return o.datasets, nil
 	}
-	return dataset.Open(common.Datasets)
+	env, err := o.environment()
+	if err != nil {
+		return "", err
+	}
+	var common fn.Common
+	err = fn.Load(ctx, env, &common)
+	return common.Datasets, err
 }
 
 // awaitCluster is openCluster for a run: it waits for servers that do not answer yet, and says so.

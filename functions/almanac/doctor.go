@@ -7,20 +7,14 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
 
-	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/spf13/cobra"
 
 	"github.com/almanac-data/almanac/functions/internal/dataset"
-	"github.com/almanac-data/almanac/functions/internal/duck"
 	"github.com/almanac-data/almanac/functions/internal/onebox"
-	"github.com/almanac-data/almanac/functions/internal/query"
-	"github.com/almanac-data/almanac/functions/internal/store"
-	"github.com/almanac-data/almanac/functions/internal/table"
 )
 
 // finding is one thing that doctor looked at.
@@ -32,11 +26,12 @@ type finding struct {
 
 func newDoctor(o *options) *cobra.Command {
 	var address string
+	var sql bool
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Check configuration, data folder or servers, free space, port, and the contract and SQL of each dataset", Args: usage(cobra.NoArgs),
-		Example: "  almanac doctor\n  almanac doctor --datasets ./my-datasets --json\n  almanac doctor --config cluster.yaml",
+		Example: "  almanac doctor\n  almanac doctor --datasets ./my-datasets --json\n  almanac doctor --config cluster.yaml\n  almanac doctor --sql --config cluster.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			found := o.examine(cmd.Context(), address)
+			found := o.examine(cmd.Context(), address, sql)
 			if o.json {
 				if err := o.printJSON(found); err != nil {
 					return err
@@ -60,18 +55,29 @@ func newDoctor(o *options) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&address, "listen", "127.0.0.1:8080", "address that run is to listen on")
+	cmd.Flags().BoolVar(&sql, "sql", false, "check nothing but the SQL of each dataset, with DuckDB, and with Spark where one is configured")
 	return cmd
 }
 
-func (o *options) examine(ctx context.Context, address string) []finding {
+func (o *options) examine(ctx context.Context, address string, sqlAlone bool) []finding {
 	var found []finding
 	datasets := o.datasets
-	if o.config == "" {
+	switch {
+	case sqlAlone:
+		var err error
+		if datasets, err = o.datasetsFolder(ctx); err != nil {
+			return []finding{{"configuration", false, err.Error()}}
+		}
+	case o.config == "":
 		found = append([]finding{o.examineFolder(), o.examineSpace()}, o.examineKafka(ctx)...)
-	} else if found, datasets = o.examineCluster(ctx); datasets == "" {
-		return found
+	default:
+		if found, datasets = o.examineCluster(ctx); datasets == "" {
+			return found
+		}
 	}
-	found = append(found, o.examinePort(ctx, address))
+	if !sqlAlone {
+		found = append(found, o.examinePort(ctx, address))
+	}
 	all, err := dataset.LoadAll(datasets)
 	if err != nil {
 		return append(found, finding{"datasets in " + datasets, false, err.Error()})
@@ -79,14 +85,16 @@ func (o *options) examine(ctx context.Context, address string) []finding {
 	if len(all) == 0 {
 		return append(found, finding{"datasets in " + datasets, false, "there are none; a dataset is a folder with contract.yaml and pipeline.yaml, see docs/datasets.md"})
 	}
-	engine, err := duck.Open(duck.Options{Threads: 1})
-	if err != nil {
-		return append(found, finding{"SQL engine", false, err.Error()})
-	}
-	defer engine.Close()
+	engines, wrong := o.openEngines(ctx)
+	defer engines.close(ctx)
+	found = append(found, wrong...)
 	for _, d := range all {
-		found = append(found, finding{d.Name + " contract", true, fmt.Sprintf("version %s, %d columns, %d rules", d.Version, len(d.Columns), len(d.Rules))}, examineSource(d))
-		found = append(found, examineSQL(ctx, engine, d)...)
+		if !sqlAlone {
+			found = append(found, finding{d.Name + " contract", true, fmt.Sprintf("version %s, %d columns, %d rules", d.Version, len(d.Columns), len(d.Rules))}, examineSource(d))
+		}
+		for _, e := range engines {
+			found = append(found, e.examine(ctx, d)...)
+		}
 	}
 	return found
 }
@@ -164,45 +172,4 @@ func examineSource(d *dataset.Dataset) finding {
 		return finding{check, there > 0, fmt.Sprintf("files of %d windows are there, those of %d are not, the first %s", there, missing, first)}
 	}
 	return finding{check, true, fmt.Sprintf("files of all %d windows are there", there)}
-}
-
-// examineSQL binds the SQL of each query against the tables as they would be.
-func examineSQL(ctx context.Context, engine *duck.Engine, d *dataset.Dataset) []finding {
-	tables := map[string]*arrow.Schema{table.Rows: store.RowsSchema(d)}
-	var found []finding
-	for _, q := range slices.Concat(d.Aggregates, d.Releases) {
-		check := d.Name + " " + q.File
-		if unknown := slices.IndexFunc(q.Inputs, func(in dataset.Input) bool { return tables[in.Table] == nil }); unknown >= 0 {
-			found = append(found, finding{check, false, fmt.Sprintf("it cannot be checked before %s is right, which it reads", q.Inputs[unknown].Table)})
-			continue
-		}
-		schema, err := engine.Check(ctx, bindable(q, tables))
-		if err != nil {
-			found = append(found, finding{check, false, err.Error()})
-			continue
-		}
-		if q.Split != "" && len(schema.FieldIndices(q.Split)) == 0 {
-			found = append(found, finding{check, false, fmt.Sprintf("it has no column %q, which split in pipeline.yaml names", q.Split)})
-			continue
-		}
-		fields := append(schema.Fields(), arrow.Field{Name: table.Window, Type: arrow.FixedWidthTypes.Timestamp_us})
-		tables[q.Name] = arrow.NewSchema(fields, nil)
-		found = append(found, finding{check, true, fmt.Sprintf("%d columns", schema.NumFields())})
-	}
-	return found
-}
-
-func bindable(q dataset.Query, tables map[string]*arrow.Schema) query.Query {
-	start := time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)
-	bound := query.Query{Text: q.SQL, Start: start, End: start.AddDate(0, 1, 0), OrderBy: q.OrderBy}
-	for _, in := range q.Inputs {
-		column := table.EventTime
-		if in.Table != table.Rows {
-			column = table.Window
-		}
-		bound.Views = append(bound.Views, query.View{
-			Name: in.Table, Schema: tables[in.Table], Column: column, From: start.Add(-in.Back), Until: bound.End,
-		})
-	}
-	return bound
 }

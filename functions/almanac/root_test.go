@@ -34,7 +34,7 @@ func TestWrongUseHasItsOwnCodeAndNamesTheHelp(t *testing.T) {
 
 func TestCommandsWithoutAFolderSayHowToBegin(t *testing.T) {
 	data, datasets := filepath.Join(t.TempDir(), "none"), filepath.Join("..", "..", "spark-jobs")
-	for _, args := range [][]string{{"status"}, {"plan"}, {"releases", "list"}, {"deadletters", "list"}} {
+	for _, args := range [][]string{{"status"}, {"plan"}, {"releases", "list"}, {"deadletters", "list"}, {"sweep"}} {
 		_, code, err := call(t, append(args, "--data", data, "--datasets", datasets)...)
 		if code != 1 || !strings.Contains(err.Error(), "almanac run --data "+data) {
 			t.Errorf("almanac %s: exit %d, %v; want 1 and the command that makes the folder", args, code, err)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/almanac-data/almanac/functions/internal/calendar"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
+	"github.com/almanac-data/almanac/functions/internal/table"
 )
 
 const runHelp = `Run hosts every function in one process and does all that is due: it collects, processes, validates and stores
@@ -139,7 +140,8 @@ func (o *options) prepare(f *runFlags) (open func(context.Context, *slog.Logger)
 	return func(ctx context.Context, log *slog.Logger) (*state, error) {
 		s, err := openState(ctx, o.data, catalog, log)
 		if err == nil {
-			if err = s.folder.Sweep(); err != nil {
+			// The data folder is taken: whoever began something has ended.
+			if _, err = s.lake.Sweep(ctx, 0); err != nil {
 				err = errors.Join(err, s.Close())
 			}
 		}
@@ -255,8 +257,9 @@ const lookEach = 200 * time.Millisecond
 // replay shows the work until nothing is left that goes on by itself.
 func (o *options) replay(ctx context.Context, h *host) ([]surveyed, error) {
 	p := o.newProgress()
-	if err := h.handlers["calendar"](ctx, nil); err != nil && h.folder != nil {
-		return nil, err // a cluster's calendar is woken again
+	// A cluster's calendar is woken again, which helps unless a person must mend a table.
+	if err := h.handlers["calendar"](ctx, nil); err != nil && (h.folder != nil || errors.Is(err, table.ErrNoMap) || errors.Is(err, table.ErrLost)) {
+		return nil, err
 	}
 	tick := time.NewTicker(lookEach)
 	defer tick.Stop()

@@ -1,11 +1,13 @@
-// Command calendar says what is due, and announces again what got stuck.
+// Command calendar says what is due, announces again what got stuck, and sweeps the warehouse.
 package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/almanac-data/almanac/functions/internal/calendar"
 	"github.com/almanac-data/almanac/functions/internal/fn"
+	"github.com/almanac-data/almanac/functions/internal/maintain"
 	"github.com/almanac-data/almanac/functions/internal/platform"
 )
 
@@ -13,7 +15,8 @@ func main() { fn.Main("calendar", run) }
 
 func run(ctx context.Context, p *fn.Process) error {
 	var cfg calendar.Config
-	if err := fn.Load(ctx, p.Env, &cfg); err != nil {
+	var keep maintain.Config
+	if err := errors.Join(fn.Load(ctx, p.Env, &cfg), fn.Load(ctx, p.Env, &keep)); err != nil {
 		return err
 	}
 	on, err := platform.Open(ctx, p)
@@ -21,7 +24,7 @@ func run(ctx context.Context, p *fn.Process) error {
 		return err
 	}
 	defer on.Close()
-	return p.Serve(ctx, (&calendar.Calendar{
-		Journal: on.Journal, Datasets: on.Datasets, Tables: on.Warehouse, Now: p.Now, Wall: p.Now, Pace: cfg.Pace(),
-	}).Handle)
+	core := &calendar.Calendar{Journal: on.Journal, Datasets: on.Datasets, Tables: on.Warehouse, Now: p.Now, Wall: p.Now, Pace: cfg.Pace()}
+	sweeper := &maintain.Sweeper{Warehouse: on.Warehouse, Older: keep.Abandoned, Now: p.Now, Log: p.Log}
+	return p.Serve(ctx, sweeper.After(core.Handle))
 }

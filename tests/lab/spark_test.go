@@ -1,144 +1,35 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/binary"
+	"crypto/tls"
 	"fmt"
-	"io"
-	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/apache/arrow-go/v18/arrow/ipc"
-	"google.golang.org/protobuf/encoding/protowire"
+	"github.com/almanac-data/almanac/tests/internal/sparksql"
 )
 
-// connect speaks as much of Spark Connect as one SQL text and its answer need, over HTTP/2 by hand: it shares no code with the product.
-type connect struct {
-	http           *http.Client
-	address, token string
-	session        string
-}
-
-func (p place) connect(t *testing.T, token string) *connect {
+func (p place) connect(t *testing.T, token string) connect {
 	t.Helper()
-	var protocols http.Protocols
-	transport := &http.Transport{Protocols: &protocols}
-	c := &connect{http: &http.Client{Transport: transport}, address: "http://" + p["SPARK_CONNECT"], token: token}
-	protocols.SetUnencryptedHTTP2(true)
+	var secured *tls.Config
 	if p["LAB_FORM"] == "secure" {
-		protocols.SetUnencryptedHTTP2(false)
-		protocols.SetHTTP2(true)
-		transport.TLSClientConfig = p.tls(t)
-		c.address = "https://" + p["SPARK_CONNECT"]
+		secured = p.tls(t)
 	}
-	b := make([]byte, 16)
-	_, _ = rand.Read(b)
-	c.session = fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
-	t.Cleanup(transport.CloseIdleConnections)
+	c := connect{sparksql.Open(p["SPARK_CONNECT"], secured, token)}
+	t.Cleanup(c.Close)
 	return c
 }
 
-func text(b []byte, field protowire.Number, s string) []byte {
-	return protowire.AppendString(protowire.AppendTag(b, field, protowire.BytesType), s)
-}
+// connect is a session of the lab's Spark.
+type connect struct{ *sparksql.Session }
 
-func message(b []byte, field protowire.Number, m []byte) []byte {
-	return protowire.AppendBytes(protowire.AppendTag(b, field, protowire.BytesType), m)
-}
-
-// sql runs a query and gives the first column of its answer as text.
-func (c *connect) sql(ctx context.Context, query string) ([]string, error) {
-	relation := message(nil, 10, text(nil, 1, query)) // Relation.sql
-	plan := message(nil, 1, relation)                 // Plan.root
-	request := text(nil, 1, c.session)
-	request = message(request, 2, text(nil, 1, "lab"))
-	request = message(request, 3, plan)
-	frame := append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(request))), request...)
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.address+"/spark.connect.SparkConnectService/ExecutePlan", bytes.NewReader(frame))
-	if err != nil {
-		return nil, err
-	}
-	r.Header.Set("Content-Type", "application/grpc")
-	r.Header.Set("TE", "trailers")
-	if c.token != "" {
-		r.Header.Set("Authorization", "Bearer "+c.token)
-	}
-	response, err := c.http.Do(r)
-	if err != nil {
-		return nil, err
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		return nil, err
-	}
-	status, said := response.Trailer.Get("Grpc-Status"), response.Trailer.Get("Grpc-Message")
-	if status == "" { // an answer of headers only
-		status, said = response.Header.Get("Grpc-Status"), response.Header.Get("Grpc-Message")
-	}
-	if status != "0" {
-		said, _ = url.PathUnescape(said)
-		return nil, fmt.Errorf("gRPC status %s: %s", status, said)
-	}
-	return column(body)
-}
-
-// column reads the Arrow batches of a stream of answers.
-func column(body []byte) (values []string, err error) {
-	for len(body) >= 5 {
-		n := int(binary.BigEndian.Uint32(body[1:5]))
-		answer := body[5 : 5+n]
-		body = body[5+n:]
-		data := field(field(answer, 2), 2) // ExecutePlanResponse.arrow_batch.data
-		if data == nil {
-			continue
-		}
-		r, err := ipc.NewReader(bytes.NewReader(data))
-		if err != nil {
-			return nil, err
-		}
-		for r.Next() {
-			if r.RecordBatch().NumCols() == 0 {
-				continue
-			}
-			for i := range int(r.RecordBatch().NumRows()) {
-				values = append(values, r.RecordBatch().Column(0).ValueStr(i))
-			}
-		}
-		r.Release()
-	}
-	return values, nil
-}
-
-// field is the last value of a field of bytes in a message, nil if there is none.
-func field(m []byte, want protowire.Number) (value []byte) {
-	for len(m) > 0 {
-		num, kind, n := protowire.ConsumeTag(m)
-		if n < 0 {
-			return nil
-		}
-		m = m[n:]
-		if num == want && kind == protowire.BytesType {
-			value, _ = protowire.ConsumeBytes(m)
-		}
-		if n = protowire.ConsumeFieldValue(num, kind, m); n < 0 {
-			return nil
-		}
-		m = m[n:]
-	}
-	return value
-}
-
-func (c *connect) must(t *testing.T, query string) []string {
+func (c connect) must(t *testing.T, query string) []string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
-	values, err := c.sql(ctx, query)
+	values, err := c.SQL(ctx, query)
 	if err != nil {
 		t.Fatalf("%s: %v", query, err)
 	}
@@ -176,7 +67,7 @@ func TestSparkOnYARNMakesAnIcebergTableOnHDFS(t *testing.T) {
 
 func TestSparkMayNotWriteTheWarehouse(t *testing.T) {
 	p := lab(t)
-	_, err := p.connect(t, p.token(t)).sql(t.Context(), "CREATE TABLE lake.lab.t (id BIGINT) USING iceberg")
+	_, err := p.connect(t, p.token(t)).SQL(t.Context(), "CREATE TABLE lake.lab.t (id BIGINT) USING iceberg")
 	if err == nil || !strings.Contains(err.Error(), p["HDFS_WAREHOUSE"]) {
 		t.Errorf("CREATE TABLE in the warehouse = %v, want that the file cannot be made", err)
 	}
@@ -185,7 +76,7 @@ func TestSparkMayNotWriteTheWarehouse(t *testing.T) {
 func TestSparkRefuses(t *testing.T) {
 	p := secured(t)
 	for name, token := range map[string]string{"no token": "", "a wrong token": "wrong"} {
-		_, err := p.connect(t, token).sql(t.Context(), "SELECT 1")
+		_, err := p.connect(t, token).SQL(t.Context(), "SELECT 1")
 		if err == nil || !strings.Contains(err.Error(), "gRPC status 16") {
 			t.Errorf("%s: %v, want gRPC status 16 (unauthenticated)", name, err)
 		}

@@ -141,35 +141,54 @@ func (c *Calendar) reconcile(ctx context.Context, all []*dataset.Dataset) error 
 			continue
 		}
 		missing, err := untold(d.Name, head, told)
-		errs = append(errs, err, c.Journal.Say(ctx, missing...))
+		errs = append(errs, err, c.Journal.Say(ctx, missing...), c.foreign(ctx, d))
 	}
 	return errors.Join(errs...)
 }
 
-// untold lists what the table holds and no fact tells. The error says what facts tell that the table does not hold: that is never
+// foreign says which of the other tables something else than Almanac has written to.
+func (c *Calendar) foreign(ctx context.Context, d *dataset.Dataset) error {
+	names := []string{table.Quarantine}
+	for _, q := range d.Aggregates {
+		names = append(names, q.Name)
+	}
+	var errs []error
+	for _, name := range names {
+		if _, err := c.Tables.Head(ctx, table.Name{Dataset: d.Name, Table: name}); errors.Is(err, table.ErrNoMap) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// untold lists what the table holds and no fact tells. The error, a table.ErrLost, says what facts tell that the table does not hold: that is never
 // mended by itself, for the warehouse may be the wrong one.
 func untold(name string, head table.Head, told map[string]events.Stored) ([]events.Event, error) {
 	var say []events.Event
+	var lost []string
 	for _, key := range slices.Sorted(maps.Keys(head.Entries)) {
 		var entry events.Entry
 		if err := json.Unmarshal(head.Entries[key], &entry); err != nil {
 			return say, fmt.Errorf("read the map of %s: window %s: %w", name, key, err)
 		}
-		if entry.Generation > told[key].Generation {
+		switch was := told[key].Generation; {
+		case entry.Generation > was:
 			say = append(say, events.Stored{
 				Piece: events.Piece{Dataset: name, Window: key, Generation: entry.Generation}, Entry: entry, Snapshot: head.Snapshot,
 			})
+		case entry.Generation < was:
+			lost = append(lost, fmt.Sprintf("%s of generation %d", key, was))
 		}
 	}
-	var lost []string
 	for _, key := range slices.Sorted(maps.Keys(told)) {
 		if _, ok := head.Entries[key]; !ok {
 			lost = append(lost, key)
 		}
 	}
 	if len(lost) > 0 {
-		return say, fmt.Errorf("%s is said to have %d windows (%s, ...) that its table does not hold: see whether this is the warehouse they were stored in, "+
-			"and bring its tables back; without them, start anew with empty topics", name, len(lost), lost[0])
+		return say, fmt.Errorf("%w: %s is said to have %d windows (%s, ...) that its table does not hold at snapshot %d. If somebody rolled the table back or emptied it, "+
+			"make the snapshot that it had before the current one again; else see whether this is the warehouse they were stored in, and bring its tables back; "+
+			"without them, start anew with empty topics", table.ErrLost, name, len(lost), lost[0], head.Snapshot)
 	}
 	return say, nil
 }

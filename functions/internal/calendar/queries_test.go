@@ -230,6 +230,15 @@ func TestATableThatIsWrongHoldsUpNoOtherDataset(t *testing.T) {
 	if len(s.m.Said()) != 1 {
 		t.Errorf("it says %q about a table that may be of another warehouse", names(s.m.Said()))
 	}
+
+	s = tell(t).ago(0, stored(piece(today, 2), "d1", "b"))
+	c = calendarOf(s.m, tables{"flights": {today: stored(piece(today, 1), "d1", "a").Entry}}, start.Add(30*time.Hour), flights())
+	if err := c.Handle(context.Background(), nil); !errors.Is(err, table.ErrLost) || !strings.Contains(err.Error(), "2001-01-01 of generation 2") {
+		t.Errorf("Handle = %v, want an error that names the generation that was rolled back", err)
+	}
+	if len(s.m.Said()) != 1 {
+		t.Errorf("it says %q about a table that was rolled back", names(s.m.Said()))
+	}
 }
 
 func TestAnEventWakesItsDatasetAlone(t *testing.T) {

@@ -44,14 +44,22 @@ func broken(t *testing.T, test func(t *testing.T, l lab, cfg hdfs.Config)) {
 	})
 }
 
-// admin runs hdfs dfsadmin as the superuser.
+// java runs a program of Hadoop as the superuser, and returns what it says.
+func (l lab) java(t *testing.T, class string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command("java", append([]string{"-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", l["HADOOP_CLASSPATH"], class}, args...)...)
+	cmd.Env = append(os.Environ(), "HADOOP_USER_NAME=operator")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %v: %v: %s", class, args, err, out)
+	}
+	return string(out)
+}
+
+// admin runs hdfs dfsadmin.
 func (l lab) admin(t *testing.T, args ...string) {
 	t.Helper()
-	cmd := exec.Command("java", append([]string{"-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", l["HADOOP_CLASSPATH"], "org.apache.hadoop.hdfs.tools.DFSAdmin"}, args...)...)
-	cmd.Env = append(os.Environ(), "HADOOP_USER_NAME=operator")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("hdfs dfsadmin %v: %v: %s", args, err, out)
-	}
+	l.java(t, "org.apache.hadoop.hdfs.tools.DFSAdmin", args...)
 }
 
 // pid is the number of a server's process, by its pid file.

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"path"
 	"slices"
@@ -65,7 +66,9 @@ func Open(ctx context.Context, uri string, cfg Config) (_ *FS, err error) {
 	if err := f.connect(cfg); err != nil {
 		return nil, err
 	}
-	err = f.MkdirAll(".")
+	if _, err = f.Stat("."); errors.Is(err, fs.ErrNotExist) { // in safe mode none can be made, even if it is there
+		err = f.MkdirAll(".")
+	}
 	if err == nil {
 		err = f.reachWeb() //nolint:contextcheck // a file system has deadlines of its own and no contexts
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"strings"
 	"syscall"
 	"testing"
@@ -26,6 +27,14 @@ type faulty struct {
 	before func() error
 	after  func() error
 	create func(name string) error
+	list   func(name string)
+}
+
+func (f *faulty) ReadDir(name string) ([]fs.DirEntry, error) {
+	if f.list != nil {
+		f.list(name)
+	}
+	return f.Local.ReadDir(name)
 }
 
 func (f *faulty) RenameNew(old, name string) error {
@@ -114,6 +123,45 @@ func TestSleeperDoesNotCommitIntoTheGap(t *testing.T) {
 	}
 	if sleeper.Retries() != 1 {
 		t.Errorf("Retries() = %d, want 1", sleeper.Retries())
+	}
+}
+
+// A sweep takes the manifests of a commit that is under way, at its worst moments: before it looks for the newest version, and before it renames.
+func TestCommitUnderASweepIsBegunAnew(t *testing.T) {
+	for name, arm := range map[string]func(f *faulty, sweep func()){
+		"before the last look": func(f *faulty, sweep func()) {
+			looks := 0
+			f.list = func(string) {
+				if looks++; looks == 2 {
+					sweep()
+				}
+			}
+		},
+		"before the rename": func(f *faulty, sweep func()) { f.before = func() error { sweep(); return nil } },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			l, f := openFaulty(t, dir)
+			laketest.MustReplace(t, l, laketest.Replacing(laketest.Day(0), laketest.Entry(1), laketest.Write(t, l, laketest.Day(0), 1, 10)...))
+			files := laketest.Write(t, l, laketest.Day(1), 2, 10)
+			arm(f, func() {
+				f.before, f.list = nil, nil
+				removed, err := open(t, dir).Sweep(t.Context(), 0)
+				if err != nil || len(removed) < 2 {
+					t.Errorf("Sweep = %v, %v, want a manifest and its list at least", removed, err)
+				}
+			})
+			snapshot := laketest.MustReplace(t, l, laketest.Replacing(laketest.Day(1), laketest.Entry(1), files...))
+			if l.Retries() != 1 {
+				t.Errorf("Retries() = %d, want 1", l.Retries())
+			}
+			for day := range 2 {
+				got, err := open(t, dir).Files(t.Context(), laketest.Rows, snapshot, []string{laketest.Day(day).Key()})
+				if err != nil || len(got) != 1 {
+					t.Errorf("Files of day %d = %v, %v, want one", day, got, err)
+				}
+			}
+		})
 	}
 }
 

@@ -2,7 +2,6 @@ package lake
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -16,15 +15,6 @@ import (
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/lake/fsys"
 )
-
-// temporary begins the names of what is not published yet. A run that was killed leaves them; nothing reads them.
-const temporary = ".tmp-"
-
-func temporaryName() string {
-	var b [8]byte
-	_, _ = rand.Read(b[:])
-	return temporary + hex.EncodeToString(b[:])
-}
 
 // File is a file in the making. It gets its name, which holds the digest of its bytes, when it is finished.
 type File struct {
@@ -47,15 +37,16 @@ func (l *Lake) Create(ctx context.Context, dir, prefix, ext string) (*File, erro
 	if strings.ContainsAny(prefix+ext, "/\\\x00") {
 		return nil, fmt.Errorf("create file in %s: prefix %q and ending %q must not hold a slash: %w", dir, prefix, ext, fs.ErrInvalid)
 	}
-	temp, err := join(dir, temporaryName())
+	clean, err := fsys.Clean(dir)
 	if err != nil {
 		return nil, fmt.Errorf("create file: %w", err)
 	}
+	temp := fsys.Temporary(clean)
 	w, err := l.fs.Create(temp)
 	if err != nil {
 		return nil, fmt.Errorf("create file: %w", err)
 	}
-	return &File{fs: l.fs, dir: path.Dir(temp), prefix: prefix, ext: ext, temp: temp, w: w, hash: sha256.New()}, nil
+	return &File{fs: l.fs, dir: clean, prefix: prefix, ext: ext, temp: temp, w: w, hash: sha256.New()}, nil
 }
 
 // Write adds bytes.
@@ -74,12 +65,12 @@ func (f *File) AddRows(n int64) { f.rows += n }
 func (f *File) Finish() (events.File, error) {
 	err := f.w.Sync()
 	if err = errors.Join(err, f.w.Close()); err != nil {
-		return events.File{}, errors.Join(fmt.Errorf("finish file: %w", err), f.fs.Remove(f.temp))
+		return events.File{}, errors.Join(fmt.Errorf("finish file: %w", err), discard(f.fs, f.temp))
 	}
 	digest := hex.EncodeToString(f.hash.Sum(nil))
 	name := path.Join(f.dir, f.prefix+digest+f.ext)
-	if err := f.fs.Rename(f.temp, name); err != nil {
-		return events.File{}, errors.Join(fmt.Errorf("finish file: %w", err), f.fs.Remove(f.temp))
+	if err := move(f.fs, f.temp, name); err != nil {
+		return events.File{}, errors.Join(fmt.Errorf("finish file: %w", err), discard(f.fs, f.temp))
 	}
 	return events.File{Path: name, Bytes: f.bytes, Rows: f.rows, Digest: digest}, nil
 }
@@ -90,8 +81,36 @@ func (f *File) Abort() error {
 	if errors.Is(err, fs.ErrClosed) {
 		return nil
 	}
-	if err := f.fs.Remove(f.temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := discard(f.fs, f.temp); err != nil {
 		return fmt.Errorf("abort file: %w", err)
+	}
+	return nil
+}
+
+// move renames a temporary file over whatever file has the name, and makes the folder for it if there is none.
+func move(on fsys.FS, temp, name string) error {
+	err := on.Rename(temp, name)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := on.MkdirAll(path.Dir(name)); err != nil {
+		return err
+	}
+	if err = on.Rename(temp, name); errors.Is(err, fs.ErrNotExist) {
+		return swept(temp, err)
+	}
+	return err
+}
+
+// swept explains that something that was being made is gone.
+func swept(temp string, err error) error {
+	return fmt.Errorf("%s is gone while it was being made, as a sweep takes it that was begun longer than ALMANAC_ABANDONED ago; to try again makes it anew: %w", temp, err)
+}
+
+// discard deletes a temporary file, if it is there.
+func discard(on fsys.FS, temp string) error {
+	if err := on.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	return nil
 }
@@ -135,15 +154,15 @@ func (l *Lake) WriteFile(ctx context.Context, name string, data []byte) error {
 	if err != nil {
 		return fmt.Errorf("write file: %w", err)
 	}
-	temp := path.Join(path.Dir(clean), temporaryName())
+	temp := fsys.Temporary(path.Dir(clean))
 	if err = fsys.WriteFile(l.fs, temp, data); err == nil {
-		err = l.fs.Rename(temp, clean)
+		err = move(l.fs, temp, clean)
 	}
 	if err == nil {
 		err = l.fs.SyncDir(path.Dir(clean))
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("write %s: %w", clean, err), l.fs.Remove(temp))
+		return errors.Join(fmt.Errorf("write %s: %w", clean, err), discard(l.fs, temp))
 	}
 	return nil
 }

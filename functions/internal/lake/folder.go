@@ -2,29 +2,35 @@ package lake
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"path"
-	"strings"
 
 	"github.com/almanac-data/almanac/functions/internal/lake/fsys"
 )
+
+// intact is a folder in each temporary folder. It tells Publish that the folder is the one that MkTemp made: when that was swept, a file
+// written later makes another of that name, which lacks what was written before.
+const intact = ".intact"
 
 // MkTemp makes a folder under a name that no List shows, to be filled and then published.
 func (l *Lake) MkTemp(ctx context.Context, parent string) (string, error) {
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
-	temp, err := join(parent, temporaryName())
-	if err == nil {
-		err = l.fs.MkdirAll(temp)
-	}
+	clean, err := fsys.Clean(parent)
 	if err != nil {
+		return "", fmt.Errorf("make temporary folder: %w", err)
+	}
+	temp := fsys.Temporary(clean)
+	if err := l.fs.MkdirAll(path.Join(temp, intact)); err != nil {
 		return "", fmt.Errorf("make temporary folder: %w", err)
 	}
 	return temp, nil
 }
 
-// Publish renames a folder, atomically. It cannot overwrite: if the final name is taken the error wraps fs.ErrExist, and of several
+// Publish renames a folder that MkTemp made, atomically. It cannot overwrite: if the final name is taken the error wraps fs.ErrExist, and of several
 // at once exactly one wins.
 func (l *Lake) Publish(ctx context.Context, temp, final string) error {
 	if err := ctx.Err(); err != nil {
@@ -41,7 +47,9 @@ func (l *Lake) Publish(ctx context.Context, temp, final string) error {
 	if err := l.fs.MkdirAll(path.Dir(to)); err != nil {
 		return fmt.Errorf("publish folder: %w", err)
 	}
-	err = l.fs.SyncDir(from)
+	if err = l.whole(from); err == nil {
+		err = l.fs.SyncDir(from)
+	}
 	if err == nil {
 		err = l.fs.RenameNew(from, to)
 	}
@@ -54,13 +62,27 @@ func (l *Lake) Publish(ctx context.Context, temp, final string) error {
 	return nil
 }
 
+// whole sees that a temporary folder is the one that MkTemp made, and takes the mark away. A sweep takes the folder at once with all
+// that it holds: so it is whole, or has no mark, or is gone when it is renamed.
+func (l *Lake) whole(temp string) error {
+	mark := path.Join(temp, intact)
+	_, err := l.fs.Stat(mark) // Remove alone cannot tell what is gone from an answer that was lost
+	if err == nil {
+		err = l.fs.Remove(mark)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return swept(temp, err)
+	}
+	return err
+}
+
 // Discard deletes a temporary folder with all that it holds.
 func (l *Lake) Discard(ctx context.Context, temp string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	clean, err := fsys.Clean(temp)
-	if err == nil && !strings.HasPrefix(path.Base(clean), temporary) {
+	if err == nil && !fsys.IsTemporary(clean) {
 		err = fmt.Errorf("%q is not a temporary folder", temp)
 	}
 	if err == nil {
@@ -94,7 +116,7 @@ func (l *Lake) List(ctx context.Context, dir string) ([]Entry, error) {
 	}
 	entries := make([]Entry, 0, len(found))
 	for _, e := range found {
-		if strings.HasPrefix(e.Name(), temporary) {
+		if fsys.IsHidden(e.Name()) {
 			continue
 		}
 		info, err := e.Info()

@@ -2,8 +2,14 @@ package spark_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/pem"
+	"math/big"
+	"net"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -84,6 +90,7 @@ func TestTokenAndTLS(t *testing.T) {
 	ca := file(t, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: web.Certificate().Raw})))
 	secured := grpc.Creds(credentials.NewTLS(&tls.Config{Certificates: web.TLS.Certificates, MinVersion: tls.VersionTLS12}))
 	token := file(t, "dG9rZW4=\n")
+	early, earlyCA := notYetValid(t)
 	for name, c := range map[string]struct {
 		options []grpc.ServerOption
 		config  spark.Config
@@ -93,6 +100,7 @@ func TestTokenAndTLS(t *testing.T) {
 		"a token to this machine":    {nil, spark.Config{TokenFile: token}, ""},
 		"no token":                   {nil, spark.Config{}, "ALMANAC_SPARK_TOKEN_FILE"},
 		"another authority":          {[]grpc.ServerOption{secured}, spark.Config{TokenFile: token, CA: "system"}, "certificate"},
+		"a certificate of tomorrow":  {[]grpc.ServerOption{early}, spark.Config{TokenFile: token, CA: earlyCA}, "see the clock of this machine, and the certificate of the server (ALMANAC_SPARK)"},
 		"plain text to a TLS server": {[]grpc.ServerOption{secured}, spark.Config{TokenFile: token}, "spark:"},
 		"TLS to a plain text server": {nil, spark.Config{TokenFile: token, CA: ca}, "spark:"},
 	} {
@@ -125,4 +133,25 @@ func TestTokenAndTLS(t *testing.T) {
 		}
 		e.Close(context.Background())
 	}
+}
+
+// notYetValid makes a server's certificate that holds from tomorrow on, and the file of who trusts it.
+func notYetValid(t *testing.T) (server grpc.ServerOption, ca string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := time.Now().Add(24 * time.Hour)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: from, NotAfter: from.Add(24 * time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert := tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	return grpc.Creds(credentials.NewTLS(&tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12})),
+		file(t, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
 }

@@ -31,6 +31,8 @@ var (
 	ErrMoved = errors.New("head moved")
 	// ErrNoMap says that a table has rows but no map of windows: something else than Almanac wrote its head.
 	ErrNoMap = errors.New("table has rows but no map of windows")
+	// ErrLost says that a table does not hold what was stored in it: somebody rolled it back, or it is another one.
+	ErrLost = errors.New("table lacks what was stored")
 )
 
 // Name names a table: <warehouse>/<dataset>/<table>.

@@ -2,6 +2,7 @@
 package deadline
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"maps"
@@ -49,6 +50,27 @@ func (d *Dialer) Dial(ctx context.Context, network, addr string) (net.Conn, erro
 	d.open[limited] = struct{}{}
 	return limited, nil
 }
+
+// bufferBytes is how much a buffered connection reads ahead.
+const bufferBytes = 128 << 10
+
+// DialBuffered is Dial for those who read in small pieces.
+func (d *Dialer) DialBuffered(ctx context.Context, network, addr string) (net.Conn, error) {
+	c, err := d.Dial(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return &buffered{c, bufio.NewReaderSize(c, bufferBytes)}, nil
+}
+
+type buffered struct {
+	net.Conn
+
+	ahead *bufio.Reader
+}
+
+// Read reads what is there.
+func (b *buffered) Read(p []byte) (int, error) { return b.ahead.Read(p) }
 
 // Close closes every connection, also under a call that waits on one, and makes no more.
 func (d *Dialer) Close() {

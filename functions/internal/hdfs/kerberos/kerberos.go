@@ -28,8 +28,17 @@ func Login(krb5Conf, keytabFile, principal string) (*client.Client, error) {
 	c := client.NewWithKeytab(user, realm, keys, conf, client.DisablePAFXFAST(true))
 	if err := c.Login(); err != nil {
 		c.Destroy()
-		return nil, fmt.Errorf("log in as %s@%s: %w; see that the keytab %s holds its present key, that the KDC can be reached, and the clocks",
-			user, realm, err, keytabFile)
+		return nil, fmt.Errorf("log in as %s@%s: %w; %s", user, realm, err, advice(err, krb5Conf, keytabFile))
 	}
 	return c, nil
+}
+
+// advice says what a person can do. The library makes texts of what the KDC answers.
+func advice(err error, krb5Conf, keytabFile string) string {
+	if text := err.Error(); strings.Contains(text, "KRB_AP_ERR_SKEW") || strings.Contains(text, "clock skew") {
+		return fmt.Sprintf("the clock of this machine and that of the KDC which %s names (ALMANAC_HDFS_KRB5_CONF) differ by more than the realm allows, which is "+
+			"five minutes if nothing else is set: set both by NTP (see `timedatectl`)", krb5Conf)
+	}
+	return fmt.Sprintf("see that the keytab %s (ALMANAC_HDFS_KEYTAB) holds its present key, and that the KDC which %s names (ALMANAC_HDFS_KRB5_CONF) can be reached",
+		keytabFile, krb5Conf)
 }

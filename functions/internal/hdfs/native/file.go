@@ -42,7 +42,7 @@ func (s *source) ReadAt(p []byte, off int64) (int, error) {
 			return 0, translate(err)
 		}
 	}
-	n, err := io.ReadFull(s.file, p)
+	n, err := s.fill(p)
 	s.offset += int64(n)
 	if errors.Is(err, io.ErrUnexpectedEOF) && s.offset == s.info.Bytes {
 		return n, io.EOF
@@ -51,6 +51,27 @@ func (s *source) ReadAt(p []byte, off int64) (int, error) {
 		err = io.ErrUnexpectedEOF
 	}
 	return n, translate(err)
+}
+
+// pieceBytes is less than the least dfs.bytes-per-checksum. A read of a whole chunk and more gets the bytes from the library, and no error, when
+// they do not have their checksum (v2.4.0, blockReadStream.Read returns both and BlockReader.Read drops the error); a read of less
+// does not, and goes on with another DataNode.
+const pieceBytes = 511
+
+// fill reads len(p) bytes in pieces, as io.ReadFull does.
+func (s *source) fill(p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		var m int
+		m, err = s.file.Read(p[n:min(len(p), n+pieceBytes)])
+		n += m
+	}
+	if n == len(p) {
+		return n, nil
+	}
+	if n > 0 && errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
 }
 
 // Close ends the reading.

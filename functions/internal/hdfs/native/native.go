@@ -47,7 +47,7 @@ func Dial(cfg Config) (*Client, error) {
 		User:                         cfg.User,
 		UseDatanodeHostname:          cfg.Hostnames,
 		NamenodeDialFunc:             d.Dial,
-		DatanodeDialFunc:             d.Dial,
+		DatanodeDialFunc:             d.DialBuffered,
 		KerberosClient:               cfg.Kerberos,
 		KerberosServicePrincipleName: cfg.Service,
 		DataTransferProtection:       cfg.Protection,

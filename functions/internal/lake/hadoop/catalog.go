@@ -2,8 +2,6 @@ package hadoop
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -66,8 +64,10 @@ func (c *Catalog) IO() iceio.IO { return c.files }
 
 func dir(ident table.Identifier) string { return path.Join(ident...) }
 
+func metadataDir(dir string) string { return path.Join(dir, "metadata") }
+
 func versionFile(dir string, number int) string {
-	return path.Join(dir, "metadata", "v"+strconv.Itoa(number)+".metadata.json")
+	return path.Join(metadataDir(dir), "v"+strconv.Itoa(number)+".metadata.json")
 }
 
 // Load reads the newest version of a table. The error wraps catalog.ErrNoSuchTable if there is none.
@@ -93,7 +93,7 @@ func (c *Catalog) LoadTable(ctx context.Context, ident table.Identifier) (*table
 
 func (c *Catalog) table(ident table.Identifier, v version) *Table {
 	filesystem := func(context.Context) (iceio.IO, error) { return c.files, nil }
-	return &Table{table.New(ident, v.metadata, c.Location(versionFile(dir(ident), v.number)), filesystem, c), v.values}
+	return &Table{table.New(ident, v.metadata, c.Location(versionFile(dir(ident), v.number)), filesystem, pinned{c, v.number}), v.values}
 }
 
 // load reads the newest version. It can be deleted between finding and reading it, by writers that are many
@@ -140,7 +140,7 @@ func (c *Catalog) remember(dir string, v version) version {
 
 // newest finds the newest version by listing the folder, or 0 if there is none. The hint is for others: it may lag.
 func (c *Catalog) newest(dir string) (int, error) {
-	entries, err := c.files.fs.ReadDir(path.Join(dir, "metadata"))
+	entries, err := c.files.fs.ReadDir(metadataDir(dir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}
@@ -167,6 +167,9 @@ func (c *Catalog) CreateTable(ctx context.Context, ident table.Identifier, metad
 		err = fs.ErrExist
 	}
 	if err == nil {
+		err = c.files.fs.MkdirAll(metadataDir(dir(ident)))
+	}
+	if err == nil {
 		_, err = c.publish(dir(ident), version{number: 1, metadata: metadata})
 	}
 	if errors.Is(err, fs.ErrExist) {
@@ -178,15 +181,36 @@ func (c *Catalog) CreateTable(ctx context.Context, ident table.Identifier, metad
 	return c.table(ident, c.remember(dir(ident), version{1, metadata, nil})), nil
 }
 
-// CommitTable publishes the next version of a table. The error wraps table.ErrCommitFailed when another commit came first and nothing was published;
-// after any other error the commit may or may not have happened.
+// CommitTable publishes the next version of a table, whatever the present one is. The error wraps table.ErrCommitFailed when another commit came
+// first and nothing was published; after any other error the commit may or may not have happened.
 func (c *Catalog) CommitTable(ctx context.Context, ident table.Identifier, reqs []table.Requirement, updates []table.Update) (table.Metadata, string, error) {
+	return c.commit(ctx, ident, 0, reqs, updates)
+}
+
+// pinned is the catalog as a loaded table sees it: its transactions commit on the very version that they were begun on.
+// What they wrote for that is of no use to a later one (see Tables.Unclaimed), and no repetition within iceberg-go is let through.
+type pinned struct {
+	*Catalog
+
+	number int
+}
+
+// CommitTable publishes the version after the pinned one.
+func (p pinned) CommitTable(ctx context.Context, ident table.Identifier, reqs []table.Requirement, updates []table.Update) (table.Metadata, string, error) {
+	return p.commit(ctx, ident, p.number, reqs, updates)
+}
+
+// commit publishes the next version of a table, if the present one is that of the number; 0 stands for any.
+func (c *Catalog) commit(ctx context.Context, ident table.Identifier, number int, reqs []table.Requirement, updates []table.Update) (table.Metadata, string, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, "", fmt.Errorf("%w: %w", table.ErrCommitFailed, err)
 	}
 	base, err := c.load(dir(ident))
 	if err != nil {
 		return nil, "", fmt.Errorf("%w: load table: %w", table.ErrCommitFailed, err)
+	}
+	if number != 0 && base.number != number {
+		return nil, "", fmt.Errorf("%w: version %d came first", table.ErrCommitFailed, base.number)
 	}
 	for _, r := range reqs {
 		if err := r.Validate(base.metadata); err != nil {
@@ -198,8 +222,11 @@ func (c *Catalog) CommitTable(ctx context.Context, ident table.Identifier, reqs 
 		return nil, "", fmt.Errorf("update metadata: %w", err)
 	}
 	next, err := c.publish(dir(ident), version{base.number + 1, metadata, base.values})
-	if errors.Is(err, fs.ErrExist) {
+	switch {
+	case errors.Is(err, fs.ErrExist):
 		err = fmt.Errorf("%w: version %d exists", table.ErrCommitFailed, next.number)
+	case errors.Is(err, fs.ErrNotExist): // what was to be renamed is gone: a sweep took it
+		err = fmt.Errorf("%w: %w", table.ErrCommitFailed, err)
 	}
 	if err == nil {
 		err = c.confirm(dir(ident), next)
@@ -226,7 +253,7 @@ func (c *Catalog) publish(dir string, v version) (version, error) {
 	maps.Copy(known, c.fresh)
 	c.mu.Unlock()
 	data, v.values = expand(data, known)
-	temp := path.Join(dir, "metadata", ".tmp-"+random())
+	temp := fsys.Temporary(metadataDir(dir))
 	if err := fsys.WriteFile(c.files.fs, temp, data); err != nil {
 		return v, errors.Join(fmt.Errorf("write metadata: %w", err), c.files.fs.Remove(temp))
 	}
@@ -235,7 +262,7 @@ func (c *Catalog) publish(dir string, v version) (version, error) {
 		_ = c.files.fs.Remove(temp)
 		return v, fmt.Errorf("publish version %d: %w", v.number, err)
 	}
-	if err := c.files.fs.SyncDir(path.Join(dir, "metadata")); err != nil {
+	if err := c.files.fs.SyncDir(metadataDir(dir)); err != nil {
 		return v, fmt.Errorf("publish version %d: %w", v.number, err)
 	}
 	return v, nil
@@ -265,14 +292,14 @@ func (c *Catalog) confirm(dir string, v version) error {
 
 // writeHint is best effort: a hint that lags costs a few look-ups.
 func (c *Catalog) writeHint(dir string, number int) {
-	temp := path.Join(dir, "metadata", ".tmp-"+random())
+	temp := fsys.Temporary(metadataDir(dir))
 	w, err := c.files.fs.Create(temp)
 	if err != nil {
 		return
 	}
 	_, err = io.WriteString(w, strconv.Itoa(number))
 	if err = errors.Join(err, w.Close()); err == nil {
-		err = c.files.fs.Rename(temp, path.Join(dir, "metadata", hint))
+		err = c.files.fs.Rename(temp, path.Join(metadataDir(dir), hint))
 	}
 	if err != nil {
 		_ = c.files.fs.Remove(temp)
@@ -293,7 +320,7 @@ func (c *Catalog) Tables(ctx context.Context, namespace string) ([]string, error
 	}
 	var tables []string
 	for _, e := range entries {
-		if !e.IsDir() {
+		if !e.IsDir() || fsys.IsHidden(e.Name()) {
 			continue
 		}
 		newest, err := c.newest(path.Join(namespace, e.Name()))
@@ -305,10 +332,4 @@ func (c *Catalog) Tables(ctx context.Context, namespace string) ([]string, error
 		}
 	}
 	return tables, nil
-}
-
-func random() string {
-	var b [8]byte
-	_, _ = rand.Read(b[:])
-	return hex.EncodeToString(b[:])
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/catalog"
@@ -67,8 +68,8 @@ func (l *Tables) headOf(name table.Name, t *hadoop.Table) (table.Head, error) {
 		if summary["total-records"] == "0" {
 			return head, nil
 		}
-		return head, fmt.Errorf("%w (snapshot %d): another program wrote it; roll the table back to a snapshot that has %s in its summary, "+
-			"or move the table's folder away and replay", table.ErrNoMap, s.SnapshotID, mapProperty)
+		return head, fmt.Errorf("%w (snapshot %d): another program wrote it%s, or move the table's folder away and replay",
+			table.ErrNoMap, s.SnapshotID, remedy(name, t))
 	}
 	if got := summary[mapFormatProperty]; got != mapFormat {
 		return head, fmt.Errorf("snapshot %d: %s is %q, this version reads %q: use a newer version of Almanac", s.SnapshotID, mapFormatProperty, got, mapFormat)
@@ -80,6 +81,16 @@ func (l *Tables) headOf(name table.Name, t *hadoop.Table) (table.Head, error) {
 	l.remember(name, table.Head{Snapshot: head.Snapshot, Entries: entries})
 	head.Entries = maps.Clone(entries)
 	return head, nil
+}
+
+// remedy says how to undo what another program wrote: by the newest snapshot that Almanac made.
+func remedy(name table.Name, t *hadoop.Table) string {
+	for _, s := range slices.Backward(t.Metadata().Snapshots()) {
+		if s.Summary != nil && s.Summary.Properties[mapProperty] != "" {
+			return fmt.Sprintf("; roll the table back, in Spark by CALL <catalog>.system.set_current_snapshot('%s', %d)", name, s.SnapshotID)
+		}
+	}
+	return ", and no snapshot of Almanac's is left; bring the table back from a backup"
 }
 
 // remember keeps a head, so that its map need not be read again.

@@ -97,6 +97,9 @@ func translate(ctx context.Context, err error) error {
 			e.Detail += "; the server works, but its Spark application has ended, as its log tells: start the server anew" +
 				" (spark.yarn.am.clientModeExitOnError=true ends it by itself, for a supervisor to see)"
 		}
+		if strings.Contains(e.Detail, "expired or is not yet valid") { // gRPC makes a text of it
+			e.Detail += "; see the clock of this machine, and the certificate of the server (ALMANAC_SPARK)"
+		}
 	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w: %w", context.Cause(ctx), e)
