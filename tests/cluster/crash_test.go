@@ -52,6 +52,7 @@ func TestFaults(t *testing.T) {
 		if idle++; len(m.plan) < before {
 			idle = 0
 		}
+		c.swept(t, c.box(t, datasets))
 		c.same(t, c.box(t, datasets), want, sources(t, datasets))
 	}
 	m.report(t)

@@ -79,6 +79,22 @@ func (c *centre) same(t *testing.T, b box.Box, want *outcome.Outcome, sources ma
 	return got
 }
 
+// swept sweeps the warehouse, and sees that no file is left that is open for writing, or temporary. Nothing works on it by then.
+func (c *centre) swept(t *testing.T, b box.Box) {
+	t.Helper()
+	result := run(t, b, 0, "sweep", "--older", "0s")
+	t.Logf("swept: %s", strings.TrimSpace(result.Out))
+	listed := c.hadoop(t, "org.apache.hadoop.hdfs.tools.DFSck", "/almanac", "-files", "-openforwrite")
+	if !strings.Contains(listed, "Status: HEALTHY") {
+		t.Errorf("fsck says %s", lastLines(listed, 30))
+	}
+	for line := range strings.Lines(listed) {
+		if strings.Contains(line, "OPENFORWRITE") || strings.Contains(line, ".tmp-") {
+			t.Errorf("after a sweep there is still %s", strings.TrimSpace(line))
+		}
+	}
+}
+
 // TestJob does the whole job of the shipped datasets on the cluster, looks at it with every command, and restates a day.
 func TestJob(t *testing.T) {
 	c := running(t)

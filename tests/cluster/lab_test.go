@@ -110,6 +110,12 @@ func (c *centre) kafka(t *testing.T) []kgo.Opt {
 // hdfs runs a command of Hadoop's own client, as almanac.
 func (c *centre) hdfs(t *testing.T, args ...string) {
 	t.Helper()
+	c.hadoop(t, "org.apache.hadoop.fs.FsShell", args...)
+}
+
+// hadoop runs a program of Hadoop, as almanac, and gives what it prints.
+func (c *centre) hadoop(t *testing.T, class string, args ...string) string {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	env := append(os.Environ(), "HADOOP_USER_NAME=almanac")
@@ -124,11 +130,13 @@ func (c *centre) hdfs(t *testing.T, args ...string) {
 		}
 		java = append(java, "-Djava.security.krb5.conf="+c.env["KRB5_CONFIG"])
 	}
-	cmd := exec.CommandContext(ctx, "java", append(append(java, "-cp", c.env["HADOOP_CLASSPATH"], "org.apache.hadoop.fs.FsShell"), args...)...)
+	cmd := exec.CommandContext(ctx, "java", append(append(java, "-cp", c.env["HADOOP_CLASSPATH"], class), args...)...)
 	cmd.Env = env
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("hdfs dfs %v: %v: %s", args, err, out)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %v: %v: %s", class, args, err, out)
 	}
+	return string(out)
 }
 
 // download copies the warehouse to local files by Hadoop's own client.

@@ -55,7 +55,7 @@ func TestConfig(t *testing.T) {
 func TestOpenSaysWhatIsWrong(t *testing.T) {
 	cfg := hdfs.Config{Web: []string{"http://127.0.0.1:1"}, User: "a", Replication: 1, BlockSize: 1 << 20, Timeout: time.Second, Patience: time.Second, Metadata: "rpc"}
 	_, err := hdfs.Open(t.Context(), "hdfs://127.0.0.1:1/w", cfg)
-	if err == nil || !strings.Contains(err.Error(), "open warehouse hdfs://127.0.0.1:1/w: mkdir") || !strings.Contains(err.Error(), "refused") {
+	if err == nil || !strings.Contains(err.Error(), "open warehouse hdfs://127.0.0.1:1/w: stat") || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("Open without a NameNode = %v", err)
 	}
 	cfg.Keytab, cfg.Principal, cfg.Krb5Conf, cfg.Web = "/nonesuch", "a", "/nonesuch.conf", []string{"https://127.0.0.1:1"}
