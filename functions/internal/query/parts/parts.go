@@ -28,7 +28,7 @@ type Bound struct {
 	// By is the column of the result, one of the query's OrderBy, that parts are ranges of; rows that differ in a column before it
 	// are in different parts.
 	By string
-	// Rows is how many a part has at most, unless rows that come to it with one value, or with values next to each other, are more.
+	// Rows is how many a part has at most, unless one value has more: that is never divided, and a few rows of the values before it may be with it.
 	Rows int64
 }
 
@@ -55,17 +55,8 @@ func Run(ctx context.Context, e Engine, q query.Query, b Bound, log *slog.Logger
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{ctx: ctx, engine: e, query: q, by: b.By, schema: schema, log: log}
-	for _, p := range pack(counted, b.Rows) {
-		of := q
-		if of.Text, err = within(text, keys, p); err != nil {
-			return nil, err
-		}
-		r.parts = append(r.parts, part{of, p.rows})
-	}
-	if len(r.parts) == 1 { // then it is the whole result
-		r.parts[0].query = q
-	}
+	q.Text = text
+	r := &reader{ctx: ctx, engine: e, query: q, keys: keys, by: b.By, schema: schema, log: log, parts: pack(counted, b.Rows)}
 	r.refs.Store(1)
 	return r, nil
 }

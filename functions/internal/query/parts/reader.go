@@ -12,21 +12,16 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/query"
 )
 
-// part is the query of a part, and how many rows were counted in it.
-type part struct {
-	query query.Query
-	rows  int64
-}
-
 // reader reads part after part. The engine works on one at a time.
 type reader struct {
 	ctx    context.Context //nolint:containedctx // a reader is a query under way, and the interface has no place for it
 	engine Engine
-	query  query.Query
+	query  query.Query // of the whole, its text bound
+	keys   []arrow.Field
 	by     string
 	schema *arrow.Schema
 	log    *slog.Logger
-	parts  []part
+	parts  []extent
 	next   int // the part to be opened
 	in     array.RecordReader
 	read   int64 // rows of in
@@ -88,7 +83,14 @@ func (r *reader) open() error {
 	p := r.parts[r.next]
 	r.next++
 	r.log.InfoContext(r.ctx, "result in parts", "by", r.by, "part", r.next, "parts", len(r.parts), "rows", p.rows)
-	in, err := r.engine.Run(r.ctx, p.query)
+	q := r.query
+	if len(r.parts) > 1 { // else it is the whole
+		var err error
+		if q.Text, err = within(q.Text, r.keys, p); err != nil {
+			return err
+		}
+	}
+	in, err := r.engine.Run(r.ctx, q)
 	if err != nil {
 		return err
 	}
