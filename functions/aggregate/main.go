@@ -27,6 +27,6 @@ func run(ctx context.Context, p *fn.Process) error {
 		return err
 	}
 	defer engine.Close(ctx)
-	core := &aggregate.Aggregate{Journal: on.Journal, Datasets: on.Datasets, Tables: on.Warehouse, Writes: on.Warehouse, Engine: engine}
+	core := &aggregate.Aggregate{Journal: on.Journal, Datasets: on.Datasets, Tables: on.Warehouse, Writes: on.Warehouse, Engine: engine, Log: p.Log}
 	return p.Serve(ctx, core.Handle)
 }

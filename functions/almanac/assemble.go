@@ -125,9 +125,9 @@ func (h *host) functions(key *secret.Key, engine snapshot.Engine) map[string]fn.
 			Journal: said, Blocks: blocks, Datasets: h.catalog, Files: h.lake, Opener: h.lake, Tables: h.lake,
 			Linger: linger, AtOnce: runtime.GOMAXPROCS(0),
 		}).Handle,
-		"aggregate": (&aggregate.Aggregate{Journal: said, Datasets: h.catalog, Tables: h.lake, Writes: h.lake, Engine: engine}).Handle,
+		"aggregate": (&aggregate.Aggregate{Journal: said, Datasets: h.catalog, Tables: h.lake, Writes: h.lake, Engine: engine, Log: h.proc.Log}).Handle,
 		"deliver": (&deliver.Deliver{
-			Journal: said, Datasets: h.catalog, Tables: h.lake, Engine: engine, Files: h.lake, Folders: h.lake, Now: wall, Code: version,
+			Journal: said, Datasets: h.catalog, Tables: h.lake, Engine: engine, Files: h.lake, Folders: h.lake, Now: wall, Code: version, Log: h.proc.Log,
 		}).Handle,
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/duck"
 	"github.com/almanac-data/almanac/functions/internal/fn"
 	"github.com/almanac-data/almanac/functions/internal/query"
+	"github.com/almanac-data/almanac/functions/internal/query/parts"
 	"github.com/almanac-data/almanac/functions/internal/spark"
 	"github.com/almanac-data/almanac/functions/internal/store"
 	"github.com/almanac-data/almanac/functions/internal/table"
@@ -81,6 +82,16 @@ func (e sqlEngine) examine(ctx context.Context, d *dataset.Dataset) []finding {
 		if q.Split != "" && len(schema.FieldIndices(q.Split)) == 0 {
 			found = append(found, finding{check, false, fmt.Sprintf("it has no column %q, which split in pipeline.yaml names", q.Split)})
 			continue
+		}
+		if q.PartBy != "" {
+			order := q.OrderBy
+			if q.Split != "" {
+				order = append([]string{q.Split}, order...)
+			}
+			if err := parts.Check(schema, order, q.PartBy); err != nil {
+				found = append(found, finding{check, false, err.Error()})
+				continue
+			}
 		}
 		fields := append(schema.Fields(), arrow.Field{Name: table.Window, Type: arrow.FixedWidthTypes.Timestamp_us})
 		tables[q.Name] = arrow.NewSchema(fields, nil)

@@ -32,6 +32,6 @@ func run(ctx context.Context, p *fn.Process) error {
 	defer engine.Close(ctx)
 	return p.Serve(ctx, (&deliver.Deliver{
 		Journal: on.Journal, Datasets: on.Datasets, Tables: on.Warehouse, Engine: engine, Files: on.Warehouse, Folders: on.Warehouse,
-		Now: p.Now, Code: version,
+		Now: p.Now, Code: version, Log: p.Log,
 	}).Handle)
 }

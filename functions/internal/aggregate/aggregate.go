@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path"
 	"strconv"
 
@@ -43,6 +44,7 @@ type Aggregate struct {
 	Tables   snapshot.Tables
 	Writes   Writes
 	Engine   snapshot.Engine
+	Log      *slog.Logger // of results that are made in parts; nil for none
 
 	taker snapshot.Taker
 }
@@ -103,13 +105,14 @@ func (a *Aggregate) compute(ctx context.Context, d *dataset.Dataset, q dataset.Q
 		}
 		return a.Journal.Say(ctx, fact(piece, entry, own.Snapshot))
 	}
-	if stopped, ok := facts.Get[events.Stopped](view, piece); ok && stopped.Inputs == pin.Inputs {
+	attempt := lineage.Attempt(q, pin.Inputs)
+	if stopped, ok := facts.Get[events.Stopped](view, piece); ok && stopped.Inputs == attempt {
 		return nil
 	}
 	files, schema, err := a.write(ctx, pin)
 	if _, ok := errors.AsType[*query.Error](err); ok {
 		return a.Journal.Say(ctx, events.Stopped{
-			Piece: piece, Step: events.StepAggregate, Inputs: pin.Inputs, Reason: "sql",
+			Piece: piece, Step: events.StepAggregate, Inputs: attempt, Reason: "sql",
 			Detail: err.Error() + ". Mend the text; the window is computed again by itself.",
 		})
 	}
@@ -157,7 +160,7 @@ func fact(piece events.Piece, e lineage.AggregateEntry, snapshot int64) events.A
 
 // write runs the query and writes its result, with the start of the window as a last column.
 func (a *Aggregate) write(ctx context.Context, pin *snapshot.Pin) (_ []events.File, schema *arrow.Schema, err error) {
-	r, err := pin.Run(ctx, a.Tables, a.Engine)
+	r, err := pin.Run(ctx, a.Tables, a.Engine, a.Log)
 	if err != nil {
 		return nil, nil, err
 	}

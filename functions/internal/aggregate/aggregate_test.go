@@ -184,6 +184,28 @@ func TestAMistakeStopsTheWeekUntilItIsMended(t *testing.T) {
 	}
 }
 
+func TestAWeekInPartsIsTheSame(t *testing.T) {
+	result := func(rows int64) events.Aggregated {
+		w := world(t)
+		q := &w.D.Aggregates[0]
+		q.SQL, q.OrderBy = "SELECT delay, count(*) AS n FROM rows GROUP BY delay", []string{"delay"}
+		if rows > 0 {
+			q.PartBy, q.PartRows = "delay", rows
+		}
+		handle(t, core(w), "2001-W01")
+		return said(t, w)[0]
+	}
+	whole := result(0)
+	if whole.Rows < 5 {
+		t.Fatalf("the week has only %d rows", whole.Rows)
+	}
+	for _, rows := range []int64{1, 2, 100} {
+		if got := result(rows); got.Digest != whole.Digest || got.Rows != whole.Rows || got.Inputs != whole.Inputs {
+			t.Errorf("in parts of %d rows it is %+v, want the files of %+v", rows, got, whole)
+		}
+	}
+}
+
 func TestHandleRefuses(t *testing.T) {
 	a := core(world(t))
 	for name, ev := range map[string]events.Event{

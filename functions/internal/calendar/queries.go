@@ -60,7 +60,7 @@ func (s *survey) due(st *State, q dataset.Query, w window.Window, verdict lineag
 		return
 	}
 	inputs := verdict.Inputs
-	if stop, ok := facts.Get[events.Stopped](s.view, st.Piece); ok && stop.Step == st.Step && stop.Inputs == inputs {
+	if stop, ok := facts.Get[events.Stopped](s.view, st.Piece); ok && stop.Step == st.Step && stop.Inputs == lineage.Attempt(q, inputs) {
 		st.Phase, st.Why = Stopped, stop.Detail
 		return
 	}

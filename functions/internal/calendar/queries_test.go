@@ -12,6 +12,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/facts"
 	"github.com/almanac-data/almanac/functions/internal/facts/factstest"
+	"github.com/almanac-data/almanac/functions/internal/lineage"
 	"github.com/almanac-data/almanac/functions/internal/table"
 	"github.com/almanac-data/almanac/functions/internal/window"
 )
@@ -116,6 +117,18 @@ func TestQueries(t *testing.T) {
 				s.days(1, 7)
 				s.ago(time.Hour, events.Stopped{Piece: query("weekly", "2001-W01"), Step: events.StepAggregate, Inputs: now(s), Detail: "no such column"})
 			}, func(d *dataset.Dataset) { d.Aggregates[0].SQL = "select 3" }, want{Due, Blocked, []string{week + " 1 schedule"}, ""}},
+		"parts failed, and the week is computed as a whole now": {
+			func(s *story) {
+				s.days(1, 7)
+				q := dataset.Query{PartBy: "ratio", PartRows: 5}
+				s.ago(time.Hour, events.Stopped{Piece: query("weekly", "2001-W01"), Step: events.StepAggregate, Inputs: lineage.Attempt(q, now(s)), Detail: "a double"})
+			}, nil, want{Due, Blocked, []string{week + " 1 schedule"}, ""}},
+		"the parts fail": {
+			func(s *story) {
+				s.days(1, 7)
+				q := dataset.Query{PartBy: "ratio", PartRows: 5}
+				s.ago(time.Hour, events.Stopped{Piece: query("weekly", "2001-W01"), Step: events.StepAggregate, Inputs: lineage.Attempt(q, now(s)), Detail: "a double"})
+			}, func(d *dataset.Dataset) { d.Aggregates[0].PartBy, d.Aggregates[0].PartRows = "ratio", 5 }, want{Stopped, Blocked, nil, "a double"}},
 		"an incomplete week may be released": {
 			func(s *story) { s.days(1, 3) }, func(d *dataset.Dataset) { d.Releases[0].Provisional = true },
 			want{Blocked, Due, []string{release + " 1 schedule"}, "rows 2001-01-04 is missing, rows 2001-01-05 is missing, rows 2001-01-06 is missing, and 1 more"}},

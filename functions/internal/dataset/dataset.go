@@ -159,7 +159,11 @@ type Query struct {
 	OrderBy []string
 	// Split names the column of a release whose values (train, test, ...) go to files of their own; empty for none.
 	Split string
-	Line  int
+	// PartBy names the first column of OrderBy if the result is made in parts, which are ranges of its values and have at most PartRows rows;
+	// empty if it is made as a whole. What comes out is the same.
+	PartBy   string
+	PartRows int64
+	Line     int
 }
 
 // Input is one table that a query may see, cut to [window start - Back, window end) by event time (rows)

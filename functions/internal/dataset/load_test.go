@@ -75,6 +75,22 @@ func TestLoadReadsEverything(t *testing.T) {
 	}
 }
 
+func TestPartsHaveASizeOfTheirOwnOrTheUsualOne(t *testing.T) {
+	for more, want := range map[string]int64{"": 5_000_000, "\n    part_rows: 1000": 1000} {
+		pipeline := edit(t, edit(t, goodPipeline, "order_by: [at]", "order_by: [at, id]\n    part_by: at"+more),
+			"inputs: {weekly: {}}", "inputs: {weekly: {}}\n    order_by: [id]\n    part_by: id"+more)
+		d, err := Load(folder(t, goodContract, pipeline, goodSQL))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for q, by := range map[*Query]string{&d.Releases[0]: "at", &d.Aggregates[1]: "id"} {
+			if q.PartBy != by || q.PartRows != want {
+				t.Errorf("%s has parts by %s of %d rows, want by %s of %d", q.Name, q.PartBy, q.PartRows, by, want)
+			}
+		}
+	}
+}
+
 func day(y int, m time.Month, d int) time.Time { return time.Date(y, m, d, 0, 0, 0, 0, time.UTC) }
 
 func TestRulesSayWhatTheContractAsks(t *testing.T) {

@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"fmt"
+	"math"
 	"path"
 	"path/filepath"
 	"regexp"
@@ -24,17 +25,18 @@ func (l *loader) queries(aggregates, releases document.Node) {
 	}
 	names := map[string]bool{"rows": true, "quarantine": true, "raw": true}
 	for _, item := range items {
-		f := item.Fields("name", "sql", "every", "delay", "inputs", "order_by")
+		f := item.Fields("name", "sql", "every", "delay", "inputs", "order_by", "part_by", "part_rows")
 		q := l.query(item, f, names, tables)
-		q.OrderBy = f.Get("order_by").Texts()
+		order(f, &q)
 		l.d.Aggregates = append(l.d.Aggregates, q)
 	}
 	l.cycles(items)
 	names = map[string]bool{}
 	for _, item := range releases.List() {
-		f := item.Fields("name", "sql", "every", "delay", "inputs", "split", "order_by", "provisional")
+		f := item.Fields("name", "sql", "every", "delay", "inputs", "split", "order_by", "part_by", "part_rows", "provisional")
 		q := l.query(item, f, names, tables)
-		q.Split, q.OrderBy, q.Provisional = f.Get("split").Text(), f.Get("order_by").Texts(), f.Get("provisional").Bool(false)
+		order(f, &q)
+		q.Split, q.Provisional = f.Get("split").Text(), f.Get("provisional").Bool(false)
 		l.d.Releases = append(l.d.Releases, q)
 	}
 }
@@ -69,6 +71,34 @@ func (l *loader) query(n document.Node, f document.Fields, taken, tables map[str
 		q.Inputs = append(q.Inputs, Input{Table: name, Back: span(back)})
 	}
 	return q
+}
+
+// partRows is how many rows a part has at most if nothing is said: with 100 bytes a row, compressed, half of what a driver of Spark takes.
+const partRows = 5_000_000
+
+// order reads in which order the rows come, and in which parts.
+func order(f document.Fields, q *Query) {
+	q.OrderBy = f.Get("order_by").Texts()
+	by, rows := f.Get("part_by"), f.Get("part_rows")
+	q.PartBy = by.Text()
+	if by.Given() {
+		q.PartRows = partRows
+	} else if rows.Given() {
+		rows.Fail("no part_by says what parts are made by", "add part_by, or leave it out")
+	}
+	if n, ok := rows.Whole(1, math.MaxInt64); ok && by.Given() {
+		q.PartRows = n
+	}
+	switch {
+	case q.PartBy == "":
+		if by.Text() == "" && by.Given() {
+			by.Fail("it names no column", "write the first column of order_by")
+		}
+	case len(q.OrderBy) == 0:
+		by.Fail("the rows have no order, and parts are made by its first column", "add order_by: ["+q.PartBy+"]")
+	case q.PartBy != q.OrderBy[0]:
+		by.Failf("write "+q.OrderBy[0]+", the first column of order_by", "is not what the rows are ordered by first")
+	}
 }
 
 // text reads the SQL of a query and checks what can be checked without an engine.

@@ -12,6 +12,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/deliver"
 	"github.com/almanac-data/almanac/functions/internal/deliver/release"
 	"github.com/almanac-data/almanac/functions/internal/facts"
@@ -139,17 +140,29 @@ func restated(t *testing.T) *snapshottest.World {
 	return w
 }
 
-func TestACrashAtAnyStepChangesNothingInTheEnd(t *testing.T) {
-	undisturbed := restated(t)
+func TestACrashAtAnyStepChangesNothingInTheEnd(t *testing.T) { crashes(t, func(*dataset.Query) {}, 15) }
+
+func TestACrashAmongPartsChangesNothingInTheEnd(t *testing.T) {
+	crashes(t, func(q *dataset.Query) { q.PartBy, q.PartRows = "date", 1 }, 18)
+}
+
+func crashes(t *testing.T, edit func(q *dataset.Query), atLeast int) {
+	t.Helper()
+	world := func() *snapshottest.World {
+		w := restated(t)
+		edit(&w.D.Releases[0])
+		return w
+	}
+	undisturbed := world()
 	dl, counter := fragileCore(undisturbed, 0, false)
 	handle(t, dl, "2001-12")
 	want, last := tree(t, undisturbed), said(undisturbed)
-	if counter.steps < 15 {
+	if counter.steps < atLeast {
 		t.Fatalf("only %d steps were counted", counter.steps)
 	}
 	for at := 1; at <= counter.steps; at++ {
 		for _, after := range []bool{false, true} {
-			w := restated(t)
+			w := world()
 			dl, _ := fragileCore(w, at, after)
 			if err := dl.Handle(context.Background(), due("2001-12")); !errors.Is(err, errCrash) {
 				t.Errorf("crash at step %d: Handle = %v", at, err)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"path"
 	"strconv"
 	"time"
@@ -58,6 +59,7 @@ type Deliver struct {
 	Folders  Folders
 	Now      func() time.Time // for the provenance
 	Code     string           // version of Almanac, for the provenance
+	Log      *slog.Logger     // of results that are made in parts; nil for none
 
 	taker snapshot.Taker
 }
@@ -121,13 +123,14 @@ func (j work) run(ctx context.Context) error {
 	if latest != nil && latest.Content.Signature == pin.Inputs && !stale {
 		return j.say(ctx, view, latest)
 	}
-	if stopped, ok := facts.Get[events.Stopped](view, j.piece); ok && stopped.Inputs == pin.Inputs {
+	attempt := lineage.Attempt(j.q, pin.Inputs)
+	if stopped, ok := facts.Get[events.Stopped](view, j.piece); ok && stopped.Inputs == attempt {
 		return nil
 	}
 	published, err := j.publish(ctx, pin, latest)
 	if _, ok := errors.AsType[*query.Error](err); ok {
 		return j.Journal.Say(ctx, events.Stopped{
-			Piece: j.piece, Step: events.StepDeliver, Inputs: pin.Inputs, Reason: "sql",
+			Piece: j.piece, Step: events.StepDeliver, Inputs: attempt, Reason: "sql",
 			Detail: err.Error() + ". Mend the text; the release is made again by itself.",
 		})
 	}

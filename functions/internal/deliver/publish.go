@@ -94,7 +94,7 @@ func (j work) write(ctx context.Context, pin *snapshot.Pin, temp string, c *rele
 	if j.q.Split != "" { // so that the rows of each value come together, and one file is open at a time
 		ordered.Query.OrderBy = append([]string{j.q.Split}, j.q.OrderBy...)
 	}
-	r, err := ordered.Run(ctx, j.Tables, j.Engine)
+	r, err := ordered.Run(ctx, j.Tables, j.Engine, j.Log)
 	if err != nil {
 		return err
 	}

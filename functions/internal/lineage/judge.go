@@ -49,6 +49,15 @@ func (v Verdict) Tables(heads map[string]table.Head) []events.Input {
 	return inputs
 }
 
+// Attempt is what a stop of a query is about: the inputs, and how the result is made of them. What changes the latter alone changes no
+// result, but may be the remedy.
+func Attempt(q dataset.Query, inputs string) string {
+	if q.PartBy == "" {
+		return inputs
+	}
+	return events.Digest(inputs, q.PartBy, strconv.FormatInt(q.PartRows, 10))
+}
+
 // Judge decides whether a query of a dataset may run for a window, and over what.
 //
 // A window of an aggregate counts as there only if it was computed from what is known now: after a day was restated,

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"sync"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/lineage"
 	"github.com/almanac-data/almanac/functions/internal/query"
+	"github.com/almanac-data/almanac/functions/internal/query/parts"
 	"github.com/almanac-data/almanac/functions/internal/table"
 	"github.com/almanac-data/almanac/functions/internal/window"
 )
@@ -29,13 +31,8 @@ type Tables interface {
 	URI(path string) string
 }
 
-// Engine answers SQL. Mistakes of the text are a query.Error.
-type Engine interface {
-	// Run returns the ordered result, streamed. The caller releases it.
-	Run(ctx context.Context, q query.Query) (array.RecordReader, error)
-	// Check returns the schema of the result without running the query.
-	Check(ctx context.Context, q query.Query) (*arrow.Schema, error)
-}
+// Engine answers SQL.
+type Engine = parts.Engine
 
 // Pin is one window of a query over tables that are fixed, and the verdict over exactly those.
 type Pin struct {
@@ -112,8 +109,9 @@ func (p *Pin) pin(ctx context.Context, tables Tables, q dataset.Query) error {
 	return nil
 }
 
-// Run answers the query over the pinned tables. The caller releases the reader, and passes the reader's error through Explain.
-func (p *Pin) Run(ctx context.Context, tables Tables, engine Engine) (array.RecordReader, error) {
+// Run answers the query over the pinned tables, in parts if that is declared: then the log tells of each. The caller releases the reader, and
+// passes the reader's error through Explain.
+func (p *Pin) Run(ctx context.Context, tables Tables, engine Engine, log *slog.Logger) (array.RecordReader, error) {
 	q, err := Bind(ctx, engine, p.Dataset, p.Query, p.Window)
 	if err != nil {
 		return nil, err
@@ -131,8 +129,19 @@ func (p *Pin) Run(ctx context.Context, tables Tables, engine Engine) (array.Reco
 			q.Views[i].Files = append(q.Views[i].Files, tables.URI(f.Path))
 		}
 	}
-	r, err := engine.Run(ctx, q)
+	r, err := p.answer(ctx, engine, q, log)
 	return r, Explain(p.Dataset, p.Query, err)
+}
+
+func (p *Pin) answer(ctx context.Context, engine Engine, q query.Query, log *slog.Logger) (array.RecordReader, error) {
+	if p.Query.PartBy == "" {
+		return engine.Run(ctx, q)
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	log = log.With("dataset", p.Dataset.Name, "query", p.Query.Name, "window", p.Window.Key())
+	return parts.Run(ctx, engine, q, parts.Bound{By: p.Query.PartBy, Rows: p.Query.PartRows}, log)
 }
 
 // Bind makes the query for a window, with views that have no files yet, one for each declared input.

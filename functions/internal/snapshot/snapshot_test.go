@@ -96,7 +96,7 @@ func TestThePinnedQuery(t *testing.T) {
 	if p.Heads["rows"].Snapshot != 7 || p.Complete() {
 		t.Errorf("pinned %v, complete %v: want the rows behind the aggregate too, and weeks absent", p.Heads, p.Complete())
 	}
-	_, err = p.Run(context.Background(), w, e)
+	_, err = p.Run(context.Background(), w, e, nil)
 	if err == nil || err.Error() != "flights/releases/training.sql: line 2: mistake" || !errors.Is(err, events.ErrInvalid) {
 		t.Errorf("error is %v, want one that names file and line", err)
 	}

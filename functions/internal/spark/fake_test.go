@@ -132,6 +132,11 @@ func TestErrorsSayWhetherARetryCanHelp(t *testing.T) {
 			status.Error(codes.Internal, "Cannot call methods on a stopped SparkContext.\nThis stopped SparkContext was created at:\n\nsecret"),
 			"stopped SparkContext.; the server works, but its Spark application has ended", false,
 		},
+		"a result that is too large": {
+			status.Error(codes.Internal, "Job aborted due to stage failure: Total size of serialized results of 3 tasks (65.0 MiB) is bigger than"+
+				" spark.driver.maxResultSize (64.0 MiB)\n\tat org.secret"),
+			"(64.0 MiB); the result is larger than what Spark's driver takes: let it be made in parts (part_by in pipeline.yaml", false,
+		},
 		"an application that ended long ago": {status.Error(codes.Unknown, "Application error processing RPC"), "start the server anew", false},
 		"a token that is wrong":              {status.Error(codes.Unauthenticated, "Invalid token"), "ALMANAC_SPARK_TOKEN_FILE", false},
 	} {

@@ -38,6 +38,7 @@ func Run(t *testing.T, e Engine, dir string) {
 	t.Run("mistakes", s.mistakes)
 	t.Run("sessions", s.sessions)
 	t.Run("many rows", s.many)
+	t.Run("parts", s.parts)
 	t.Run("end of the context", s.ended)
 }
 

@@ -93,6 +93,10 @@ func translate(ctx context.Context, err error) error {
 		if e.Code == codes.Unavailable {
 			e.Detail += "; see to the server that ALMANAC_SPARK names, and to the way there"
 		}
+		if strings.Contains(said.Message, "spark.driver.maxResultSize") {
+			e.Detail += "; the result is larger than what Spark's driver takes: let it be made in parts (part_by in pipeline.yaml, and a smaller part_rows" +
+				" if it is already), or raise spark.driver.maxResultSize and spark.driver.memory"
+		}
 		if ended(said.Message) {
 			e.Detail += "; the server works, but its Spark application has ended, as its log tells: start the server anew" +
 				" (spark.yarn.am.clientModeExitOnError=true ends it by itself, for a supervisor to see)"
