@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/almanac-data/almanac/tests/internal/box"
-	"github.com/almanac-data/almanac/tests/internal/sparksql"
 )
 
 // january is the shipped flights of one month, and what one process makes of it.
@@ -16,18 +15,6 @@ func january(t *testing.T) (datasets string, want *single) {
 	t.Helper()
 	datasets = firstMonths(t, "2001-02-01", "2001-02", "2001-03", "2001-04", "2001-05", "2001-06")
 	return datasets, inOneProcess(t, datasets)
-}
-
-// sql runs a text on the lab's Spark.
-func (c *centre) sql(t *testing.T, text string) []string {
-	t.Helper()
-	s := sparksql.Open(c.env["SPARK_CONNECT"], nil, "")
-	defer s.Close()
-	values, err := s.SQL(patient(t), text)
-	if err != nil {
-		t.Fatalf("%s: %v", text, err)
-	}
-	return values
 }
 
 // remedy is what the message about another program's snapshot tells to do.

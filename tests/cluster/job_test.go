@@ -109,6 +109,7 @@ func TestJob(t *testing.T) {
 		}
 	}
 	c.same(t, b, alone.outcome, sources(t, datasets))
+	c.others(t, "flights", "births")
 	c.commands(t, b)
 	c.serves(t, b)
 	if again := run(t, b, 0, "run", "--no-serve"); !strings.Contains(again.Out, "nothing to do") {

@@ -1,102 +1,17 @@
 package e2e
 
 import (
-	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
-	"fmt"
-	"math/big"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
-	"runtime"
-	"slices"
-	"strconv"
-	"strings"
 	"testing"
-	"time"
 
+	"github.com/almanac-data/almanac/tests/internal/pyiceberg"
 	"github.com/almanac-data/almanac/tests/internal/reader"
 )
 
-// venv makes .cache/venv with the pinned packages, once; the test is skipped where there is no Python.
-func venv(t *testing.T) string {
-	t.Helper()
-	python, err := exec.LookPath("python3")
-	if err != nil {
-		t.Skip("python3 is missing: install it (apt-get install python3-venv) to read the tables with PyIceberg")
-	}
-	dir, err := filepath.Abs(filepath.Join(root, ".cache", "venv"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	wanted, err := os.ReadFile(filepath.Join("python", "requirements.txt"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	version, err := exec.Command(python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	hashes := runtime.GOOS == "linux" && runtime.GOARCH == "amd64" && strings.TrimSpace(string(version)) == "3.11"
-	digest := sha256.Sum256(append(wanted, version...))
-	mark := filepath.Join(dir, "made-of-"+hex.EncodeToString(digest[:8]))
-	if _, err := os.Stat(mark); err == nil {
-		return dir
-	}
-	requirements := filepath.Join(t.TempDir(), "requirements.txt")
-	install := []string{"-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "-r", requirements}
-	if hashes {
-		install = append(install, "--require-hashes", "--only-binary", ":all:")
-	} else { // other wheels have other digests
-		wanted = regexp.MustCompile(` --hash=\S+`).ReplaceAll(wanted, nil)
-	}
-	if err := os.WriteFile(requirements, wanted, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.RemoveAll(dir); err != nil {
-		t.Fatal(err)
-	}
-	output(t, 5*time.Minute, python, "-m", "venv", dir)
-	output(t, 5*time.Minute, filepath.Join(dir, "bin", "python"), install...)
-	if err := os.WriteFile(mark, nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
-
-// output runs another program.
-func output(t *testing.T, within time.Duration, program string, args ...string) []byte {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), within)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, program, args...)
-	out, err := cmd.Output()
-	if err != nil {
-		text := string(out)
-		if exit, ok := err.(*exec.ExitError); ok { //nolint:errorlint // Output returns it bare
-			text += string(exit.Stderr)
-		}
-		t.Fatalf("%s %s: %v: %s", filepath.Base(program), strings.Join(args, " "), err, text)
-	}
-	return out
-}
-
-// described is what read.py says of a table.
-type described struct {
-	Rows    int                    `json:"rows"`
-	Columns []string               `json:"columns"`
-	Sums    map[string]json.Number `json:"sums"`
-	Files   int                    `json:"files"`
-}
-
 func TestPyIceberg(t *testing.T) {
 	b := replayed(t)
-	dir := venv(t)
 	want := map[string]*reader.Table{}
-	args := []string{filepath.Join("python", "read.py")}
+	var metadata []string
 	for _, name := range []string{"flights", "births"} {
 		tables, err := reader.Tables(filepath.Join(b.Data, "warehouse"), name)
 		if err != nil {
@@ -104,62 +19,29 @@ func TestPyIceberg(t *testing.T) {
 		}
 		for table, opened := range tables {
 			want[opened.Metadata] = opened
-			args = append(args, opened.Metadata)
+			metadata = append(metadata, opened.Metadata)
 			t.Logf("%s.%s", name, table)
 		}
 	}
 	if len(want) < 5 {
 		t.Errorf("the shipped datasets have %d tables, want at least rows and aggregates of two datasets, and a quarantine", len(want))
 	}
-	var got map[string]described
-	if err := json.Unmarshal(output(t, patience, filepath.Join(dir, "bin", "python"), args...), &got); err != nil {
-		t.Fatal(err)
-	}
-	for metadata, table := range want {
-		sameTable(t, metadata, got[metadata], table)
-	}
-}
-
-// sameTable compares what PyIceberg reads with what the tests' own reader reads.
-func sameTable(t *testing.T, name string, got described, want *reader.Table) {
-	t.Helper()
-	if !slices.Equal(got.Columns, want.Columns) || got.Files != len(want.Files) {
-		t.Errorf("%s: PyIceberg sees columns %v in %d files, want %v in %d", name, got.Columns, got.Files, want.Columns, len(want.Files))
-	}
-	rows, err := want.Rows()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got.Rows != rows.Len() {
-		t.Errorf("%s: PyIceberg sees %d rows, want %d", name, got.Rows, rows.Len())
-	}
-	for column, sum := range got.Sums {
-		values, err := want.Rows(column)
-		if err != nil {
-			t.Fatal(err)
-		}
-		total := new(big.Int)
-		for value, n := range values {
-			if v, err := strconv.ParseInt(value, 10, 64); err == nil {
-				total.Add(total, new(big.Int).Mul(big.NewInt(v), big.NewInt(int64(n))))
-			}
-		}
-		if sum.String() != total.String() && (sum != "" || len(values) > 0) && fmt.Sprint(sum) != "null" {
-			t.Errorf("%s: PyIceberg sums %s to %s, want %s", name, column, sum, total)
-		}
+	got := pyiceberg.Read(t, root, "", metadata...)
+	for name, table := range want {
+		pyiceberg.Same(t, name, got[name], table)
 	}
 }
 
 // TestContractsOfTheStandard has another program check that the contracts are those of the Open Data Contract Standard.
 func TestContractsOfTheStandard(t *testing.T) {
 	command(t)
-	dir := venv(t)
+	dir := pyiceberg.Venv(t, root)
 	for _, contract := range []string{
 		filepath.Join(root, "spark-jobs", "flights", "contract.yaml"),
 		filepath.Join(root, "spark-jobs", "births", "contract.yaml"),
 		filepath.Join("testdata", "shop", "contract.yaml"),
 	} {
-		out := output(t, patience, filepath.Join(dir, "bin", "datacontract"), "lint", contract)
+		out := pyiceberg.Output(t, patience, filepath.Join(dir, "bin", "datacontract"), "lint", contract)
 		contains(t, "datacontract lint "+contract, string(out), "Data contract is valid")
 	}
 }
