@@ -104,7 +104,7 @@ func TestJob(t *testing.T) {
 	result := run(t, b, 0, "run", "--no-serve", "--logs")
 	t.Logf("the whole job on the %s lab: %.1fs, %.1f CPU seconds, %d MB", c.env["LAB_FORM"], result.Wall.Seconds(), result.CPU.Seconds(), result.PeakRSS>>20)
 	for line := range strings.Lines(result.Err) {
-		if !strings.Contains(line, `"level":"INFO"`) {
+		if !strings.Contains(line, `"level":"INFO"`) && !strings.HasPrefix(line, "almanac: waiting for ") { // which a slow machine makes it say
 			t.Errorf("undisturbed, it logs %s", line)
 		}
 	}
