@@ -37,6 +37,7 @@ func TestFaults(t *testing.T) {
 		t.Skip("give the folder of the functions' programs: -functions bin, made by make functions")
 	}
 	c := running(t)
+	c.late = true
 	r := random(t)
 	datasets := firstMonths(t, "2001-03-01", "2001-03", "2001-04", "2001-05", "2001-06")
 	want := inOneProcess(t, datasets).outcome

@@ -56,6 +56,7 @@ func (c *centre) same(t *testing.T, b box.Box, want *outcome.Outcome, sources ma
 	if err != nil {
 		t.Fatal(err)
 	}
+	got.Late = c.late
 	wrong := slices.Concat(got.Faults(), got.Differences(want))
 	for name, source := range sources {
 		wrong = append(wrong, outcome.Against(warehouse, name, source)...)
@@ -83,7 +84,7 @@ func (c *centre) same(t *testing.T, b box.Box, want *outcome.Outcome, sources ma
 func (c *centre) swept(t *testing.T, b box.Box) {
 	t.Helper()
 	result := run(t, b, 0, "sweep", "--older", "0s")
-	t.Logf("swept: %s", strings.TrimSpace(result.Out))
+	t.Logf("swept: %d lines, such as %s", strings.Count(result.Out, "\n"), lastLines(result.Out, 1))
 	listed := c.hadoop(t, "org.apache.hadoop.hdfs.tools.DFSck", "/almanac", "-files", "-openforwrite")
 	if !strings.Contains(listed, "Status: HEALTHY") {
 		t.Errorf("fsck says %s", lastLines(listed, 30))

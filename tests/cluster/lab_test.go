@@ -23,6 +23,7 @@ import (
 type centre struct {
 	env  map[string]string
 	tool string // the program tests/lab
+	late bool   // servers are away for longer than an event is sent again
 }
 
 // running is the lab that -lab names, emptied of what an earlier test has left; or the test is skipped.

@@ -46,7 +46,10 @@ func TestOutcome(t *testing.T) {
 		"a second revision":                {func(o *Outcome) { o.Status[0].Windows[1].Version = "training-2001-01.2" }, "released twice"},
 		"a sheet that does not balance":    {func(o *Outcome) { o.Status[0].Windows[0].Sheet["2001-01-01"] = box.Counts{Read: 3, Stored: 2} }, "does not balance"},
 		"sheets that say other than table": {func(o *Outcome) { o.Status[0].Windows[0].Sheet["2001-01-02"] = box.Counts{Read: 1, Stored: 1} }, "the sheets say 3"},
-		"a dead letter":                    {func(o *Outcome) { o.Letters = []box.Letter{{ID: "0/1"}} }, "dead letter 0/1"},
+		"a dead letter that is invalid": {func(o *Outcome) {
+			o.Late, o.Letters = true, []box.Letter{{ID: "0/1", Attributes: map[string]string{"knativeerrorcode": "422"}}, {ID: "0/2", Attributes: map[string]string{"knativeerrorcode": "503"}}}
+		}, "dead letter 0/1"},
+		"a dead letter": {func(o *Outcome) { o.Letters = []box.Letter{{ID: "0/1"}} }, "dead letter 0/1"},
 	} {
 		o := sound()
 		c.spoil(o)
