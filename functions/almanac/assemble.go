@@ -54,8 +54,12 @@ func newHost(ctx context.Context, s *state, log *slog.Logger) (*host, error) {
 	if err != nil {
 		return nil, err
 	}
+	var slices collect.Config
+	if err := fn.Load(ctx, s.proc.Env, &slices); err != nil {
+		return nil, err
+	}
 	h := &host{state: s, log: log}
-	h.handlers = h.functions(key, engine)
+	h.handlers = h.functions(key, engine, slices)
 	var abandoned maintain.Config
 	if err := fn.Load(ctx, s.proc.Env, &abandoned); err != nil {
 		return nil, err
@@ -107,7 +111,7 @@ func openEngine(ctx context.Context, s *state) (snapshot.Engine, error) {
 	return engine, nil
 }
 
-func (h *host) functions(key *secret.Key, engine snapshot.Engine) map[string]fn.Handler {
+func (h *host) functions(key *secret.Key, engine snapshot.Engine, slices collect.Config) map[string]fn.Handler {
 	blocks, said := h.cluster.Blocks(), h.journal
 	pace := h.pace
 	pace.ProbeBefore = wall()
@@ -118,11 +122,13 @@ func (h *host) functions(key *secret.Key, engine snapshot.Engine) map[string]fn.
 	}
 	return map[string]fn.Handler{
 		"calendar": cal.Handle,
-		"collect":  (&collect.Collect{Journal: said, Blocks: blocks, Sources: &source.Files{}, Datasets: h.catalog, Archive: h.lake, Now: wall}).Handle,
+		"collect": (&collect.Collect{
+			Journal: said, Blocks: blocks, Sources: &source.Files{}, Datasets: h.catalog, Archive: h.lake, Now: wall, SliceBytes: slices.SliceBytes,
+		}).Handle,
 		"process":  parse.Handle,
 		"validate": (&validate.Validate{Journal: said, Blocks: blocks, Datasets: h.catalog}).Handle,
 		"store": (&store.Store{
-			Journal: said, Blocks: blocks, Datasets: h.catalog, Files: h.lake, Opener: h.lake, Tables: h.lake,
+			Journal: said, Blocks: blocks, Datasets: h.catalog, Files: h.lake, Opener: h.lake, Joiner: h.lake, Tables: h.lake,
 			Linger: linger, AtOnce: runtime.GOMAXPROCS(0),
 		}).Handle,
 		"aggregate": (&aggregate.Aggregate{Journal: said, Datasets: h.catalog, Tables: h.lake, Writes: h.lake, Engine: engine, Log: h.proc.Log}).Handle,

@@ -13,6 +13,7 @@ import (
 	"github.com/sethvargo/go-envconfig"
 
 	"github.com/almanac-data/almanac/functions/internal/calendar"
+	"github.com/almanac-data/almanac/functions/internal/collect"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/fn"
 	"github.com/almanac-data/almanac/functions/internal/maintain"
@@ -24,7 +25,7 @@ import (
 
 // settable are the variables that a file of a cluster may set.
 func settable() []string {
-	return platform.Variables(spark.Config{}, calendar.Config{}, maintain.Config{}, secret.Config{})
+	return platform.Variables(spark.Config{}, calendar.Config{}, maintain.Config{}, secret.Config{}, collect.Config{})
 }
 
 // settings reads the file that --config names.

@@ -155,7 +155,7 @@ func (p *principals) assemble() {
 	c, j = p.function("validate")
 	p.handlers["validate"] = (&validate.Validate{Journal: j, Blocks: c.Blocks(), Datasets: p.catalog}).Handle
 	c, j = p.function("store")
-	p.handlers["store"] = (&store.Store{Journal: j, Blocks: c.Blocks(), Datasets: p.catalog, Files: p.lake, Opener: p.lake, Tables: p.lake}).Handle
+	p.handlers["store"] = (&store.Store{Journal: j, Blocks: c.Blocks(), Datasets: p.catalog, Files: p.lake, Opener: p.lake, Joiner: p.lake, Tables: p.lake}).Handle
 	_, j = p.function("aggregate")
 	p.handlers["aggregate"] = (&aggregate.Aggregate{Journal: j, Datasets: p.catalog, Tables: p.lake, Writes: p.lake, Engine: p.engine}).Handle
 	_, j = p.function("deliver")

@@ -161,7 +161,11 @@ func (s *state) connect(ctx context.Context, data string, cfg kafka.Config) (err
 	}
 	s.journal = journal
 	s.close = append(s.close, func() error { journal.Close(); return nil })
-	s.lake, err = lake.Open(ctx, filepath.Join(data, "warehouse"))
+	var sizes lake.Config
+	if err := fn.Load(ctx, envconfig.OsLookuper(), &sizes); err != nil {
+		return err
+	}
+	s.lake, err = lake.Open(ctx, filepath.Join(data, "warehouse"), lake.TargetFileSize(sizes.FileBytes))
 	return err
 }
 

@@ -13,6 +13,10 @@ import (
 func main() { fn.Main("collect", run) }
 
 func run(ctx context.Context, p *fn.Process) error {
+	var cfg collect.Config
+	if err := fn.Load(ctx, p.Env, &cfg); err != nil {
+		return err
+	}
 	on, err := platform.Open(ctx, p)
 	if err != nil {
 		return err
@@ -20,5 +24,6 @@ func run(ctx context.Context, p *fn.Process) error {
 	defer on.Close()
 	return p.Serve(ctx, (&collect.Collect{
 		Journal: on.Journal, Blocks: on.Blocks, Sources: &source.Files{}, Datasets: on.Datasets, Archive: on.Warehouse, Now: p.Now,
+		SliceBytes: cfg.SliceBytes,
 	}).Handle)
 }

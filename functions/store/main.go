@@ -18,6 +18,6 @@ func run(ctx context.Context, p *fn.Process) error {
 	}
 	defer on.Close()
 	return p.Serve(ctx, (&store.Store{
-		Journal: on.Journal, Blocks: on.Blocks, Datasets: on.Datasets, Files: on.Warehouse, Opener: on.Warehouse, Tables: on.Warehouse,
+		Journal: on.Journal, Blocks: on.Blocks, Datasets: on.Datasets, Files: on.Warehouse, Opener: on.Warehouse, Joiner: on.Warehouse, Tables: on.Warehouse,
 	}).Handle)
 }

@@ -40,6 +40,20 @@ const (
 	DefaultBlockBytes = 512 << 10
 )
 
+// Config says how large slices are.
+type Config struct {
+	// SliceBytes is how many bytes of the source a slice has, about: it ends with a block.
+	SliceBytes int64 `env:"ALMANAC_SLICE_BYTES,default=67108864"`
+}
+
+// Check says what is wrong beyond the form of the variable.
+func (c Config) Check() error {
+	if c.SliceBytes <= 0 {
+		return fmt.Errorf("ALMANAC_SLICE_BYTES must be more than 0, not %d", c.SliceBytes)
+	}
+	return nil
+}
+
 // Collect handles dues of the step collect.
 type Collect struct {
 	Journal  facts.Journal

@@ -112,7 +112,7 @@ func Kafka(ctx context.Context, p *fn.Process, ask func(*kafka.Cluster) error) (
 
 // Variables lists the variables that functions read to find what they stand on, and those of the given configurations.
 func Variables(more ...any) []string {
-	return fn.Variables(append(more, config{}, hdfs.Config{})...)
+	return fn.Variables(append(more, config{}, hdfs.Config{}, lake.Config{})...)
 }
 
 // settle makes the topics that are missing, if it may, and refuses to start on those whose settings would lose something.

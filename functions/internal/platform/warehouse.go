@@ -18,9 +18,14 @@ func Warehouse(ctx context.Context, env envconfig.Lookuper) (*lake.Lake, func(),
 	if err := fn.Load(ctx, env, &common); err != nil {
 		return nil, nil, err
 	}
+	var sizes lake.Config
+	if err := fn.Load(ctx, env, &sizes); err != nil {
+		return nil, nil, err
+	}
+	target := lake.TargetFileSize(sizes.FileBytes)
 	warehouse := common.Warehouse
 	if !strings.HasPrefix(warehouse, "hdfs://") {
-		l, err := lake.Open(ctx, warehouse)
+		l, err := lake.Open(ctx, warehouse, target)
 		return l, func() {}, err
 	}
 	var cfg hdfs.Config
@@ -31,5 +36,5 @@ func Warehouse(ctx context.Context, env envconfig.Lookuper) (*lake.Lake, func(),
 	if err != nil {
 		return nil, nil, err
 	}
-	return lake.OpenOn(f), f.Close, nil
+	return lake.OpenOn(f, target), f.Close, nil
 }

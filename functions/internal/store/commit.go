@@ -46,6 +46,9 @@ func (s *Store) decide(ctx context.Context, view *facts.View, d *dataset.Dataset
 	if len(whole.stop) > 0 {
 		return nil, s.stop(ctx, d, piece, whole)
 	}
+	if err := s.join(ctx, d, w, &whole); err != nil {
+		return nil, fmt.Errorf("decide %s: %w", piece.Key(), s.mend(ctx, parts, err))
+	}
 	g := &generation{piece: piece, w: w, whole: whole, parts: parts, entry: events.Entry{
 		Generation: piece.Generation, Definition: d.Definition, Digest: whole.digest, Slices: len(parts), Pin: pin,
 		Sheet: whole.sheet, Reasons: whole.reasons,
@@ -54,6 +57,17 @@ func (s *Store) decide(ctx context.Context, view *facts.View, d *dataset.Dataset
 		g.entry.Reason = c.Reason
 	}
 	return g, nil
+}
+
+// join makes the files of a window large: each slice has written its own.
+func (s *Store) join(ctx context.Context, d *dataset.Dataset, w window.Window, whole *settled) (err error) {
+	if whole.rows, err = s.Joiner.Join(ctx, dataDir(d.Name, table.Rows, w), whole.rows); err != nil {
+		return fmt.Errorf("join rows: %w", err)
+	}
+	if whole.quarantine, err = s.Joiner.Join(ctx, dataDir(d.Name, table.Quarantine, w), whole.quarantine); err != nil {
+		return fmt.Errorf("join quarantine: %w", err)
+	}
+	return nil
 }
 
 // mend takes back the staged facts of files that are not in the warehouse any more, so that their slices are staged again.

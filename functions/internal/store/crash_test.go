@@ -55,6 +55,7 @@ type failing struct {
 	journal facts.Journal
 	files   Files
 	opener  Opener
+	joiner  Joiner
 	tables  Tables
 }
 
@@ -88,6 +89,11 @@ func (f *failing) Scan(ctx context.Context, path string, columns ...string) (r t
 func (f *failing) Open(ctx context.Context, path string) (r io.ReadCloser, err error) {
 	err = f.step("open", func() error { r, err = f.opener.Open(ctx, path); return err })
 	return r, err
+}
+
+func (f *failing) Join(ctx context.Context, dir string, files []events.File) (all []events.File, err error) {
+	err = f.step("join", func() error { all, err = f.joiner.Join(ctx, dir, files); return err })
+	return all, err
 }
 
 func (f *failing) Head(ctx context.Context, name table.Name) (h table.Head, err error) {
@@ -161,8 +167,8 @@ func (b *before) Replace(ctx context.Context, r table.Replace) (int64, error) {
 func (w *world) crashing(at int, late bool, wake []*events.Validated) bool {
 	w.t.Helper()
 	s := w.store()
-	f := &failing{faults: &faults{at: at, late: late}, journal: s.Journal, files: s.Files, opener: s.Opener, tables: s.Tables}
-	dying := &Store{Journal: f, Blocks: s.Blocks, Datasets: w, Files: f, Opener: f, Tables: f}
+	f := &failing{faults: &faults{at: at, late: late}, journal: s.Journal, files: s.Files, opener: s.Opener, joiner: s.Joiner, tables: s.Tables}
+	dying := &Store{Journal: f, Blocks: s.Blocks, Datasets: w, Files: f, Opener: f, Joiner: f, Tables: f}
 	crashed := false
 	for _, ev := range wake {
 		if err := dying.Handle(w.t.Context(), ev); err != nil {

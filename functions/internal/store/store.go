@@ -39,6 +39,12 @@ type Opener interface {
 	Open(ctx context.Context, path string) (io.ReadCloser, error)
 }
 
+// Joiner makes large data files of small ones.
+type Joiner interface {
+	// Join makes larger files of consecutive ones, in the same order of rows. The result depends on the files alone; they stay where they are.
+	Join(ctx context.Context, dir string, files []events.File) ([]events.File, error)
+}
+
 // Tables commits windows.
 type Tables interface {
 	Head(ctx context.Context, name table.Name) (table.Head, error)
@@ -52,6 +58,7 @@ type Store struct {
 	Datasets Datasets
 	Files    Files
 	Opener   Opener
+	Joiner   Joiner
 	Tables   Tables
 	// Linger bounds how long a commit waits for other windows of the dataset that are under way, to commit them too; 0 means not at all.
 	Linger time.Duration

@@ -77,7 +77,7 @@ func (w *world) openLake() *lake.Lake {
 // store is one instance, with its own lake.
 func (w *world) store() *Store {
 	l := w.openLake()
-	return &Store{Journal: w.journal, Blocks: w.blocks, Datasets: w, Files: l, Opener: l, Tables: l}
+	return &Store{Journal: w.journal, Blocks: w.blocks, Datasets: w, Files: l, Opener: l, Joiner: l, Tables: l}
 }
 
 func (w *world) Dataset(name string) (*dataset.Dataset, error) {
