@@ -30,7 +30,7 @@ func (l *Lake) MkTemp(ctx context.Context, parent string) (string, error) {
 	return temp, nil
 }
 
-// Publish renames a folder that MkTemp made, atomically. It cannot overwrite: if the final name is taken the error wraps fs.ErrExist, and of several
+// Publish renames a folder that MkTemp made, atomically, without what is temporary in it: nobody writes to it by then. It cannot overwrite: if the final name is taken the error wraps fs.ErrExist, and of several
 // at once exactly one wins.
 func (l *Lake) Publish(ctx context.Context, temp, final string) error {
 	if err := ctx.Err(); err != nil {
@@ -47,7 +47,10 @@ func (l *Lake) Publish(ctx context.Context, temp, final string) error {
 	if err := l.fs.MkdirAll(path.Dir(to)); err != nil {
 		return fmt.Errorf("publish folder: %w", err)
 	}
-	if err = l.whole(from); err == nil {
+	if err = l.tidy(from); err == nil {
+		err = l.whole(from)
+	}
+	if err == nil {
 		err = l.fs.SyncDir(from)
 	}
 	if err == nil {
@@ -60,6 +63,27 @@ func (l *Lake) Publish(ctx context.Context, temp, final string) error {
 		return fmt.Errorf("publish folder: %w", err)
 	}
 	return nil
+}
+
+// tidy removes what is temporary from a folder that is to be published: files whose making was tried again under another name, since the answer to
+// the first attempt was lost.
+func (l *Lake) tidy(dir string) error {
+	found, err := l.fs.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return swept(dir, err)
+	}
+	for _, e := range found {
+		name := path.Join(dir, e.Name())
+		switch {
+		case err != nil:
+			return err
+		case fsys.IsTemporary(name):
+			err = l.fs.RemoveAll(name)
+		case e.IsDir() && e.Name() != intact:
+			err = l.tidy(name)
+		}
+	}
+	return err
 }
 
 // whole sees that a temporary folder is the one that MkTemp made, and takes the mark away. A sweep takes the folder at once with all

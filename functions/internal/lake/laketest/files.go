@@ -134,3 +134,27 @@ func publish(t *testing.T, open Open) {
 		t.Errorf("List = %v, %v, want the release alone", entries, err)
 	}
 }
+
+// publishTidy publishes a folder in which attempts that were made again under another name have left something.
+func publishTidy(t *testing.T, open Open) {
+	t.Helper()
+	l := open(t, t.TempDir())
+	temp, err := l.MkTemp(t.Context(), "releases/flights")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"/manifest.json", "/data/a.parquet", "/data/.tmp-a", "/.tmp-b/c"} {
+		if err := l.WriteFile(t.Context(), temp+name, []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const final = "releases/flights/training-2001-01.1"
+	if err := l.Publish(t.Context(), temp, final); err != nil {
+		t.Fatal(err)
+	}
+	for name, kept := range map[string]bool{"/manifest.json": true, "/data/a.parquet": true, "/data/.tmp-a": false, "/.tmp-b/c": false} {
+		if _, err := l.ReadFile(t.Context(), final+name); (err == nil) != kept || err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("after Publish ReadFile(%s) = %v, want it kept: %v", name, err, kept)
+		}
+	}
+}

@@ -52,6 +52,7 @@ func Run(t *testing.T, open Open) {
 		"files of several windows are found at once":             severalWindows,
 		"tables of a dataset are listed":                         tables,
 		"a file that stays in its window is not lost by replace": sameFile,
+		"a folder is published without what is temporary in it":  publishTidy,
 		"what is abandoned is swept when it is old enough":       sweepAbandoned,
 		"a writer whose work was swept begins anew":              sweepUnderWriters,
 	} {
