@@ -30,8 +30,8 @@ func (l *Lake) MkTemp(ctx context.Context, parent string) (string, error) {
 	return temp, nil
 }
 
-// Publish renames a folder that MkTemp made, atomically, without what is temporary in it: nobody writes to it by then. It cannot overwrite: if the final name is taken the error wraps fs.ErrExist, and of several
-// at once exactly one wins.
+// Publish renames a folder that MkTemp made, atomically, without what is temporary in it: nobody writes to it by then. It cannot
+// overwrite: if the final name is taken the error wraps fs.ErrExist, and of several at once exactly one wins.
 func (l *Lake) Publish(ctx context.Context, temp, final string) error {
 	if err := ctx.Err(); err != nil {
 		return err
