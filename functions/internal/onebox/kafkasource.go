@@ -221,13 +221,13 @@ func (r *run) commitEach(ctx context.Context, ended <-chan struct{}) {
 }
 
 func (r *run) commit(ctx context.Context) error {
-	next := r.progress.next()
+	next, lanes := r.progress.next(r.feed.Holds)
 	if len(next) == 0 {
 		return nil
 	}
 	if err := r.feed.Commit(ctx, next); err != nil {
 		return err
 	}
-	r.progress.committed(next)
+	r.progress.committed(next, lanes)
 	return nil
 }

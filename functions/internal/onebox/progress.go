@@ -53,23 +53,28 @@ func (p *progress) done(t *ticket) {
 	}
 }
 
-// next lists what can be committed and is not.
-func (p *progress) next() map[kafka.Place]int64 {
+// next lists what can be committed and is not, and the lanes that it is of. A partition that was lost is forgotten, also if it was got again: what
+// another has committed meanwhile may be further on.
+func (p *progress) next(holds func(kafka.Record) bool) (map[kafka.Place]int64, map[kafka.Place]*lane) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	next := map[kafka.Place]int64{}
+	next, lanes := map[kafka.Place]int64{}, map[kafka.Place]*lane{}
 	for place, l := range p.places {
-		if l.next != l.committed {
-			next[place] = l.next
+		switch {
+		case !holds(kafka.Record{Place: place, Term: l.term}):
+			delete(p.places, place)
+		case l.next != l.committed:
+			next[place], lanes[place] = l.next, l
 		}
 	}
-	return next
+	return next, lanes
 }
 
-func (p *progress) committed(next map[kafka.Place]int64) {
+// committed notes what next listed.
+func (p *progress) committed(next map[kafka.Place]int64, lanes map[kafka.Place]*lane) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for place, at := range next {
-		p.places[place].committed = at
+		lanes[place].committed = at
 	}
 }
