@@ -85,7 +85,7 @@ func (c *centre) swept(t *testing.T, b box.Box) {
 	t.Helper()
 	result := run(t, b, 0, "sweep", "--older", "0s")
 	t.Logf("swept: %d lines, such as %s", strings.Count(result.Out, "\n"), lastLines(result.Out, 1))
-	listed := c.hadoop(t, "org.apache.hadoop.hdfs.tools.DFSck", "/almanac", "-files", "-openforwrite")
+	listed := c.hadoop(t, "almanac", "org.apache.hadoop.hdfs.tools.DFSck", "/almanac", "-files", "-openforwrite")
 	if !strings.Contains(listed, "Status: HEALTHY") {
 		t.Errorf("fsck says %s", lastLines(listed, 30))
 	}

@@ -111,15 +111,15 @@ func (c *centre) kafka(t *testing.T) []kgo.Opt {
 // hdfs runs a command of Hadoop's own client, as almanac.
 func (c *centre) hdfs(t *testing.T, args ...string) {
 	t.Helper()
-	c.hadoop(t, "org.apache.hadoop.fs.FsShell", args...)
+	c.hadoop(t, "almanac", "org.apache.hadoop.fs.FsShell", args...)
 }
 
-// hadoop runs a program of Hadoop, as almanac, and gives what it prints.
-func (c *centre) hadoop(t *testing.T, class string, args ...string) string {
+// hadoop runs a program of Hadoop and gives what it prints. In the secured form the user is almanac, whoever is named.
+func (c *centre) hadoop(t *testing.T, user, class string, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 3*time.Minute) // also while the test is cleaned up
 	defer cancel()
-	env := append(os.Environ(), "HADOOP_USER_NAME=almanac")
+	env := append(os.Environ(), "HADOOP_USER_NAME="+user)
 	java := []string{"-Xmx512m", "-XX:TieredStopAtLevel=1", "-Djava.net.preferIPv4Stack=true"}
 	if c.secure() {
 		tickets := filepath.Join(t.TempDir(), "tickets")

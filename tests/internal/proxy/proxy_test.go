@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// echo listens and sends back what it gets, line by line.
-func echo(t *testing.T) string {
+// serve listens, and lets each connection be handled and then closed.
+func serve(t *testing.T, handle func(net.Conn)) net.Listener {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -25,10 +25,16 @@ func echo(t *testing.T) string {
 			if err != nil {
 				return
 			}
-			go func() { _, _ = io.Copy(c, c); _ = c.Close() }()
+			go func() { handle(c); _ = c.Close() }()
 		}
 	}()
-	return l.Addr().String()
+	return l
+}
+
+// echo is where a server listens that sends back what it gets.
+func echo(t *testing.T) string {
+	t.Helper()
+	return serve(t, func(c net.Conn) { _, _ = io.Copy(c, c) }).Addr().String()
 }
 
 func open(t *testing.T) (*Proxy, *net.TCPConn) {
@@ -128,27 +134,11 @@ func TestAServerThatIsDownIsAReset(t *testing.T) {
 }
 
 func TestServersInTurnButThoseThatAreDown(t *testing.T) {
-	named := func(name string) (string, net.Listener) {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = l.Close() })
-		go func() {
-			for {
-				c, err := l.Accept()
-				if err != nil {
-					return
-				}
-				_, _ = io.WriteString(c, name)
-				_ = c.Close()
-			}
-		}()
-		return l.Addr().String(), l
+	named := func(name string) net.Listener {
+		return serve(t, func(c net.Conn) { _, _ = io.WriteString(c, name) })
 	}
-	a, _ := named("a")
-	b, down := named("b")
-	p, err := Listen("127.0.0.1:0", a, b)
+	a, b := named("a"), named("b")
+	p, err := Listen("127.0.0.1:0", a.Addr().String(), b.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +156,7 @@ func TestServersInTurnButThoseThatAreDown(t *testing.T) {
 	if got := read(4); got != "abab" {
 		t.Errorf("four connections reach %s, want abab", got)
 	}
-	_ = down.Close()
+	_ = b.Close()
 	if got := read(4); got != "aaaa" {
 		t.Errorf("once b is down four connections reach %s, want aaaa", got)
 	}
