@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"net/http"
 	"time"
 
 	"github.com/almanac-data/almanac/functions/internal/hdfs/remote"
@@ -85,10 +86,12 @@ func Named(op, name string, err error) error {
 	return &fs.PathError{Op: op, Path: name, Err: err}
 }
 
-// Passing says whether the same may succeed a little later. A certificate that is not trusted is for a person to mend.
+// Passing says whether the same may succeed a little later. A certificate that is not trusted, and a port that does not speak TLS, are for a
+// person to mend.
 func Passing(err error) bool {
 	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
-	if untrusted || errors.Is(err, fs.ErrClosed) {
+	_, other := errors.AsType[tls.RecordHeaderError](err)
+	if untrusted || other || errors.Is(err, http.ErrSchemeMismatch) || errors.Is(err, fs.ErrClosed) {
 		return false
 	}
 	e, answered := errors.AsType[*remote.Error](err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/http"
 	"net/url"
 	"syscall"
 	"testing"
@@ -26,6 +27,8 @@ func TestPassing(t *testing.T) {
 		"a certificate that has expired":   {&url.Error{Op: "Get", Err: &tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.Expired}}}, false},
 		"an authority that is not trusted": {&url.Error{Op: "Get", Err: &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}}, false},
 		"a session that is closed":         {fs.ErrClosed, false},
+		"HTTP where HTTPS is wanted":       {&url.Error{Op: "Get", Err: http.ErrSchemeMismatch}, false},
+		"no TLS at all":                    {&url.Error{Op: "Get", Err: tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}}, false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -6,15 +6,18 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"log"
 	"math/big"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/almanac-data/almanac/functions/internal/hdfs/session"
 	"github.com/almanac-data/almanac/functions/internal/hdfs/webhdfs"
 )
 
@@ -65,5 +68,14 @@ func TestACertificateThatDoesNotHoldNow(t *testing.T) {
 		}
 		c.Close()
 		s.Close()
+	}
+}
+
+// TestHTTPSToAPortOfHTTP is told at once, with the setting to change.
+func TestHTTPSToAPortOfHTTP(t *testing.T) {
+	n := newNameNode(t, nil)
+	_, err := newClient(t, strings.Replace(n.URL, "http://", "https://", 1)).Stat("/w")
+	if !errors.Is(err, http.ErrSchemeMismatch) || !strings.Contains(err.Error(), "ALMANAC_HDFS_WEB") || session.Passing(err) {
+		t.Errorf("Stat = %v (passing %t), want a lasting error that names ALMANAC_HDFS_WEB", err, session.Passing(err))
 	}
 }

@@ -124,6 +124,9 @@ func (c *Client) send(ctx context.Context, method, to string, body io.Reader) (*
 			err = u.Err
 		}
 		err = fmt.Errorf("WebHDFS %s %s at %s: %w", method, req.URL.Query().Get("op"), req.URL.Host, err)
+		if errors.Is(err, http.ErrSchemeMismatch) {
+			return nil, &remote.UnsentError{Err: fmt.Errorf("%w; that port speaks HTTP: write http:// in ALMANAC_HDFS_WEB, or name the port of dfs.namenode.https-address", err)}
+		}
 		if bad, ok := errors.AsType[x509.CertificateInvalidError](err); ok && bad.Reason == x509.Expired {
 			return nil, &remote.UnsentError{Err: fmt.Errorf("%w; see the clock of this machine, and the certificate of %s (ALMANAC_HDFS_WEB)", err, req.URL.Host)}
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -71,11 +72,16 @@ func Passing(err error) bool {
 	}
 	switch e.Code {
 	case codes.Unavailable, codes.DeadlineExceeded, codes.Aborted, codes.ResourceExhausted:
-		return !strings.Contains(e.Detail, "x509: ") && !strings.Contains(e.Detail, "read token: ")
+		return !slices.ContainsFunc(lasting, func(text string) bool { return strings.Contains(e.Detail, text) })
 	default:
 		return false
 	}
 }
+
+// lasting are pieces of errors that gRPC makes texts of, and that no waiting helps.
+var lasting = []string{"x509: ", "read token: ", notTLS}
+
+const notTLS = "first record does not look like a TLS handshake"
 
 // translate makes an Error of what a call gives back. Where ctx has ended, its cause comes first; io.EOF and nil are left alone.
 func translate(ctx context.Context, err error) error {
@@ -103,6 +109,9 @@ func translate(ctx context.Context, err error) error {
 		}
 		if strings.Contains(e.Detail, "expired or is not yet valid") { // gRPC makes a text of it
 			e.Detail += "; see the clock of this machine, and the certificate of the server (ALMANAC_SPARK)"
+		}
+		if strings.Contains(e.Detail, notTLS) {
+			e.Detail += "; that port does not speak TLS: name the one that does in ALMANAC_SPARK, or leave ALMANAC_SPARK_CA unset if the way is safe without"
 		}
 	}
 	if ctx.Err() != nil {

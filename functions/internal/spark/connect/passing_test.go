@@ -17,6 +17,7 @@ func TestPassing(t *testing.T) {
 		"no answer in time":              {fmt.Errorf("%w: %w", context.DeadlineExceeded, &Error{Code: codes.DeadlineExceeded}), true},
 		"a token that is wrong":          {&Error{Code: codes.Unauthenticated, Detail: "no"}, false},
 		"a certificate that has expired": {&Error{Code: codes.Unavailable, Detail: "authentication handshake failed: tls: failed to verify certificate: x509: certificate has expired"}, false},
+		"a port without TLS":             {&Error{Code: codes.Unavailable, Detail: "authentication handshake failed: tls: first record does not look like a TLS handshake"}, false},
 		"a server that is too old":       {fmt.Errorf("spark is version 3.5.0, and must be 4.0 or later"), false},
 		"a mistake":                      {&Error{Class: "PARSE_SYNTAX_ERROR", State: "42601", Code: codes.Internal}, false},
 	}
