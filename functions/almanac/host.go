@@ -150,8 +150,14 @@ func (h *host) feed(ctx context.Context, t trigger) (onebox.Feed, error) {
 		return nil, err
 	}
 	h.sources.Go(func() {
-		if err := h.cluster.Spread(ctx, member, t.wakes, h.log); err != nil {
-			h.log.Warn("source ended", "source", t.function, "error", err)
+		tell := func(err error) {
+			h.troubles.note("source of "+t.function, err)
+			if err != nil {
+				h.log.WarnContext(ctx, "source fails and tries again", "source", t.function, "error", err)
+			}
+		}
+		if err := h.cluster.Spread(ctx, member, t.wakes, tell); err != nil {
+			tell(err)
 		}
 	})
 	return h.join(shared(t.function), []string{t.wakes})

@@ -75,8 +75,8 @@ func (c *Cluster) Join(group string, names []string, log *slog.Logger) (*Member,
 }
 
 // Spread copies what a member gets to the partitions of another topic until ctx ends; see feed.Spread.
-func (c *Cluster) Spread(ctx context.Context, from *Member, to string, log *slog.Logger) error {
-	return feed.Spread(ctx, c.Cluster, from, to, log)
+func (c *Cluster) Spread(ctx context.Context, from *Member, to string, tell func(error)) error {
+	return feed.Spread(ctx, c.Cluster, from, to, tell)
 }
 
 // Lag is how many records of the topics a group has not committed yet.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"log/slog"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -15,28 +14,40 @@ import (
 
 // Spread copies the records that a member gets to the partitions of another topic, by their keys, until ctx ends: facts lie in one
 // partition, which only one member can have, and so the members of another group share what wakes them. Each record is copied at least once.
-// Tombstones are not: they wake nobody.
-func Spread(ctx context.Context, c *link.Cluster, from *Member, to string, log *slog.Logger) error {
+// Tombstones are not: they wake nobody. What goes wrong is told and tried again; tell(nil) says that it went well after all.
+func Spread(ctx context.Context, c *link.Cluster, from *Member, to string, tell func(error)) error {
+	failed := false
+	say := func(err error) {
+		if err != nil || failed {
+			tell(err)
+		}
+		failed = err != nil
+	}
 	t, err := c.Topic(ctx, to)
 	for err != nil && ctx.Err() == nil {
 		if errors.Is(err, link.ErrNoTopic) {
 			return fmt.Errorf("spread to %s: %w", to, err)
 		}
-		log.WarnContext(ctx, "hints are not spread, trying again", "topic", to, "error", err)
+		say(fmt.Errorf("spread hints to %s: %w", to, err))
 		_ = link.Pause(ctx, time.Second) // the loop looks at ctx
 		t, err = c.Topic(ctx, to)
 	}
 	for ctx.Err() == nil {
 		records, err := from.Next(ctx)
+		if err != nil {
+			err = fmt.Errorf("read hints for %s: %w", to, err)
+		}
 		for err == nil && len(records) > 0 {
-			if err = spread(ctx, c, from, t, records); err == nil || link.Pause(ctx, time.Second) != nil {
+			if err = spread(ctx, c, from, t, records); err == nil || ctx.Err() != nil {
 				break
 			}
-			log.WarnContext(ctx, "hints are not spread, trying again", "topic", to, "error", err)
-			err = nil
+			say(fmt.Errorf("spread hints to %s: %w", to, err))
+			err = link.Pause(ctx, time.Second)
 		}
-		if err != nil && ctx.Err() == nil {
-			log.WarnContext(ctx, "hints cannot be read", "topic", to, "error", err)
+		if ctx.Err() == nil {
+			say(err)
+		}
+		if err != nil {
 			_ = link.Pause(ctx, time.Second) // the loop looks at ctx
 		}
 	}

@@ -2,16 +2,23 @@ package feed_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/kafka/feed"
+	"github.com/almanac-data/almanac/functions/internal/kafka/kafkatest"
 	"github.com/almanac-data/almanac/functions/internal/kafka/link"
 	"github.com/almanac-data/almanac/functions/internal/kafka/topics"
 )
@@ -80,7 +87,7 @@ func TestMembersShareWhatLiesInOnePartition(t *testing.T) {
 	}
 	defer from.Close()
 	wg.Go(func() {
-		if err := feed.Spread(ctx, c, from, wake, slog.New(slog.DiscardHandler)); err != nil {
+		if err := feed.Spread(ctx, c, from, wake, func(error) {}); err != nil {
 			t.Error(err)
 		}
 	})
@@ -172,4 +179,71 @@ func TestMembersShareWhatLiesInOnePartition(t *testing.T) {
 	}
 	t.Logf("%d records; of 300 the two read %v; the third, who came later, %d; %d were read again by one, %d given up", len(said), shares, workers[2].count(), twice,
 		workers[0].lost+workers[1].lost+workers[2].lost)
+}
+
+// TestWhatKeepsHintsFromBeingSpreadIsTold takes the right to write away for two tries.
+func TestWhatKeepsHintsFromBeingSpreadIsTold(t *testing.T) {
+	fake, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(fake.Close)
+	c := kafkatest.Open(t, link.Config{Brokers: fake.ListenAddrs(), Now: time.Now})
+	fact, wake := events.Collected{}.Topic(), events.WakeTopics()[1]
+	if err := topics.Ensure(t.Context(), c, topics.Names{Facts: events.FactTopics(), Wakes: events.WakeTopics()}); err != nil {
+		t.Fatal(err)
+	}
+	from, err := feed.Join(c, "told", []string{fact}, session, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	told := make(chan error, 100)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() {
+		if err := feed.Spread(ctx, c, from, wake, func(err error) { told <- err }); err != nil {
+			t.Error(err)
+		}
+	})
+	var refused atomic.Int32
+	fake.ControlKey(int16(kmsg.Produce), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+		fake.KeepControl()
+		req, _ := kreq.(*kmsg.ProduceRequest)
+		resp, _ := req.ResponseKind().(*kmsg.ProduceResponse)
+		if len(req.Topics) != 1 || !wakes(req, fake.TopicInfo(wake).TopicID, wake) || refused.Add(1) > 2 {
+			return nil, nil, false
+		}
+		for _, topic := range req.Topics {
+			answer := kmsg.NewProduceResponseTopic()
+			answer.Topic, answer.TopicID = topic.Topic, topic.TopicID
+			for _, p := range topic.Partitions {
+				part := kmsg.NewProduceResponseTopicPartition()
+				part.Partition, part.ErrorCode = p.Partition, kerr.TopicAuthorizationFailed.Code
+				answer.Partitions = append(answer.Partitions, part)
+			}
+			resp.Topics = append(resp.Topics, answer)
+		}
+		return resp, nil, true
+	})
+	if err := c.Facts.ProduceSync(ctx, &kgo.Record{Topic: fact, Key: []byte("k"), Value: []byte("{}")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 3 {
+		select {
+		case err := <-told:
+			if n < 2 && (!errors.Is(err, kerr.TopicAuthorizationFailed) || !strings.Contains(err.Error(), wake)) || n == 2 && err != nil {
+				t.Errorf("told %v at try %d, want two refusals that name %s, then that it went well", err, n+1, wake)
+			}
+		case <-time.After(time.Minute):
+			t.Fatalf("after a minute %d things were told, want 3", n)
+		}
+	}
+}
+
+// wakes says whether a request writes to the topic.
+func wakes(req *kmsg.ProduceRequest, id [16]byte, name string) bool {
+	return req.Topics[0].Topic == name || req.Topics[0].TopicID == id
 }
