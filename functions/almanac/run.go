@@ -140,9 +140,9 @@ func (o *options) prepare(f *runFlags) (open func(context.Context, *slog.Logger)
 	return func(ctx context.Context, log *slog.Logger) (*state, error) {
 		s, err := openState(ctx, o.data, catalog, log)
 		if err == nil {
-			// The data folder is taken: whoever began something has ended.
-			if _, err = s.lake.Sweep(ctx, 0); err != nil {
-				err = errors.Join(err, s.Close())
+			// The data folder is taken: whoever began something has ended. What stays is swept later, and does no harm.
+			if _, swept := s.lake.Sweep(ctx, 0); swept != nil {
+				log.Warn("sweep failed", "error", swept.Error())
 			}
 		}
 		return s, err
