@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/iceberg-go"
 	icecatalog "github.com/apache/iceberg-go/catalog"
 	"github.com/apache/iceberg-go/catalog/hadoop"
@@ -123,6 +125,31 @@ func TestSleeperDoesNotCommitIntoTheGap(t *testing.T) {
 	}
 	if sleeper.Retries() != 1 {
 		t.Errorf("Retries() = %d, want 1", sleeper.Retries())
+	}
+}
+
+// What adds columns makes no snapshot by which it could be found again.
+func TestSleeperDoesNotAddColumnsIntoTheGap(t *testing.T) {
+	dir := t.TempDir()
+	sleeper, f := openFaulty(t, dir)
+	first := laketest.MustReplace(t, sleeper, laketest.Replacing(laketest.Day(0), laketest.Entry(1)))
+	f.before = func() error {
+		f.before = nil
+		awake := open(t, dir)
+		for i := range 60 {
+			laketest.MustReplace(t, awake, laketest.Replacing(laketest.Day(1), laketest.Entry(i)))
+		}
+		return nil
+	}
+	r := laketest.Replacing(laketest.Day(0), laketest.Entry(2))
+	r.Schema = arrow.NewSchema(append(slices.Clone(laketest.Schema.Fields()), arrow.Field{Name: "carrier", Type: arrow.BinaryTypes.String, Nullable: true}), nil)
+	snapshot := laketest.MustReplace(t, sleeper, r)
+	schema, err := open(t, dir).Schema(t.Context(), laketest.Rows, snapshot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(schema.FieldIndices("carrier")) != 1 || snapshot == first {
+		t.Errorf("the table at snapshot %d has %s, want the new column in it", snapshot, schema)
 	}
 }
 
