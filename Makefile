@@ -62,7 +62,9 @@ e2e: build functions ## run the README's commands and read the result with other
 	go test ./tests/e2e -count=1 -timeout 15m -args -almanac $(CURDIR)/$(BIN)/almanac -functions $(CURDIR)/$(BIN)
 
 .PHONY: check
-check: lint test crash e2e cluster-check ## all that CI runs
+check: lint test e2e ## all that CI runs
+	@$(MAKE) --no-print-directory -j2 --output-sync=target crash cluster-suites
+	@$(MAKE) --no-print-directory cluster-jobs
 
 .PHONY: flights
 flights: tools ## make the daily CSV files of all 3,000,000 flights in FLIGHTS, for benchmarks
@@ -100,9 +102,16 @@ endef
 on-cluster = go test ./tests/cluster -count=1 -timeout 120m -v -run '$(2)' -args -almanac $(CURDIR)/$(BIN)/almanac \
 	-functions $(CURDIR)/$(BIN) -lab $(CURDIR)/.cache/lab/$(1)/env $(3)
 
-.PHONY: cluster-check
-cluster-check: build functions ## test the adapters and do the whole job on the lab's servers, plain and secured, amid faults, and compare with one process
-	$(call on-lab,plain,tests/lab/suites.sh plain; $(call on-cluster,plain,.))
+.PHONY: cluster-check cluster-suites cluster-jobs
+cluster-check: ## test the adapters and do the whole job on the lab's servers, plain and secured, amid faults, and compare with one process
+	@$(MAKE) --no-print-directory cluster-suites
+	@$(MAKE) --no-print-directory cluster-jobs
+
+cluster-suites: build functions
+	$(call on-lab,plain,tests/lab/suites.sh plain)
+
+cluster-jobs: build functions
+	$(call on-lab,plain,$(call on-cluster,plain,.))
 	$(call on-lab,secure,tests/lab/suites.sh secure; $(call on-cluster,secure,TestJob|TestFaults,-faults 12))
 
 .PHONY: cluster-crash
