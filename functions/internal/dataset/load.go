@@ -68,9 +68,9 @@ func Load(dir string) (*Dataset, error) {
 	}
 	name := filepath.Base(dir)
 	l := &loader{dir: dir, d: &Dataset{Name: name, Dir: dir}}
-	if !datasetName.MatchString(name) || name == "releases" {
+	if !datasetName.MatchString(name) || name == "releases" || name == "datasets" {
 		l.Add(l.file(contractFile), 1, fmt.Sprintf("the folder's name %q cannot name a dataset", name),
-			"use lower-case letters, digits and -, starting with a letter, and not the word releases")
+			"use lower-case letters, digits and -, starting with a letter, and not the word releases or datasets")
 	}
 	if root, ok := l.parse(contractFile); ok {
 		l.contract(root)
