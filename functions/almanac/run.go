@@ -160,12 +160,11 @@ func (c *runClock) Now() time.Time {
 }
 
 func (c *runClock) leaveOut(catalog *dataset.Catalog) {
-	all, _ := catalog.Datasets()
-	for _, d := range all {
+	catalog.Adapt(func(d *dataset.Dataset) {
 		if c.from.After(d.Collect.Start) {
 			d.Collect.Start = c.from
 		}
-	}
+	})
 }
 
 func day(flag, value string) (time.Time, error) {
