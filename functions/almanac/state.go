@@ -206,6 +206,9 @@ func (s *state) survey(ctx context.Context, names []string) ([]surveyed, error) 
 	}
 	surveys := make([]surveyed, 0, len(all))
 	for _, d := range all {
+		if d.Withdrawn && len(names) == 0 {
+			continue // nothing of it goes on
+		}
 		surveys = append(surveys, newSurveyed(d, calendar.Survey(d, view, s.now(), wall(), s.pace)))
 	}
 	return surveys, nil
