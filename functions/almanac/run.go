@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"runtime/pprof"
+	"slices"
 	"syscall"
 	"time"
 
@@ -80,7 +81,7 @@ func (o *options) run(ctx context.Context, f *runFlags) (err error) {
 		}
 		defer stop()
 	}
-	open, clock, err := o.prepare(f)
+	open, clock, err := o.prepare(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -97,7 +98,8 @@ func (o *options) run(ctx context.Context, f *runFlags) (err error) {
 		return errors.Join(err, l.Close())
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	clock.leaveOut(s.catalog)
+	clock.leaveOut(s.catalog.Catalog)
+	clock.leaveOut(s.catalog.Schedule)
 	s.now = clock.Now
 	h, err := newHost(ctx, s, log)
 	if err != nil {
@@ -122,7 +124,7 @@ func profile(path string) (stop func(), err error) {
 }
 
 // prepare reads the flags and, for a data folder, the datasets, and complains before anything is opened. It returns what opens it.
-func (o *options) prepare(f *runFlags) (open func(context.Context, *slog.Logger) (*state, error), clock *runClock, err error) {
+func (o *options) prepare(ctx context.Context, f *runFlags) (open func(context.Context, *slog.Logger) (*state, error), clock *runClock, err error) {
 	clock = &runClock{}
 	if clock.fixed, err = day("--to", f.to); err != nil {
 		return nil, nil, err
@@ -133,19 +135,23 @@ func (o *options) prepare(f *runFlags) (open func(context.Context, *slog.Logger)
 	if o.config != "" {
 		return o.awaitCluster, clock, nil
 	}
-	catalog, err := dataset.Open(o.datasets)
+	catalog, err := o.openDatasets(ctx, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, nil, err
 	}
 	return func(ctx context.Context, log *slog.Logger) (*state, error) {
 		s, err := openState(ctx, o.data, catalog, log)
-		if err == nil {
+		if err != nil {
+			return nil, errors.Join(err, catalog.Close())
+		}
+		s.close = slices.Insert(s.close, 0, catalog.Close)
+		if s.folder != nil {
 			// The data folder is taken: whoever began something has ended. What stays is swept later, and does no harm.
 			if _, swept := s.lake.Sweep(ctx, 0); swept != nil {
 				log.Warn("sweep failed", "error", swept.Error())
 			}
 		}
-		return s, err
+		return s, nil
 	}, clock, checkSpace(o.data)
 }
 
