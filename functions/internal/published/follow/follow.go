@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/almanac-data/almanac/events"
@@ -54,6 +55,8 @@ type Follower struct {
 	cache   *cache
 	current *dataset.Catalog
 	settled *dataset.Catalog
+
+	changes atomic.Int64 // how often something was new
 
 	mu      sync.Mutex // held while it looks
 	began   time.Time  // when the last look began that went well
@@ -167,6 +170,9 @@ func (f *Follower) look(ctx context.Context) (changed bool, err error) {
 		f.began = began
 	}
 	f.show()
+	if changed {
+		f.changes.Add(1) // after it shows: who knows the number has seen what it stands for
+	}
 	f.prune()
 	f.state.Lock()
 	f.last = err
@@ -286,28 +292,28 @@ func (f *Follower) prune() {
 // process has not seen yet. Where the warehouse does not answer nobody can tell, and the event is to come again.
 func (f *Follower) Handler(h func(context.Context, events.Event) error) func(context.Context, events.Event) error {
 	return func(ctx context.Context, ev events.Event) error {
-		came := f.now()
+		known, came := f.changes.Load(), f.now()
 		err := h(ctx, ev)
 		if !errors.Is(err, events.ErrInvalid) {
 			return err
 		}
-		newer, lookErr := f.newer(ctx, came)
-		if lookErr != nil {
+		if lookErr := f.lookSince(ctx, came); lookErr != nil {
 			return fmt.Errorf("look for newer datasets, as this version refuses the event (%s): %w", strings.ReplaceAll(err.Error(), "\n", "; "), lookErr)
 		}
-		if !newer {
+		if f.changes.Load() == known { // what others have read meanwhile counts too
 			return err
 		}
 		return h(ctx, ev)
 	}
 }
 
-// newer looks, unless somebody has since then, and says whether there may be something that was not known then.
-func (f *Follower) newer(ctx context.Context, then time.Time) (bool, error) {
+// lookSince looks, unless a look has begun since then and went well.
+func (f *Follower) lookSince(ctx context.Context, then time.Time) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.began.After(then) {
-		return true, nil
+		return nil
 	}
-	return f.look(ctx)
+	_, err := f.look(ctx)
+	return err
 }

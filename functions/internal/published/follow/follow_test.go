@@ -303,6 +303,26 @@ func TestAnEventIsNotRefusedByAnOldVersion(t *testing.T) {
 	}
 }
 
+func TestAnEventIsNotRefusedWhenAnotherHasJustLooked(t *testing.T) {
+	w := newWorld(t)
+	w.put("trips", 1)
+	w.must(w.open())
+	calls := 0
+	h := w.Handler(func(ctx context.Context, ev events.Event) error {
+		calls++
+		_, err := w.Catalog().Dataset(ev.Of().Dataset)
+		if calls == 1 { // between the answer and the look for newer versions another has seen them
+			w.put("births", 2)
+			_, lookErr := w.Look(ctx)
+			w.must(lookErr)
+		}
+		return err
+	})
+	if err := h(t.Context(), &events.Due{Piece: events.Piece{Dataset: "births"}}); err != nil || calls != 2 {
+		t.Errorf("the due of a dataset that is new = %v after %d calls, want nil after 2", err, calls)
+	}
+}
+
 func TestTheTickerLooks(t *testing.T) {
 	w := newWorld(t)
 	w.put("trips", 1)
