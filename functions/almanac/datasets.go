@@ -192,7 +192,7 @@ func (o *options) datasetHistory(ctx context.Context, name string) error {
 	defer done()
 	records, err := published.History(warehouse.FS(published.Root), name)
 	if errors.Is(err, fs.ErrNotExist) && len(records) == 0 {
-		return unknownDataset(warehouse.FS(published.Root), name, err)
+		return unknownDataset(warehouse.FS(published.Root), err)
 	}
 	if o.json {
 		return errors.Join(o.printJSON(records), err)
@@ -206,7 +206,7 @@ func (o *options) datasetHistory(ctx context.Context, name string) error {
 }
 
 // unknownDataset says which datasets there are.
-func unknownDataset(files fs.FS, name string, err error) error {
+func unknownDataset(files fs.FS, err error) error {
 	heads, listErr := published.Heads(files)
 	if listErr != nil {
 		return listErr
@@ -226,7 +226,7 @@ func (o *options) withdrawDataset(ctx context.Context, name string) error {
 	defer done()
 	out, err := published.Take(ctx, warehouse, name, signed)
 	if errors.Is(err, fs.ErrNotExist) {
-		return unknownDataset(warehouse.FS(published.Root), name, err)
+		return unknownDataset(warehouse.FS(published.Root), err)
 	}
 	if err != nil {
 		return err
@@ -242,6 +242,7 @@ func (o *options) withdrawDataset(ctx context.Context, name string) error {
 		o.printf("%s was withdrawn already, at %s by %s\n", name, out.Record.At.Format(time.RFC3339), out.Record.By)
 		return nil
 	}
-	o.printf("%s is withdrawn (no. %d): nothing more of it is due; its tables, releases and versions stay, and almanac datasets publish %s brings it back\n", name, out.Record.Number, name)
+	o.printf("%s is withdrawn (no. %d): nothing more of it is due; its tables, releases and versions stay\nalmanac datasets publish %s brings it back\n",
+		name, out.Record.Number, name)
 	return nil
 }

@@ -248,9 +248,10 @@ func (t *target) put(ctx context.Context, c candidate, signed published.Record, 
 	if out.Before != nil {
 		p.Replaces = out.Before
 		p.DefinitionChanged = out.Before.Definition != c.dataset.Definition
-		if before, err = published.ReadManifest(t.lake.FS(published.Root), p.Dataset, out.Before.Version); err != nil {
-			p.Note = "what it replaces cannot be compared with it: " + err.Error()
-			return p, nil
+		var wrong error
+		if before, wrong = published.ReadManifest(t.lake.FS(published.Root), p.Dataset, out.Before.Version); wrong != nil {
+			p.Note = "what it replaces cannot be compared with it: " + wrong.Error()
+			return p, nil //nolint:nilerr // it is published all the same
 		}
 	}
 	p.Changes = c.manifest.Since(before)
@@ -289,7 +290,8 @@ func (o *options) printPublications(all publications) error {
 		}
 		o.printf("%s: version %s, contract %s, %s as no. %d: %d files, %s bytes\n", p.Dataset, published.Short(p.Version), p.Contract, verb, p.Number, p.Files, thousands(p.Bytes))
 		if b := p.Replaces; b != nil {
-			o.printf("  it replaces version %s, contract %s, of %s (no. %d, %s by %s)\n", published.Short(b.Version), b.Contract, b.At.Format(time.RFC3339), b.Number, b.Action, b.By)
+			o.printf("  it replaces version %s, contract %s, of %s (no. %d, %s by %s)\n",
+				published.Short(b.Version), b.Contract, b.At.Format(time.RFC3339), b.Number, b.Action, b.By)
 			o.printPaths("added", p.Changes.Added)
 			o.printPaths("changed", p.Changes.Changed)
 			o.printPaths("removed", p.Changes.Removed)

@@ -20,6 +20,7 @@ import (
 
 	"github.com/almanac-data/almanac/functions/internal/calendar"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
+	"github.com/almanac-data/almanac/functions/internal/platform"
 	"github.com/almanac-data/almanac/functions/internal/table"
 )
 
@@ -81,7 +82,7 @@ func (o *options) run(ctx context.Context, f *runFlags) (err error) {
 		}
 		defer stop()
 	}
-	open, clock, err := o.prepare(ctx, f)
+	open, clock, err := o.prepare(f)
 	if err != nil {
 		return err
 	}
@@ -124,7 +125,7 @@ func profile(path string) (stop func(), err error) {
 }
 
 // prepare reads the flags and, for a data folder, the datasets, and complains before anything is opened. It returns what opens it.
-func (o *options) prepare(ctx context.Context, f *runFlags) (open func(context.Context, *slog.Logger) (*state, error), clock *runClock, err error) {
+func (o *options) prepare(f *runFlags) (open func(context.Context, *slog.Logger) (*state, error), clock *runClock, err error) {
 	clock = &runClock{}
 	if clock.fixed, err = day("--to", f.to); err != nil {
 		return nil, nil, err
@@ -135,11 +136,18 @@ func (o *options) prepare(ctx context.Context, f *runFlags) (open func(context.C
 	if o.config != "" {
 		return o.awaitCluster, clock, nil
 	}
-	catalog, err := o.openDatasets(ctx, slog.New(slog.DiscardHandler))
-	if err != nil {
-		return nil, nil, err
+	var catalog *platform.Datasets
+	if o.datasets != platform.Published {
+		if catalog, err = platform.FolderDatasets(o.datasets); err != nil {
+			return nil, nil, err
+		}
 	}
 	return func(ctx context.Context, log *slog.Logger) (*state, error) {
+		if catalog == nil {
+			if catalog, err = o.openDatasets(ctx, log); err != nil {
+				return nil, err
+			}
+		}
 		s, err := openState(ctx, o.data, catalog, log)
 		if err != nil {
 			return nil, errors.Join(err, catalog.Close())

@@ -65,7 +65,8 @@ func walk(dir string, most int64, to sink) (Manifest, error) {
 		case e.IsDir():
 			return nil
 		case !e.Type().IsRegular():
-			wrong = append(wrong, fmt.Errorf("%s/%s is not a regular file: put a file in its place, or name what it stands for by an absolute path in collect.source.path", m.Dataset, name))
+			wrong = append(wrong, fmt.Errorf("%s/%s is not a regular file: put a file in its place, or name what it stands for by an absolute path in collect.source.path",
+				m.Dataset, name))
 			return nil
 		case wrongName(name):
 			wrong = append(wrong, fmt.Errorf("%s/%q cannot be a name on every warehouse: leave out : and \\ and what is not printable", m.Dataset, name))
@@ -106,7 +107,8 @@ func tooLarge(dataset string, total, most int64, files int, sizes map[string]int
 		}
 	}
 	return fmt.Errorf("the folder of %s holds %d bytes in %d files, %d of them in %s; at most %d bytes (ALMANAC_DATASETS_BYTES) in %d files are published: "+
-		"put source files where collect can read them, such as a mounted folder, and name them by an absolute path in collect.source.path, or raise the limit, here and for every function",
+		"put source files where collect can read them, such as a mounted folder, and name them by an absolute path in collect.source.path, "+
+		"or raise the limit, here and for every function",
 		dataset, total, files, sizes[largest], path.Join(dataset, largest), most, maxFiles)
 }
 

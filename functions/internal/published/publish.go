@@ -12,7 +12,7 @@ import (
 )
 
 // Warehouse is where datasets are published.
-type Warehouse interface { //nolint:interfacebloat // what it takes to publish a folder and a file atomically
+type Warehouse interface {
 	// FS shows a folder of the warehouse.
 	FS(dir string) fs.FS
 	// MkTemp makes a folder that nobody sees, Publish gives it its name, which must be free, and Discard removes it.

@@ -65,7 +65,7 @@ type Follower struct {
 	retired map[string]time.Time // folders of versions that were replaced, and when
 
 	state sync.Mutex
-	last  error // of the last look
+	last  error // why the last look found no warehouse to look at
 
 	stop  context.CancelFunc
 	ended chan struct{}
@@ -106,7 +106,8 @@ func (f *Follower) Catalog() *dataset.Catalog { return f.current }
 // Settled has the versions that a calendar goes by: each once every function has had the time to see it.
 func (f *Follower) Settled() *dataset.Catalog { return f.settled }
 
-// Ready says why the last look failed. What was read before is used meanwhile.
+// Ready says why the warehouse did not answer the last look. What was read before is used meanwhile. What is wrong with one dataset does not
+// show here, as it holds up no other: it is logged.
 func (f *Follower) Ready(context.Context) error {
 	f.state.Lock()
 	defer f.state.Unlock()
@@ -135,17 +136,22 @@ func (f *Follower) run(ctx context.Context) {
 	defer close(f.ended)
 	tick := time.NewTicker(f.config.Refresh)
 	defer tick.Stop()
+	told := ""
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		was := f.Ready(ctx)
-		switch _, err := f.Look(ctx); {
-		case err != nil && (was == nil || was.Error() != f.Ready(ctx).Error()):
-			f.log.Warn("published datasets cannot be read; those read before are used", "error", err.Error())
-		case err == nil && was != nil:
+		_, err := f.Look(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil && err.Error() != told:
+			told = err.Error()
+			f.log.Warn("published datasets cannot be read; those read before are used", "error", told)
+		case err == nil && told != "":
+			told = ""
 			f.log.Info("published datasets can be read again")
 		}
 	}
@@ -160,12 +166,13 @@ func (f *Follower) Look(ctx context.Context) (changed bool, err error) {
 
 func (f *Follower) look(ctx context.Context) (changed bool, err error) {
 	began := f.now()
-	heads, err := published.Heads(f.files)
-	var errs []error
-	if err == nil {
+	heads, away := published.Heads(f.files)
+	err = away
+	if away == nil {
+		var errs []error
 		changed, errs = f.read(ctx, heads)
+		err = errors.Join(errs...)
 	}
-	err = errors.Join(append(errs, err)...)
 	if err == nil {
 		f.began = began
 	}
@@ -175,7 +182,7 @@ func (f *Follower) look(ctx context.Context) (changed bool, err error) {
 	}
 	f.prune()
 	f.state.Lock()
-	f.last = err
+	f.last = away
 	f.state.Unlock()
 	return changed, err
 }
