@@ -129,7 +129,21 @@ func TestFunctionsFollowWhatIsPublished(t *testing.T) {
 	}
 	t.Logf("answers by status: %v; %d events lost", source.answers, source.lost)
 
-	if all := p.publish(t); all.Datasets[0].Changed || all.Datasets[1].Changed || len(all.Topics) > 0 {
+	// The commands, and a run that holds all functions, read what is published as well.
+	b := p.Box
+	b.Datasets = "published"
+	run(t, b, 0, "run", "--no-serve")
+	run(t, b, 0, "topics", "check")
+	contains(t, "doctor", run(t, b, 0, "doctor", "--listen", "127.0.0.1:0").Out, "kiosk contract", "shop contract")
+	contains(t, "plan", run(t, b, 0, "plan").Out, "nothing")
+	run(t, b, 0, "datasets", "withdraw", "kiosk")
+	if left := status(t, b); left.Dataset != "shop" {
+		t.Errorf("status tells of %s, want shop alone once kiosk is withdrawn", left.Dataset)
+	}
+	if err := os.RemoveAll(filepath.Join(p.Datasets, "kiosk")); err != nil {
+		t.Fatal(err)
+	}
+	if all := p.publish(t); len(all.Datasets) != 1 || all.Datasets[0].Changed || len(all.Topics) > 0 {
 		t.Errorf("publish of the same says %+v", all)
 	}
 }
