@@ -28,5 +28,5 @@ func run(ctx context.Context, p *fn.Process) error {
 	}
 	defer engine.Close(ctx)
 	core := &aggregate.Aggregate{Journal: on.Journal, Datasets: on.Datasets, Tables: on.Warehouse, Writes: on.Warehouse, Engine: engine, Log: p.Log}
-	return p.Serve(ctx, core.Handle)
+	return p.Serve(ctx, on.Datasets.Handler(core.Handle))
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/maintain"
 	"github.com/almanac-data/almanac/functions/internal/platform"
 	"github.com/almanac-data/almanac/functions/internal/process"
+	"github.com/almanac-data/almanac/functions/internal/process/vector"
 	"github.com/almanac-data/almanac/functions/internal/secret"
 	"github.com/almanac-data/almanac/functions/internal/serve"
 	"github.com/almanac-data/almanac/functions/internal/snapshot"
@@ -41,9 +42,10 @@ func newProcess(ctx context.Context, s *state, env envconfig.Lookuper, log *slog
 // newHost puts every function together over an open data folder, or over a cluster.
 func newHost(ctx context.Context, s *state, log *slog.Logger) (*host, error) {
 	var key *secret.Key
+	var later func() (*secret.Key, error)
 	var err error
 	if s.folder == nil {
-		key, err = s.pseudonyms(ctx)
+		key, later, err = s.pseudonyms(ctx)
 	} else {
 		key, err = s.furnish(ctx, log)
 	}
@@ -59,7 +61,10 @@ func newHost(ctx context.Context, s *state, log *slog.Logger) (*host, error) {
 		return nil, err
 	}
 	h := &host{state: s, log: log}
-	h.handlers = h.functions(key, engine, slices)
+	h.handlers = h.functions(key, later, engine, slices)
+	for name, handle := range h.handlers {
+		h.handlers[name] = h.catalog.Handler(handle)
+	}
 	var abandoned maintain.Config
 	if err := fn.Load(ctx, s.proc.Env, &abandoned); err != nil {
 		return nil, err
@@ -111,14 +116,17 @@ func openEngine(ctx context.Context, s *state) (snapshot.Engine, error) {
 	return engine, nil
 }
 
-func (h *host) functions(key *secret.Key, engine snapshot.Engine, slices collect.Config) map[string]fn.Handler {
+func (h *host) functions(key *secret.Key, later func() (*secret.Key, error), engine snapshot.Engine, slices collect.Config) map[string]fn.Handler {
 	blocks, said := h.cluster.Blocks(), h.journal
 	pace := h.pace
 	pace.ProbeBefore = wall()
-	cal := &calendar.Calendar{Journal: said, Datasets: h.catalog, Tables: h.lake, Now: h.now, Wall: wall, Pace: pace}
+	cal := &calendar.Calendar{Journal: said, Datasets: h.catalog.Schedule, Tables: h.lake, Now: h.now, Wall: wall, Pace: pace}
 	parse := &process.Process{Journal: said, Blocks: blocks, Datasets: h.catalog}
 	if key != nil {
 		parse.Pseudonyms = key
+	}
+	if later != nil {
+		parse.OpenKey = func() (vector.Pseudonyms, error) { return later() }
 	}
 	return map[string]fn.Handler{
 		"calendar": cal.Handle,

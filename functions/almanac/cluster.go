@@ -14,7 +14,6 @@ import (
 
 	"github.com/almanac-data/almanac/functions/internal/calendar"
 	"github.com/almanac-data/almanac/functions/internal/collect"
-	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/fn"
 	"github.com/almanac-data/almanac/functions/internal/maintain"
 	"github.com/almanac-data/almanac/functions/internal/platform"
@@ -66,28 +65,6 @@ func (o *options) variables() (envconfig.Lookuper, error) {
 		return envconfig.OsLookuper(), nil
 	}
 	return o.environment()
-}
-
-// catalog reads the datasets of --datasets, or of the configuration.
-func (o *options) catalog(ctx context.Context) (*dataset.Catalog, error) {
-	dir, err := o.datasetsFolder(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return dataset.Open(dir)
-}
-
-func (o *options) datasetsFolder(ctx context.Context) (string, error) {
-	if o.config == "" {
-		return o.datasets, nil
-	}
-	env, err := o.environment()
-	if err != nil {
-		return "", err
-	}
-	var common fn.Common
-	err = fn.Load(ctx, env, &common)
-	return common.Datasets, err
 }
 
 // awaitCluster is openCluster for a run: it waits for servers that do not answer yet, and says so.
@@ -159,13 +136,18 @@ func (o *options) withReleases(ctx context.Context, do func(fs.FS) error) error 
 	return do(warehouse.FS("releases"))
 }
 
-// pseudonyms is the key of a cluster's pseudonyms, nil if no dataset has personal columns.
-func (s *state) pseudonyms(ctx context.Context) (*secret.Key, error) {
+// pseudonyms opens the key of a cluster's pseudonyms. It is nil if no dataset has personal columns; the function gives it once one has.
+func (s *state) pseudonyms(ctx context.Context) (*secret.Key, func() (*secret.Key, error), error) {
 	var cfg secret.Config
-	if err := fn.Load(ctx, s.proc.Env, &cfg); err != nil || !s.catalog.Personal() {
-		return nil, err
+	if err := fn.Load(ctx, s.proc.Env, &cfg); err != nil {
+		return nil, nil, err
 	}
-	return secret.KeyFile(cfg.Key)
+	later := func() (*secret.Key, error) { return secret.KeyFile(cfg.Key) }
+	if !s.catalog.Personal() {
+		return nil, later, nil
+	}
+	key, err := later()
+	return key, later, err
 }
 
 // scratch is an empty folder for what DuckDB spills.

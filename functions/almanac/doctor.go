@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/onebox"
+	"github.com/almanac-data/almanac/functions/internal/platform"
 )
 
 // finding is one thing that doctor looked at.
@@ -61,30 +63,24 @@ func newDoctor(o *options) *cobra.Command {
 
 func (o *options) examine(ctx context.Context, address string, sqlAlone bool) []finding {
 	var found []finding
-	datasets := o.datasets
 	switch {
 	case sqlAlone:
-		var err error
-		if datasets, err = o.datasetsFolder(ctx); err != nil {
-			return []finding{{"configuration", false, err.Error()}}
-		}
 	case o.config == "":
 		found = append([]finding{o.examineFolder(), o.examineSpace()}, o.examineKafka(ctx)...)
 	default:
-		if found, datasets = o.examineCluster(ctx); datasets == "" {
+		var ok bool
+		if found, ok = o.examineCluster(ctx); !ok {
 			return found
 		}
 	}
 	if !sqlAlone {
 		found = append(found, o.examinePort(ctx, address))
 	}
-	all, err := dataset.LoadAll(datasets)
-	if err != nil {
-		return append(found, finding{"datasets in " + datasets, false, err.Error()})
+	all, done, none := o.examineDatasets(ctx)
+	if none != nil {
+		return append(found, *none)
 	}
-	if len(all) == 0 {
-		return append(found, finding{"datasets in " + datasets, false, "there are none; a dataset is a folder with contract.yaml and pipeline.yaml, see docs/datasets.md"})
-	}
+	defer done()
 	engines, wrong := o.openEngines(ctx)
 	defer engines.close(ctx)
 	found = append(found, wrong...)
@@ -97,6 +93,33 @@ func (o *options) examine(ctx context.Context, address string, sqlAlone bool) []
 		}
 	}
 	return found
+}
+
+// examineDatasets reads the datasets of the folder, or those that are published; or it says why there are none. The caller calls what it
+// returns when it has done with them.
+func (o *options) examineDatasets(ctx context.Context) (all []*dataset.Dataset, done func(), wrong *finding) {
+	where, err := o.datasetsPlace(ctx)
+	if err != nil {
+		return nil, nil, &finding{"configuration", false, err.Error()}
+	}
+	check := "datasets in " + where
+	if where == platform.Published {
+		check = "published datasets"
+	}
+	catalog, err := o.openDatasets(ctx, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, nil, &finding{check, false, err.Error()}
+	}
+	all, _ = catalog.Datasets()
+	done = func() { _ = catalog.Close() } // what it leaves is removed at the next start
+	if len(all) > 0 {
+		return all, done, nil
+	}
+	done()
+	if where == platform.Published {
+		return nil, nil, &finding{check, false, "there are none in the warehouse; almanac datasets publish puts them there, see docs/datasets.md"}
+	}
+	return nil, nil, &finding{check, false, "there are none; a dataset is a folder with contract.yaml and pipeline.yaml, see docs/datasets.md"}
 }
 
 func (o *options) examineFolder() finding {

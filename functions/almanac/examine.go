@@ -11,29 +11,29 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/spark"
 )
 
-// examineCluster asks each server that --config names, and gives the folder of the datasets as well.
-func (o *options) examineCluster(ctx context.Context) (found []finding, datasets string) {
+// examineCluster asks each server that --config names, and says whether the configuration can be used at all.
+func (o *options) examineCluster(ctx context.Context) (found []finding, ok bool) {
 	check := "configuration " + o.config
 	file, err := o.settings()
 	if err != nil {
-		return []finding{{check, false, err.Error()}}, ""
+		return []finding{{check, false, err.Error()}}, false
 	}
 	found = append(found, finding{check, true, fmt.Sprintf("%d variables", len(file.Env()))})
 	env, err := o.environment()
 	if err != nil {
-		return append(found, finding{check, false, err.Error()}), ""
+		return append(found, finding{check, false, err.Error()}), false
 	}
 	s := &state{}
 	defer func() { _ = s.Close() }() // nothing was written
 	if s.proc, err = newProcess(ctx, s, env, slog.New(slog.DiscardHandler)); err != nil {
-		return append(found, finding{"tracing", false, err.Error()}), ""
+		return append(found, finding{"tracing", false, err.Error()}), false
 	}
 	var common fn.Common
 	if err := fn.Load(ctx, env, &common); err != nil {
-		return append(found, finding{check, false, err.Error()}), ""
+		return append(found, finding{check, false, err.Error()}), false
 	}
 	found = append(found, o.examineKafka(ctx)...)
-	return append(found, s.examineWarehouse(ctx), s.examineSpark(ctx)), common.Datasets
+	return append(found, s.examineWarehouse(ctx), s.examineSpark(ctx)), true
 }
 
 // examineWarehouse makes a folder, which shows that this user may write, and removes it.

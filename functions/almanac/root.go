@@ -58,7 +58,7 @@ func newRoot(out, errs io.Writer) *cobra.Command {
 	root.SetErr(errs)
 	root.PersistentFlags().StringVar(&o.data, "data", ".almanac", "folder that holds the state")
 	root.PersistentFlags().StringVar(&o.config, "config", "", "file that names the servers of a cluster, in place of --data")
-	root.PersistentFlags().StringVar(&o.datasets, "datasets", "spark-jobs", "folder that holds the datasets' folders")
+	root.PersistentFlags().StringVar(&o.datasets, "datasets", "spark-jobs", "folder that holds the datasets' folders; published: those in the warehouse")
 	root.PersistentFlags().BoolVar(&o.json, "json", false, "print JSON")
 	o.given = func(flag string) bool { return root.PersistentFlags().Changed(flag) }
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
@@ -70,7 +70,7 @@ func newRoot(out, errs io.Writer) *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &codedError{codeUsage, fmt.Errorf("%w; see %s --help", err, c.CommandPath())}
 	})
-	root.AddCommand(newRun(o), newStatus(o), newPlan(o), newReleases(o), newQuarantine(o), newDeadLetters(o), newDoctor(o), newTopics(o), newACLs(o), newSweep(o),
+	root.AddCommand(newRun(o), newStatus(o), newPlan(o), newReleases(o), newQuarantine(o), newDeadLetters(o), newDoctor(o), newDatasets(o), newTopics(o), newACLs(o), newSweep(o),
 		newSource(o), newEnv(o))
 	return root
 }

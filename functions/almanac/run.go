@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"runtime/pprof"
+	"slices"
 	"syscall"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 
 	"github.com/almanac-data/almanac/functions/internal/calendar"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
+	"github.com/almanac-data/almanac/functions/internal/platform"
 	"github.com/almanac-data/almanac/functions/internal/table"
 )
 
@@ -97,7 +99,8 @@ func (o *options) run(ctx context.Context, f *runFlags) (err error) {
 		return errors.Join(err, l.Close())
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	clock.leaveOut(s.catalog)
+	clock.leaveOut(s.catalog.Catalog)
+	clock.leaveOut(s.catalog.Schedule)
 	s.now = clock.Now
 	h, err := newHost(ctx, s, log)
 	if err != nil {
@@ -133,19 +136,30 @@ func (o *options) prepare(f *runFlags) (open func(context.Context, *slog.Logger)
 	if o.config != "" {
 		return o.awaitCluster, clock, nil
 	}
-	catalog, err := dataset.Open(o.datasets)
-	if err != nil {
-		return nil, nil, err
+	var catalog *platform.Datasets
+	if o.datasets != platform.Published {
+		if catalog, err = platform.FolderDatasets(o.datasets); err != nil {
+			return nil, nil, err
+		}
 	}
 	return func(ctx context.Context, log *slog.Logger) (*state, error) {
+		if catalog == nil {
+			if catalog, err = o.openDatasets(ctx, log); err != nil {
+				return nil, err
+			}
+		}
 		s, err := openState(ctx, o.data, catalog, log)
-		if err == nil {
+		if err != nil {
+			return nil, errors.Join(err, catalog.Close())
+		}
+		s.close = slices.Insert(s.close, 0, catalog.Close)
+		if s.folder != nil {
 			// The data folder is taken: whoever began something has ended. What stays is swept later, and does no harm.
 			if _, swept := s.lake.Sweep(ctx, 0); swept != nil {
 				log.Warn("sweep failed", "error", swept.Error())
 			}
 		}
-		return s, err
+		return s, nil
 	}, clock, checkSpace(o.data)
 }
 
@@ -160,12 +174,11 @@ func (c *runClock) Now() time.Time {
 }
 
 func (c *runClock) leaveOut(catalog *dataset.Catalog) {
-	all, _ := catalog.Datasets()
-	for _, d := range all {
+	catalog.Adapt(func(d *dataset.Dataset) {
 		if c.from.After(d.Collect.Start) {
 			d.Collect.Start = c.from
 		}
-	}
+	})
 }
 
 func day(flag, value string) (time.Time, error) {

@@ -33,7 +33,7 @@ type state struct {
 	cluster *kafka.Cluster
 	journal facts.Journal
 	lake    *lake.Lake
-	catalog *dataset.Catalog
+	catalog *platform.Datasets
 	pace    calendar.Pace
 	now     func() time.Time // of the schedules
 	http    string           // URL of the process that holds the folder; empty if that is this one
@@ -69,22 +69,36 @@ func (o *options) look(ctx context.Context) (*state, error) {
 	if o.config != "" {
 		return o.openCluster(ctx, log)
 	}
-	catalog, err := dataset.Open(o.datasets)
-	if err != nil {
-		return nil, err
+	if o.datasets != platform.Published { // what is wrong with a folder is told first
+		if _, err := dataset.Open(o.datasets); err != nil {
+			return nil, err
+		}
 	}
 	if _, err := os.Stat(filepath.Join(o.data, "almanac.json")); errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("open %s: there is no data folder yet; start with: almanac run --data %s", o.data, o.data)
 	}
+	catalog, err := o.openDatasets(ctx, log)
+	if err != nil {
+		return nil, err
+	}
+	return o.hold(ctx, catalog, log)
+}
+
+// hold takes the data folder, or goes through the process that has it. It closes the datasets in the end.
+func (o *options) hold(ctx context.Context, catalog *platform.Datasets, log *slog.Logger) (*state, error) {
 	s, err := openState(ctx, o.data, catalog, log)
 	if errors.Is(err, onebox.ErrHeld) {
-		return attach(ctx, o.data, catalog, err)
+		s, err = attach(ctx, o.data, catalog, err)
 	}
-	return s, err
+	if err != nil {
+		return nil, errors.Join(err, catalog.Close())
+	}
+	s.close = slices.Insert(s.close, 0, catalog.Close)
+	return s, nil
 }
 
 // openState takes the data folder and starts the broker on it.
-func openState(ctx context.Context, data string, catalog *dataset.Catalog, log *slog.Logger) (_ *state, err error) {
+func openState(ctx context.Context, data string, catalog *platform.Datasets, log *slog.Logger) (_ *state, err error) {
 	s := &state{catalog: catalog, now: wall, pace: ownPace()}
 	defer func() {
 		if err != nil {
@@ -110,7 +124,7 @@ func openState(ctx context.Context, data string, catalog *dataset.Catalog, log *
 }
 
 // attach connects to the broker of the process that holds the data folder.
-func attach(ctx context.Context, data string, catalog *dataset.Catalog, held error) (_ *state, err error) {
+func attach(ctx context.Context, data string, catalog *platform.Datasets, held error) (_ *state, err error) {
 	raw, err := os.ReadFile(filepath.Join(data, endpointsFile))
 	if err != nil {
 		return nil, held
@@ -152,7 +166,7 @@ func (s *state) connect(ctx context.Context, data string, cfg kafka.Config) (err
 		return err
 	}
 	s.close = append(s.close, func() error { s.cluster.Close(); return nil })
-	if err := platform.EnsureTopics(ctx, s.cluster, s.catalog); err != nil {
+	if err := platform.EnsureTopics(ctx, s.cluster, s.catalog.Catalog); err != nil {
 		return err
 	}
 	journal, err := s.cluster.Journal(ctx, "almanac")
@@ -206,6 +220,9 @@ func (s *state) survey(ctx context.Context, names []string) ([]surveyed, error) 
 	}
 	surveys := make([]surveyed, 0, len(all))
 	for _, d := range all {
+		if d.Withdrawn && len(names) == 0 {
+			continue // nothing of it goes on
+		}
 		surveys = append(surveys, newSurveyed(d, calendar.Survey(d, view, s.now(), wall(), s.pace)))
 	}
 	return surveys, nil

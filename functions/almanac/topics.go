@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 
@@ -56,24 +58,26 @@ func (o *options) checkTopics(ctx context.Context) error {
 }
 
 func (o *options) topicFindings(ctx context.Context) (found []kafka.Finding, err error) {
-	catalog, err := o.catalog(ctx)
+	catalog, err := o.openDatasets(ctx, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, catalog.Close()) }()
 	err = o.withKafka(ctx, func(c *kafka.Cluster) error {
-		found, err = platform.CheckTopics(ctx, c, catalog)
+		found, err = platform.CheckTopics(ctx, c, catalog.Catalog)
 		return err
 	})
 	return found, err
 }
 
-func (o *options) applyTopics(ctx context.Context) error {
-	catalog, err := o.catalog(ctx)
+func (o *options) applyTopics(ctx context.Context) (err error) {
+	catalog, err := o.openDatasets(ctx, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, catalog.Close()) }()
 	return o.withKafka(ctx, func(c *kafka.Cluster) error {
-		if err := platform.EnsureTopics(ctx, c, catalog, events.WakeTopics()...); err != nil {
+		if err := platform.EnsureTopics(ctx, c, catalog.Catalog, events.WakeTopics()...); err != nil {
 			return err
 		}
 		o.printf("all topics are there and as they must be\n")

@@ -22,8 +22,8 @@ func run(ctx context.Context, p *fn.Process) error {
 		return err
 	}
 	defer on.Close()
-	return p.Serve(ctx, (&collect.Collect{
+	return p.Serve(ctx, on.Datasets.Handler((&collect.Collect{
 		Journal: on.Journal, Blocks: on.Blocks, Sources: &source.Files{}, Datasets: on.Datasets, Archive: on.Warehouse, Now: p.Now,
 		SliceBytes: cfg.SliceBytes,
-	}).Handle)
+	}).Handle))
 }

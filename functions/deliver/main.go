@@ -30,8 +30,8 @@ func run(ctx context.Context, p *fn.Process) error {
 		return err
 	}
 	defer engine.Close(ctx)
-	return p.Serve(ctx, (&deliver.Deliver{
+	return p.Serve(ctx, on.Datasets.Handler((&deliver.Deliver{
 		Journal: on.Journal, Datasets: on.Datasets, Tables: on.Warehouse, Engine: engine, Files: on.Warehouse, Folders: on.Warehouse,
 		Now: p.Now, Code: version, Log: p.Log,
-	}).Handle)
+	}).Handle))
 }

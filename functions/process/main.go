@@ -7,6 +7,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/fn"
 	"github.com/almanac-data/almanac/functions/internal/platform"
 	"github.com/almanac-data/almanac/functions/internal/process"
+	"github.com/almanac-data/almanac/functions/internal/process/vector"
 	"github.com/almanac-data/almanac/functions/internal/secret"
 )
 
@@ -22,11 +23,11 @@ func run(ctx context.Context, p *fn.Process) error {
 		return err
 	}
 	defer on.Close()
-	core := &process.Process{Journal: on.Journal, Blocks: on.Blocks, Datasets: on.Datasets}
+	core := &process.Process{Journal: on.Journal, Blocks: on.Blocks, Datasets: on.Datasets, OpenKey: func() (vector.Pseudonyms, error) { return secret.KeyFile(cfg.Key) }}
 	if on.Datasets.Personal() {
-		if core.Pseudonyms, err = secret.KeyFile(cfg.Key); err != nil {
+		if core.Pseudonyms, err = core.OpenKey(); err != nil {
 			return err
 		}
 	}
-	return p.Serve(ctx, core.Handle)
+	return p.Serve(ctx, on.Datasets.Handler(core.Handle))
 }

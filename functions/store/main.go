@@ -17,7 +17,7 @@ func run(ctx context.Context, p *fn.Process) error {
 		return err
 	}
 	defer on.Close()
-	return p.Serve(ctx, (&store.Store{
+	return p.Serve(ctx, on.Datasets.Handler((&store.Store{
 		Journal: on.Journal, Blocks: on.Blocks, Datasets: on.Datasets, Files: on.Warehouse, Opener: on.Warehouse, Joiner: on.Warehouse, Tables: on.Warehouse,
-	}).Handle)
+	}).Handle))
 }

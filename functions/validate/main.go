@@ -17,5 +17,5 @@ func run(ctx context.Context, p *fn.Process) error {
 		return err
 	}
 	defer on.Close()
-	return p.Serve(ctx, (&validate.Validate{Journal: on.Journal, Blocks: on.Blocks, Datasets: on.Datasets}).Handle)
+	return p.Serve(ctx, on.Datasets.Handler((&validate.Validate{Journal: on.Journal, Blocks: on.Blocks, Datasets: on.Datasets}).Handle))
 }

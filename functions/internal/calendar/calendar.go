@@ -91,7 +91,7 @@ func (c *Calendar) Handle(ctx context.Context, ev events.Event) error {
 		return err
 	}
 	for _, d := range all {
-		if ev != nil && ev.Of().Dataset != d.Name {
+		if d.Withdrawn || ev != nil && ev.Of().Dataset != d.Name {
 			continue
 		}
 		if err := c.announce(ctx, d, view, ev != nil); err != nil {

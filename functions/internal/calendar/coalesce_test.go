@@ -37,3 +37,26 @@ func TestEventsWithoutNewsAreNotSurveyed(t *testing.T) {
 	}
 	wake(&third, 1)
 }
+
+func TestNothingIsDueOfAWithdrawnDataset(t *testing.T) {
+	d := flights()
+	s := tell(t)
+	s.ago(dayLong, due(today, 1, 1, "schedule"), chainOf(piece(today, 1), "d1", "a").collected[0]) // stuck for longer than the grace
+	c := &Calendar{Journal: s.m, Datasets: catalog{d}, Tables: tables{"flights": {}}, Pace: pace, Wall: func() time.Time { return noon },
+		Now: func() time.Time { return start.Add(3 * dayLong) }}
+	said := func() int {
+		before := len(s.m.Said())
+		if err := c.Handle(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		return len(s.m.Said()) - before
+	}
+	d.Withdrawn = true
+	if n := said(); n != 0 {
+		t.Errorf("%d events are said of a withdrawn dataset, want none", n)
+	}
+	d.Withdrawn = false
+	if n := said(); n != 2 {
+		t.Errorf("%d events are said once it is back, want those of 2 windows", n)
+	}
+}

@@ -4,13 +4,16 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/almanac-data/almanac/events"
 )
 
-// Catalog is a set of datasets, read once.
+// Catalog is a set of datasets. Others may read it while it is replaced; a dataset that was read does not change.
 type Catalog struct {
-	all []*Dataset
+	mu     sync.RWMutex
+	all    []*Dataset // sorted by name
+	change func(*Dataset)
 }
 
 // Open reads every dataset below root. The error names every mistake in every folder.
@@ -19,16 +22,58 @@ func Open(root string) (*Catalog, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Catalog{all}, nil
+	return NewCatalog(all...), nil
+}
+
+// NewCatalog is the catalog of some datasets.
+func NewCatalog(all ...*Dataset) *Catalog {
+	c := &Catalog{}
+	c.Replace(all)
+	return c
+}
+
+// Replace puts other datasets in place of those that there are.
+func (c *Catalog) Replace(all []*Dataset) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all = changed(all, c.change)
+	slices.SortFunc(c.all, func(a, b *Dataset) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// Adapt changes each dataset for those who read it here, also those that Replace brings later.
+func (c *Catalog) Adapt(change func(*Dataset)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all, c.change = changed(c.all, change), change
+}
+
+// changed copies the datasets, and changes the copies.
+func changed(all []*Dataset, change func(*Dataset)) []*Dataset {
+	copies := slices.Clone(all)
+	for i := range copies {
+		if change != nil {
+			d := *copies[i]
+			change(&d)
+			copies[i] = &d
+		}
+	}
+	return copies
+}
+
+func (c *Catalog) datasets() []*Dataset {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.all
 }
 
 // Datasets lists the datasets, sorted by name.
-func (c *Catalog) Datasets() ([]*Dataset, error) { return c.all, nil }
+func (c *Catalog) Datasets() ([]*Dataset, error) { return c.datasets(), nil }
 
 // Dataset finds a dataset; the error wraps events.ErrInvalid and names those there are.
 func (c *Catalog) Dataset(name string) (*Dataset, error) {
-	names := make([]string, len(c.all))
-	for i, d := range c.all {
+	all := c.datasets()
+	names := make([]string, len(all))
+	for i, d := range all {
 		if d.Name == name {
 			return d, nil
 		}
@@ -39,7 +84,7 @@ func (c *Catalog) Dataset(name string) (*Dataset, error) {
 
 // Personal says whether any dataset has a column whose values leave process only as pseudonyms.
 func (c *Catalog) Personal() bool {
-	for _, d := range c.all {
+	for _, d := range c.datasets() {
 		if slices.ContainsFunc(d.Columns, Column.Personal) {
 			return true
 		}

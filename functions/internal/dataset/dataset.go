@@ -30,6 +30,8 @@ type Dataset struct {
 	Definition string
 	// Dir is the folder that relative paths of the pipeline start from.
 	Dir string
+	// Withdrawn says that nothing more is due of it. What was begun is done, and what is stored stays.
+	Withdrawn bool
 }
 
 // Type is the type of a stored column.

@@ -28,20 +28,31 @@ type loader struct {
 	later []func()
 }
 
-// LoadAll reads every folder of root that has a contract or a pipeline, sorted by name. The error names every mistake
-// in every folder.
-func LoadAll(root string) ([]*Dataset, error) {
+// Folders lists the folders of root that have a contract or a pipeline, sorted by name.
+func Folders(root string) ([]string, error) {
 	entries, err := os.ReadDir(root) // sorted by name
 	if err != nil {
 		return nil, fmt.Errorf("read datasets: %w", err)
 	}
+	var dirs []string
+	for _, entry := range entries {
+		if dir := filepath.Join(root, entry.Name()); exists(dir, contractFile) || exists(dir, pipelineFile) {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs, nil
+}
+
+// LoadAll reads every folder of root that has a contract or a pipeline, sorted by name. The error names every mistake
+// in every folder.
+func LoadAll(root string) ([]*Dataset, error) {
+	dirs, err := Folders(root)
+	if err != nil {
+		return nil, err
+	}
 	var all []*Dataset
 	var errs []error
-	for _, entry := range entries {
-		dir := filepath.Join(root, entry.Name())
-		if !exists(dir, contractFile) && !exists(dir, pipelineFile) {
-			continue
-		}
+	for _, dir := range dirs {
 		d, err := Load(dir)
 		if err != nil {
 			errs = append(errs, err)
@@ -68,9 +79,9 @@ func Load(dir string) (*Dataset, error) {
 	}
 	name := filepath.Base(dir)
 	l := &loader{dir: dir, d: &Dataset{Name: name, Dir: dir}}
-	if !datasetName.MatchString(name) || name == "releases" {
+	if !datasetName.MatchString(name) || name == "releases" || name == "datasets" {
 		l.Add(l.file(contractFile), 1, fmt.Sprintf("the folder's name %q cannot name a dataset", name),
-			"use lower-case letters, digits and -, starting with a letter, and not the word releases")
+			"use lower-case letters, digits and -, starting with a letter, and not the word releases or datasets")
 	}
 	if root, ok := l.parse(contractFile); ok {
 		l.contract(root)

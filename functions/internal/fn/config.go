@@ -17,7 +17,7 @@ import (
 // Common is the configuration that functions share; a function's Config embeds it.
 type Common struct {
 	Warehouse string        `env:"ALMANAC_WAREHOUSE,required"`          // folder or URI
-	Datasets  string        `env:"ALMANAC_DATASETS,default=spark-jobs"` // folder of the datasets' folders
+	Datasets  string        `env:"ALMANAC_DATASETS,default=spark-jobs"` // folder of the datasets' folders, or published
 	Timeout   time.Duration `env:"ALMANAC_TIMEOUT,default=5m"`          // of one event
 }
 

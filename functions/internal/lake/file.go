@@ -166,3 +166,30 @@ func (l *Lake) WriteFile(ctx context.Context, name string, data []byte) error {
 	}
 	return nil
 }
+
+// WriteNew makes a file of the bytes under a name that must be free: if it is taken the error wraps fs.ErrExist, and of several at once exactly
+// one wins. A reader sees no file, or the whole.
+func (l *Lake) WriteNew(ctx context.Context, name string, data []byte) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	clean, err := fsys.Clean(name)
+	if err != nil {
+		return fmt.Errorf("write file: %w", err)
+	}
+	dir := path.Dir(clean)
+	temp := fsys.Temporary(dir)
+	if err = fsys.WriteFile(l.fs, temp, data); err == nil {
+		err = l.fs.MkdirAll(dir)
+	}
+	if err == nil {
+		err = l.fs.RenameNew(temp, clean)
+	}
+	if err == nil {
+		err = l.fs.SyncDir(dir)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("write %s: %w", clean, err), discard(l.fs, temp))
+	}
+	return nil
+}

@@ -15,11 +15,12 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/hdfs"
 	"github.com/almanac-data/almanac/functions/internal/kafka"
 	"github.com/almanac-data/almanac/functions/internal/lake"
+	"github.com/almanac-data/almanac/functions/internal/published/follow"
 )
 
 // Platform is what a function stands on. Close ends it.
 type Platform struct {
-	Datasets  *dataset.Catalog
+	Datasets  *Datasets
 	Cluster   *kafka.Cluster
 	Journal   facts.Journal // what is said through it is counted in the metrics of the process
 	Blocks    block.Store
@@ -48,8 +49,10 @@ func Open(ctx context.Context, p *fn.Process) (_ *Platform, err error) {
 			pf.Close()
 		}
 	}()
-	if pf.Datasets, err = dataset.Open(cfg.Datasets); err != nil {
-		return nil, err
+	if cfg.Datasets != Published {
+		if pf.Datasets, err = FolderDatasets(cfg.Datasets); err != nil {
+			return nil, err
+		}
 	}
 	err = p.Await(ctx, "the warehouse at "+cfg.Warehouse+" (ALMANAC_WAREHOUSE, ALMANAC_HDFS_NAMENODES, ALMANAC_HDFS_WEB)", hdfs.Passing, func(ctx context.Context) (err error) {
 		pf.Warehouse, pf.close, err = Warehouse(ctx, p.Env)
@@ -59,6 +62,12 @@ func Open(ctx context.Context, p *fn.Process) (_ *Platform, err error) {
 		return nil, err
 	}
 	p.Meter.CommitRetries(pf.Warehouse.Retries)
+	if cfg.Datasets == Published {
+		if pf.Datasets, err = FollowDatasets(ctx, p.Env, pf.Warehouse, p.Now, p.Log); err != nil {
+			return nil, err
+		}
+		p.Ready("datasets", pf.Datasets.Ready)
+	}
 	if err = p.Await(ctx, kafkaAt(cfg.Settings), kafka.Passing, func(ctx context.Context) error { return pf.openKafka(ctx, p, cfg) }); err != nil {
 		return nil, err
 	}
@@ -77,7 +86,7 @@ func (pf *Platform) openKafka(ctx context.Context, p *fn.Process, cfg config) er
 		return err
 	}
 	var journal *kafka.Journal
-	if err = settle(ctx, cluster, pf.Datasets, cfg.CreateTopics); err == nil {
+	if err = settle(ctx, cluster, pf.Datasets.Catalog, cfg.CreateTopics); err == nil {
 		journal, err = cluster.Journal(ctx, p.Name)
 	}
 	if err != nil {
@@ -112,7 +121,7 @@ func Kafka(ctx context.Context, p *fn.Process, ask func(*kafka.Cluster) error) (
 
 // Variables lists the variables that functions read to find what they stand on, and those of the given configurations.
 func Variables(more ...any) []string {
-	return fn.Variables(append(more, config{}, hdfs.Config{}, lake.Config{})...)
+	return fn.Variables(append(more, config{}, hdfs.Config{}, lake.Config{}, follow.Config{})...)
 }
 
 // settle makes the topics that are missing, if it may, and refuses to start on those whose settings would lose something.
@@ -160,6 +169,9 @@ func blockTopics(datasets *dataset.Catalog) ([]string, error) {
 
 // Close lets go of what is open.
 func (pf *Platform) Close() {
+	if pf.Datasets != nil {
+		_ = pf.Datasets.Close() // what it leaves is removed at the next start
+	}
 	if pf.journal != nil {
 		pf.journal.Close()
 	}

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/block"
@@ -31,8 +33,25 @@ type Process struct {
 	Datasets Datasets
 	// Pseudonyms stand for personal values; nil where no dataset has any.
 	Pseudonyms vector.Pseudonyms
+	// OpenKey gives them when the first dataset that has personal values comes later than the process; nil if none can.
+	OpenKey func() (vector.Pseudonyms, error)
 
 	parsers parsers
+	opening sync.Mutex
+}
+
+// keys gives the pseudonyms of a dataset.
+func (p *Process) keys(d *dataset.Dataset) (vector.Pseudonyms, error) {
+	p.opening.Lock()
+	defer p.opening.Unlock()
+	if p.Pseudonyms != nil || p.OpenKey == nil || !slices.ContainsFunc(d.Columns, dataset.Column.Personal) {
+		return p.Pseudonyms, nil
+	}
+	keys, err := p.OpenKey()
+	if err == nil {
+		p.Pseudonyms = keys
+	}
+	return keys, err
 }
 
 // Handle parses and cleans the slice that the event names, if that is not done. It may be called any number of times, in any
@@ -117,7 +136,11 @@ func (p *Process) run(ctx context.Context, d *dataset.Dataset, w window.Window, 
 	defer refused.Close()
 	s := &slice{dataset: d, collected: c, rows: rows, quarantine: newQuarantine(d, refused)}
 	defer s.quarantine.close()
-	if s.parser, err = p.parsers.get(d, w, p.Pseudonyms); err != nil {
+	keys, err := p.keys(d)
+	if err != nil {
+		return fact, err
+	}
+	if s.parser, err = p.parsers.get(d, w, keys); err != nil {
 		return fact, err
 	}
 	defer p.parsers.put(d, s.parser)

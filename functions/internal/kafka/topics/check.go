@@ -108,6 +108,9 @@ func (f Finding) String() string {
 	return fmt.Sprintf("topic %s has %s %s where %s is needed: %s", f.Topic, f.Setting, f.Is, f.Want, f.Do)
 }
 
+// Missing says whether the topic is not there.
+func (f Finding) Missing() bool { return f.Setting == missing }
+
 // missing is the setting of a topic that is not there.
 const missing = "existence"
 

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io/fs"
 	"sync"
 	"sync/atomic"
@@ -73,6 +74,7 @@ func escape(t *testing.T, open Open) {
 		_, err := l.OpenFile(t.Context(), name)
 		wantErr(t, err, fs.ErrInvalid, "OpenFile("+name+")")
 		wantErr(t, l.WriteFile(t.Context(), name, nil), fs.ErrInvalid, "WriteFile("+name+")")
+		wantErr(t, l.WriteNew(t.Context(), name, nil), fs.ErrInvalid, "WriteNew("+name+")")
 		_, err = l.Create(t.Context(), name, "", ".x")
 		wantErr(t, err, fs.ErrInvalid, "Create("+name+")")
 		_, err = l.List(t.Context(), name)
@@ -132,6 +134,40 @@ func publish(t *testing.T, open Open) {
 	}
 	if entries, err := l.List(t.Context(), "releases/flights"); len(entries) != 1 || err != nil {
 		t.Errorf("List = %v, %v, want the release alone", entries, err)
+	}
+}
+
+// writeNew lets several write files of the same names, one after the other: each name gets one writer's bytes, and keeps them.
+func writeNew(t *testing.T, open Open) {
+	t.Helper()
+	l := open(t, t.TempDir())
+	const writers, files = 6, 4
+	var won [files]atomic.Int64
+	var all sync.WaitGroup
+	for w := range writers {
+		all.Go(func() {
+			for i := range files {
+				switch err := l.WriteNew(t.Context(), fmt.Sprintf("datasets/flights/history/%d", i), []byte{byte(w)}); {
+				case err == nil:
+					won[i].Add(int64(1 + w<<8)) // how many, and who
+				case !errors.Is(err, fs.ErrExist):
+					t.Errorf("WriteNew = %v, want nil or fs.ErrExist", err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	for i := range files {
+		got, err := l.ReadFile(t.Context(), fmt.Sprintf("datasets/flights/history/%d", i))
+		if n := won[i].Load(); err != nil || n&0xff != 1 || len(got) != 1 || int64(got[0]) != n>>8 {
+			t.Errorf("file %d holds %v, %v; %d writers won, the sum of their numbers is %d", i, got, err, n&0xff, n>>8)
+		}
+	}
+	if entries, err := l.List(t.Context(), "datasets/flights/history"); len(entries) != files || err != nil {
+		t.Errorf("List = %v, %v, want %d files", entries, err, files)
+	}
+	if removed, err := l.Sweep(t.Context(), 0); len(removed) != 0 || err != nil {
+		t.Errorf("Sweep = %v, %v, want nothing left by those who lost", removed, err)
 	}
 }
 

@@ -30,6 +30,7 @@ func Run(t *testing.T, open Open) {
 		"an aborted file leaves nothing":                         abort,
 		"no path leaves the warehouse":                           escape,
 		"a folder is published once":                             publish,
+		"a file is written under a free name once":               writeNew,
 		"a missing table has an empty head":                      missing,
 		"a window is replaced whole":                             replaceWindow,
 		"several windows are replaced in one commit":             replaceWindows,

@@ -1,0 +1,248 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/almanac-data/almanac/functions/internal/dataset"
+	"github.com/almanac-data/almanac/functions/internal/fn"
+	"github.com/almanac-data/almanac/functions/internal/platform"
+	"github.com/almanac-data/almanac/functions/internal/published"
+	"github.com/almanac-data/almanac/functions/internal/published/follow"
+)
+
+func newDatasets(o *options) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "datasets", Short: "List the datasets that are published in the warehouse, publish and withdraw them", Args: usage(cobra.NoArgs),
+		Example: "  almanac datasets --config cluster.yaml\n  almanac datasets --config cluster.yaml --datasets ./spark-jobs --json",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return o.listDatasets(cmd.Context()) },
+	}
+	cmd.AddCommand(newPublish(o),
+		&cobra.Command{
+			Use: "withdraw NAME", Short: "Let nothing more be due of a dataset; what is stored of it stays", Args: usage(cobra.ExactArgs(1)),
+			Example: "  almanac datasets withdraw flights --config cluster.yaml",
+			RunE:    func(cmd *cobra.Command, args []string) error { return o.withdrawDataset(cmd.Context(), args[0]) },
+		},
+		&cobra.Command{
+			Use: "history NAME", Short: "Show who published a dataset and when", Args: usage(cobra.ExactArgs(1)),
+			Example: "  almanac datasets history flights --config cluster.yaml",
+			RunE:    func(cmd *cobra.Command, args []string) error { return o.datasetHistory(cmd.Context(), args[0]) },
+		})
+	return cmd
+}
+
+// localFolder is the folder that is published from: that of --datasets or of the configuration, unless that says published.
+func (o *options) localFolder(ctx context.Context) (string, error) {
+	where, err := o.datasetsPlace(ctx)
+	if err == nil && where == platform.Published && !o.given("datasets") {
+		where = o.datasets
+	}
+	if err == nil && where == platform.Published {
+		err = &codedError{codeUsage, errors.New("--datasets published names no folder: name the one that holds the datasets' folders")}
+	}
+	return where, err
+}
+
+// followed are the settings of published datasets.
+func (o *options) followed(ctx context.Context) (follow.Config, error) {
+	var cfg follow.Config
+	env, err := o.variables()
+	if err == nil {
+		err = fn.Load(ctx, env, &cfg)
+	}
+	return cfg, err
+}
+
+// signed is a record with who does something now, and by which code: the principal where there is Kerberos, else the user of this machine.
+func (o *options) signed(ctx context.Context) (published.Record, error) {
+	r := published.Record{At: wall().UTC().Truncate(time.Second), Code: version}
+	if o.config != "" {
+		env, err := o.environment()
+		if err != nil {
+			return r, err
+		}
+		var who struct {
+			Principal string `env:"ALMANAC_HDFS_PRINCIPAL"`
+		}
+		if err := fn.Load(ctx, env, &who); err != nil {
+			return r, err
+		}
+		r.By = who.Principal
+	}
+	if r.By == "" {
+		u, err := user.Current()
+		if err != nil {
+			return r, fmt.Errorf("find out who publishes: %w", err)
+		}
+		host, err := os.Hostname()
+		if err != nil {
+			return r, fmt.Errorf("find out where this is: %w", err)
+		}
+		r.By = u.Username + "@" + host
+	}
+	return r, nil
+}
+
+// listedDataset is a dataset as the list prints it.
+type listedDataset struct {
+	published.Record
+
+	Withdrawn bool   `json:"withdrawn"`
+	Local     string `json:"local,omitempty"` // same, differs, or why the folder cannot be read; empty if there is none
+}
+
+func (o *options) listDatasets(ctx context.Context) error {
+	warehouse, done, err := o.publishedWarehouse(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	local, err := o.describeLocal(ctx)
+	if err != nil {
+		return err
+	}
+	files := warehouse.FS(published.Root)
+	heads, err := published.Heads(files)
+	if err != nil {
+		return err
+	}
+	listed := []listedDataset{}
+	for _, name := range sortedKeys(heads) {
+		r, err := published.Read(files, name, heads[name])
+		if err != nil {
+			return err
+		}
+		l := listedDataset{Record: r, Withdrawn: r.Withdrawn()}
+		switch version, ok := local[name]; {
+		case ok && version == r.Version:
+			l.Local = "same"
+		case ok:
+			l.Local = "differs"
+		}
+		listed = append(listed, l)
+	}
+	for _, name := range sortedKeys(local) {
+		if _, ok := heads[name]; !ok {
+			listed = append(listed, listedDataset{Record: published.Record{Dataset: name}, Local: "not published"})
+		}
+	}
+	if o.json {
+		return o.printJSON(listed)
+	}
+	if len(listed) == 0 {
+		o.printf("no dataset is published; almanac datasets publish does it\n")
+		return nil
+	}
+	tw := o.columns()
+	tw.rowf("DATASET\tVERSION\tNO.\tCONTRACT\tPUBLISHED\tBY\tCODE\tFOLDER")
+	for _, l := range listed {
+		if l.Number == 0 {
+			tw.rowf("%s\t\t\t\t\t\t\t%s", l.Dataset, l.Local)
+			continue
+		}
+		version := published.Short(l.Version)
+		if l.Withdrawn {
+			version = "withdrawn"
+		}
+		tw.rowf("%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s", l.Dataset, version, l.Number, l.Contract, l.At.Format(time.RFC3339), l.By, l.Code, l.Local)
+	}
+	return tw.Flush()
+}
+
+// describeLocal gives the versions of the datasets in the local folder; none if there is no folder. One that cannot be read counts as another version.
+func (o *options) describeLocal(ctx context.Context) (map[string]string, error) {
+	cfg, err := o.followed(ctx)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := o.localFolder(ctx)
+	if err != nil {
+		return nil, err
+	}
+	folders, err := dataset.Folders(dir)
+	if errors.Is(err, fs.ErrNotExist) && !o.given("datasets") {
+		return nil, nil
+	}
+	versions := map[string]string{}
+	for _, folder := range folders {
+		m, err := published.Describe(folder, cfg.Bytes)
+		if err != nil {
+			versions[filepath.Base(folder)] = ""
+			continue
+		}
+		versions[m.Dataset] = m.Version()
+	}
+	return versions, err
+}
+
+func (o *options) datasetHistory(ctx context.Context, name string) error {
+	warehouse, done, err := o.publishedWarehouse(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	records, err := published.History(warehouse.FS(published.Root), name)
+	if errors.Is(err, fs.ErrNotExist) && len(records) == 0 {
+		return unknownDataset(warehouse.FS(published.Root), err)
+	}
+	if o.json {
+		return errors.Join(o.printJSON(records), err)
+	}
+	tw := o.columns()
+	tw.rowf("NO.\tWHEN\tWHAT\tVERSION\tCONTRACT\tFILES\tBYTES\tBY\tCODE")
+	for _, r := range slices.Backward(records) {
+		tw.rowf("%d\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s", r.Number, r.At.Format(time.RFC3339), r.Action, published.Short(r.Version), r.Contract, r.Files, r.Bytes, r.By, r.Code)
+	}
+	return errors.Join(tw.Flush(), err)
+}
+
+// unknownDataset says which datasets there are.
+func unknownDataset(files fs.FS, err error) error {
+	heads, listErr := published.Heads(files)
+	if listErr != nil {
+		return listErr
+	}
+	return &codedError{codeUsage, fmt.Errorf("%w; published are: %v", err, sortedKeys(heads))}
+}
+
+func (o *options) withdrawDataset(ctx context.Context, name string) error {
+	signed, err := o.signed(ctx)
+	if err != nil {
+		return err
+	}
+	warehouse, done, err := o.publishedWarehouse(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	out, err := published.Take(ctx, warehouse, name, signed)
+	if errors.Is(err, fs.ErrNotExist) {
+		return unknownDataset(warehouse.FS(published.Root), err)
+	}
+	if err != nil {
+		return err
+	}
+	if o.json {
+		return o.printJSON(struct {
+			published.Record
+
+			Done bool `json:"done"`
+		}{out.Record, out.Done})
+	}
+	if !out.Done {
+		o.printf("%s was withdrawn already, at %s by %s\n", name, out.Record.At.Format(time.RFC3339), out.Record.By)
+		return nil
+	}
+	o.printf("%s is withdrawn (no. %d): nothing more of it is due; its tables, releases and versions stay\nalmanac datasets publish %s brings it back\n",
+		name, out.Record.Number, name)
+	return nil
+}

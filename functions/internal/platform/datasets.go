@@ -1,0 +1,89 @@
+package platform
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/sethvargo/go-envconfig"
+
+	"github.com/almanac-data/almanac/functions/internal/dataset"
+	"github.com/almanac-data/almanac/functions/internal/fn"
+	"github.com/almanac-data/almanac/functions/internal/lake"
+	"github.com/almanac-data/almanac/functions/internal/published"
+	"github.com/almanac-data/almanac/functions/internal/published/follow"
+)
+
+// Published in place of a folder says that the datasets are those that are published in the warehouse. A folder of that name is ./published.
+const Published = "published"
+
+// Datasets are those of a folder, or those that are published and go on to newer versions by themselves. Close ends them.
+type Datasets struct {
+	*dataset.Catalog
+
+	Schedule *dataset.Catalog // what a calendar goes by: a newer version a little later than everybody else
+
+	follower *follow.Follower
+	then     func()
+}
+
+// Then calls done at the end of Close.
+func (d *Datasets) Then(done func()) *Datasets {
+	d.then = done
+	return d
+}
+
+// FolderDatasets reads the datasets of a folder.
+func FolderDatasets(dir string) (*Datasets, error) {
+	c, err := dataset.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	return &Datasets{Catalog: c, Schedule: c}, nil
+}
+
+// FollowDatasets reads those that are published in a warehouse, as the variables ALMANAC_DATASETS_… say.
+func FollowDatasets(ctx context.Context, env envconfig.Lookuper, warehouse *lake.Lake, now func() time.Time, log *slog.Logger) (*Datasets, error) {
+	var cfg follow.Config
+	if err := fn.Load(ctx, env, &cfg); err != nil {
+		return nil, err
+	}
+	var of struct {
+		Timeout time.Duration `env:"ALMANAC_TIMEOUT,default=5m"`
+	}
+	if err := fn.Load(ctx, env, &of); err != nil {
+		return nil, err
+	}
+	f, err := follow.Open(ctx, warehouse.FS(published.Root), cfg, of.Timeout, now, log)
+	if err != nil {
+		return nil, err
+	}
+	return &Datasets{Catalog: f.Catalog(), Schedule: f.Settled(), follower: f}, nil
+}
+
+// Handler makes a function look for newer versions of its datasets before it refuses an event for good.
+func (d *Datasets) Handler(h fn.Handler) fn.Handler {
+	if d.follower == nil {
+		return h
+	}
+	return d.follower.Handler(h)
+}
+
+// Ready says why the published datasets could not be looked at last; those read before are used meanwhile.
+func (d *Datasets) Ready(ctx context.Context) error {
+	if d.follower == nil {
+		return nil
+	}
+	return d.follower.Ready(ctx)
+}
+
+// Close ends the looking for newer versions.
+func (d *Datasets) Close() error {
+	if d.then != nil {
+		defer d.then()
+	}
+	if d.follower == nil {
+		return nil
+	}
+	return d.follower.Close()
+}
