@@ -1,8 +1,10 @@
-// Command lab runs a data centre on this machine for tests and trials: Kafka, HDFS, YARN and Spark, all on loopback. See docs/lab.md.
+// Command lab runs a data centre on this machine for tests and trials: Kafka, HDFS, YARN and Spark, on loopback or on the
+// address of a cluster, and a Kubernetes with Knative. See docs/lab.md.
 //
 //	go run ./tests/lab up|status [-secure] [-only kafka,…]
 //	go run ./tests/lab down|env|config|sums [-secure]
 //	go run ./tests/lab kill|start|pause|resume [-secure] <server>
+//	go run ./tests/lab cluster up|status|down [-wipe]
 package main
 
 import (
@@ -31,8 +33,11 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) error {
+	if len(args) > 0 && args[0] == "cluster" {
+		return cluster(ctx, args[1:])
+	}
 	if len(args) == 0 {
-		return errors.New("say what to do: up, status, down, env, config, kill, start, pause, resume or sums")
+		return errors.New("say what to do: up, status, down, env, config, kill, start, pause, resume, sums or cluster")
 	}
 	flags := flag.NewFlagSet("lab "+args[0], flag.ContinueOnError)
 	secure := flags.Bool("secure", false, "the secured form: Kerberos, TLS, access rules")

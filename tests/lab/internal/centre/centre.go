@@ -35,7 +35,11 @@ func (c *Centre) Up(ctx context.Context) error {
 	if _, err := c.chosen(); err != nil {
 		return err
 	}
-	if err := artifact.Debian(ctx, c.Site.Secure && !c.kafkaAlone(), c.Install, c.Out); err != nil {
+	needs := []artifact.Need{artifact.Servers}
+	if c.Site.Secure && !c.kafkaAlone() {
+		needs = append(needs, artifact.Secured)
+	}
+	if err := artifact.Debian(ctx, needs, c.Install, c.Out); err != nil {
 		return err
 	}
 	groups := artifact.Groups

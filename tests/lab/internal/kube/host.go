@@ -1,0 +1,132 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// suitable tells what a machine lacks to be a node, all at once. root is / but in tests.
+func suitable(uid int, root string) error {
+	var lacks []error
+	if uid != 0 {
+		lacks = append(lacks, errors.New("a node is run by root: sudo make cluster"))
+	}
+	read := func(path string) string {
+		b, _ := os.ReadFile(filepath.Join(root, path))
+		return string(b)
+	}
+	if !strings.Contains(read("proc/filesystems"), "\toverlay\n") {
+		lacks = append(lacks, errors.New("the kernel has no overlay file system: modprobe overlay"))
+	}
+	if read("proc/sys/net/bridge/bridge-nf-call-iptables") == "" {
+		lacks = append(lacks, errors.New("the kernel does not show bridged packets to iptables: modprobe br_netfilter"))
+	}
+	mounts := read("proc/self/mounts")
+	for _, controller := range []string{"cpu", "memory", "pids", "cpuset"} {
+		if !controls(mounts, read("sys/fs/cgroup/cgroup.controllers"), controller) {
+			lacks = append(lacks, fmt.Errorf("the control group controller %s is not mounted, neither by version 1 nor by version 2 at /sys/fs/cgroup", controller))
+		}
+	}
+	if len(lacks) > 0 {
+		return fmt.Errorf("this machine cannot be a node of Kubernetes:\n%w", errors.Join(lacks...))
+	}
+	return nil
+}
+
+// controls reports whether a controller is in the unified hierarchy, or mounted by version 1.
+func controls(mounts, unified, controller string) bool {
+	if slices.Contains(strings.Fields(unified), controller) {
+		return true
+	}
+	for line := range strings.Lines(mounts) {
+		f := strings.Fields(line)
+		if len(f) > 3 && f[2] == "cgroup" && slices.Contains(strings.Split(f[3], ","), controller) {
+			return true
+		}
+	}
+	return false
+}
+
+const forwarding = "/proc/sys/net/ipv4/ip_forward"
+
+// network makes the bridge, whose address is the node's, and lets packets be forwarded. What forwarding was is noted, for Down.
+func (c *Cluster) network(ctx context.Context) error {
+	if _, err := os.Stat("/sys/class/net/" + bridge); err != nil {
+		if err := run(ctx, "ip", "link", "add", bridge, "type", "bridge"); err != nil {
+			return err
+		}
+	}
+	if err := run(ctx, "ip", "addr", "replace", IP+"/24", "dev", bridge); err != nil {
+		return err
+	}
+	if err := run(ctx, "ip", "link", "set", bridge, "up"); err != nil {
+		return err
+	}
+	if _, err := os.Stat(c.path("run", "ip_forward")); err != nil {
+		was, err := os.ReadFile(forwarding)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(c.path("run", "ip_forward"), was, 0o600); err != nil {
+			return err
+		}
+	}
+	for _, path := range []string{forwarding, "/proc/sys/net/bridge/bridge-nf-call-iptables"} {
+		if err := os.WriteFile(path, []byte("1"), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unnetwork undoes network, and removes the rules of Kubernetes and of its pods' network from the firewall.
+func (c *Cluster) unnetwork(ctx context.Context) error {
+	failed := clearFirewall(ctx)
+	if _, err := os.Stat("/sys/class/net/" + bridge); err == nil {
+		failed = errors.Join(failed, run(ctx, "ip", "link", "del", bridge))
+	}
+	if was, err := os.ReadFile(c.path("run", "ip_forward")); err == nil {
+		failed = errors.Join(failed, os.WriteFile(forwarding, was, 0o600), os.Remove(c.path("run", "ip_forward")))
+	}
+	return failed
+}
+
+// unmount unmounts what is mounted below a folder, the innermost first. One that is still in use goes once nobody uses it.
+func unmount(dir string) error {
+	b, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		return err
+	}
+	var failed error
+	for _, path := range slices.Backward(below(string(b), dir)) {
+		if err := unix.Unmount(path, 0); err != nil {
+			if err := unix.Unmount(path, unix.MNT_DETACH); err != nil {
+				failed = errors.Join(failed, fmt.Errorf("unmount %s: %w", path, err))
+			}
+		}
+	}
+	return failed
+}
+
+// below are the mount points under a folder, in the order of their mounting.
+func below(mounts, dir string) []string {
+	var paths []string
+	for line := range strings.Lines(mounts) {
+		f := strings.Fields(line)
+		if len(f) < 2 {
+			continue
+		}
+		path := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\134`, `\`).Replace(f[1])
+		if strings.HasPrefix(path, dir+"/") {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
