@@ -78,10 +78,10 @@ func (k Knative) objects(ctx context.Context, from [][2]string) ([]object, error
 }
 
 // apply applies definitions first, and objects of the kinds that Serving itself defines last: its webhook looks at them, and must run by then.
-func (k Knative) apply(ctx context.Context, name string, list []object) error {
+func (k Knative) apply(ctx context.Context, part string, list []object) error {
 	var definitions, rest, late []object
 	for _, o := range sorted(list) {
-		switch o.kind() {
+		switch kind(o) {
 		case "Namespace", "CustomResourceDefinition":
 			definitions = append(definitions, o)
 		case "Image", "Certificate":
@@ -90,13 +90,13 @@ func (k Knative) apply(ctx context.Context, name string, list []object) error {
 			rest = append(rest, o)
 		}
 	}
-	if err := k.write(ctx, name+"-definitions", definitions); err != nil {
+	if err := k.write(ctx, part+"-definitions", definitions); err != nil {
 		return err
 	}
 	if _, err := k.Kubectl.Run(ctx, nil, "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"); err != nil {
 		return err
 	}
-	if err := k.write(ctx, name, rest); err != nil {
+	if err := k.write(ctx, part, rest); err != nil {
 		return err
 	}
 	if len(late) == 0 {
@@ -105,18 +105,18 @@ func (k Knative) apply(ctx context.Context, name string, list []object) error {
 	if _, err := k.Kubectl.Run(ctx, nil, "-n", "knative-serving", "wait", "--for=condition=Available", "deployment/webhook", "--timeout=300s"); err != nil {
 		return err
 	}
-	return k.write(ctx, name+"-late", late)
+	return k.write(ctx, part+"-late", late)
 }
 
-func (k Knative) write(ctx context.Context, name string, list []object) error {
+func (k Knative) write(ctx context.Context, file string, list []object) error {
 	b, err := encode(list)
 	if err != nil {
 		return err
 	}
-	file := filepath.Join(k.Folder, name+".yaml")
-	if err := os.WriteFile(file, b, 0o600); err != nil {
+	path := filepath.Join(k.Folder, file+".yaml")
+	if err := os.WriteFile(path, b, 0o600); err != nil {
 		return err
 	}
-	_, err = k.Kubectl.Run(ctx, nil, "apply", "--server-side", "--force-conflicts", "-f", file)
+	_, err = k.Kubectl.Run(ctx, nil, "apply", "--server-side", "--force-conflicts", "-f", path)
 	return err
 }

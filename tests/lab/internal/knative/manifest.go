@@ -16,23 +16,20 @@ import (
 )
 
 // object is one object of Kubernetes, as YAML gives it.
-type object map[string]any
+type object = map[string]any
 
-func (o object) kind() string { s, _ := o["kind"].(string); return s }
+func kind(o object) string { s, _ := o["kind"].(string); return s }
 
-func (o object) name() string { s, _ := dig(o, "metadata", "name").(string); return s }
+func name(o object) string { s, _ := dig(o, "metadata", "name").(string); return s }
 
 // dig follows keys into an object; what is not there is nil.
 func dig(value any, keys ...string) any {
 	for _, key := range keys {
-		switch m := value.(type) {
-		case object:
-			value = m[key]
-		case map[string]any:
-			value = m[key]
-		default:
+		m, ok := value.(object)
+		if !ok {
 			return nil
 		}
+		value = m[key]
 	}
 	return value
 }
@@ -96,7 +93,7 @@ var order = []string{
 }
 
 func rank(o object) int {
-	if i := slices.Index(order, o.kind()); i >= 0 {
+	if i := slices.Index(order, kind(o)); i >= 0 {
 		return i
 	}
 	return len(order)
@@ -126,10 +123,6 @@ func resolve(value any, images map[string]string) any {
 		for key := range v {
 			v[key] = resolve(v[key], images)
 		}
-	case map[string]any:
-		for key := range v {
-			v[key] = resolve(v[key], images)
-		}
 	case []any:
 		for i := range v {
 			v[i] = resolve(v[i], images)
@@ -148,9 +141,7 @@ func resolve(value any, images map[string]string) any {
 func keys(value any, found map[string][]string) {
 	switch v := value.(type) {
 	case object:
-		keys(map[string]any(v), found)
-	case map[string]any:
-		if ref, ok := v["configMapKeyRef"].(map[string]any); ok {
+		if ref, ok := v["configMapKeyRef"].(object); ok {
 			name, _ := ref["name"].(string)
 			key, _ := ref["key"].(string)
 			found[name] = append(found[name], key)

@@ -12,11 +12,11 @@ import (
 func slim(list []object) []object {
 	var kept []object
 	for _, o := range list {
-		switch o.kind() {
+		switch kind(o) {
 		case "HorizontalPodAutoscaler", "PodDisruptionBudget":
 			continue
 		case "Deployment", "StatefulSet", "Job":
-			if o.name() == "request-reply" {
+			if name(o) == "request-reply" {
 				continue
 			}
 			for _, c := range containers(o) {
@@ -29,11 +29,11 @@ func slim(list []object) []object {
 	return kept
 }
 
-func containers(o object) []map[string]any {
-	var list []map[string]any
+func containers(o object) []object {
+	var list []object
 	all, _ := dig(o, "spec", "template", "spec", "containers").([]any)
 	for _, c := range all {
-		if m, ok := c.(map[string]any); ok {
+		if m, ok := c.(object); ok {
 			list = append(list, m)
 		}
 	}
@@ -44,7 +44,7 @@ func containers(o object) []map[string]any {
 const Domain = "almanac.test"
 
 // settings are what the lab sets in ConfigMaps of Knative: services that are idle are gone after half a minute at most, and pods may mount volumes.
-var settings = map[string]map[string]any{
+var settings = map[string]object{
 	"config-autoscaler": {"stable-window": "10s", "scale-to-zero-grace-period": "10s", "scale-to-zero-pod-retention-period": "0s"},
 	"config-network":    {"ingress-class": "kourier.ingress.networking.knative.dev"},
 	"config-domain":     {Domain: ""},
@@ -60,24 +60,24 @@ func configure(list []object, images map[string]string, port int) error {
 	left := maps.Clone(settings)
 	for _, o := range list {
 		switch {
-		case o.kind() == "ConfigMap" && left[o.name()] != nil:
-			data, _ := o["data"].(map[string]any)
+		case kind(o) == "ConfigMap" && left[name(o)] != nil:
+			data, _ := o["data"].(object)
 			if data == nil {
-				data = map[string]any{}
+				data = object{}
 				o["data"] = data
 			}
-			maps.Copy(data, left[o.name()])
-			delete(left, o.name())
-		case o.kind() == "Service" && o.name() == "kourier":
-			spec, _ := o["spec"].(map[string]any)
+			maps.Copy(data, left[name(o)])
+			delete(left, name(o))
+		case kind(o) == "Service" && name(o) == "kourier":
+			spec, _ := o["spec"].(object)
 			spec["type"] = "NodePort"
 			ports, _ := spec["ports"].([]any)
 			for _, p := range ports {
-				if m, ok := p.(map[string]any); ok && m["name"] == "http2" {
+				if m, ok := p.(object); ok && m["name"] == "http2" {
 					m["nodePort"] = port
 				}
 			}
-		case o.kind() == "Deployment":
+		case kind(o) == "Deployment":
 			for _, c := range containers(o) {
 				if image, _ := c["image"].(string); strings.Contains(image, "envoyproxy/envoy") {
 					c["image"] = images["envoy"]
@@ -96,24 +96,23 @@ func configure(list []object, images map[string]string, port int) error {
 func absent(list []object) []object {
 	found := map[string][]string{}
 	for _, o := range list {
-		keys(o, found)
-		if o.kind() == "ConfigMap" {
-			found[o.name()] = nil
+		if kind(o) == "Deployment" { // definitions of types hold the word, too
+			keys(o, found)
 		}
 	}
 	for _, o := range list {
-		if o.kind() == "ConfigMap" {
-			delete(found, o.name())
+		if kind(o) == "ConfigMap" {
+			delete(found, name(o))
 		}
 	}
 	var made []object
 	for _, name := range slices.Sorted(maps.Keys(found)) {
-		data := map[string]any{}
+		data := object{}
 		for _, key := range found[name] {
 			data[key] = "not-in-the-lab"
 		}
 		made = append(made, object{
-			"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": name, "namespace": "knative-eventing"}, "data": data,
+			"apiVersion": "v1", "kind": "ConfigMap", "metadata": object{"name": name, "namespace": "knative-eventing"}, "data": data,
 		})
 	}
 	return made

@@ -82,7 +82,7 @@ func (c *Cluster) Up(ctx context.Context) error {
 
 // Ready tells the user of the cluster how to reach it.
 func (c *Cluster) Ready() {
-	c.host().Sayf("kubectl        %s --kubeconfig %s", c.program("kubernetes", "kubectl"), c.Kubeconfig())
+	c.host().Sayf("kubectl        %s --kubeconfig %s", c.path("kubectl"), c.Kubeconfig())
 	c.host().Sayf("services       http://%s with the header Host: <service>.<namespace>.%s", Ingress, knative.Domain)
 	c.host().Sayf("registry       %s; %s push %s/<name>:<tag> <program or folder>", Registry, c.program("registry", "registry"), Registry)
 	c.host().Sayf("source files   %s, for volumes of the type hostPath", c.path("files"))
@@ -162,7 +162,7 @@ func (c *Cluster) env(images map[string]string) string {
 	text := ""
 	for _, pair := range [][2]string{
 		{"KUBECONFIG", c.Kubeconfig()},
-		{"CLUSTER_KUBECTL", c.program("kubernetes", "kubectl")},
+		{"CLUSTER_KUBECTL", c.path("kubectl")},
 		{"CLUSTER_ADDRESS", IP},
 		{"CLUSTER_REGISTRY", Registry},
 		{"CLUSTER_PUSH", c.program("registry", "registry")},
@@ -183,7 +183,7 @@ func (c *Cluster) path(elem ...string) string {
 func (c *Cluster) host() server.Host { return server.Host{Root: c.path(), Out: c.Out} }
 
 func (c *Cluster) kubectl() knative.Kubectl {
-	return knative.Kubectl{Program: c.program("kubernetes", "kubectl"), Kubeconfig: c.Kubeconfig()}
+	return knative.Kubectl{Program: c.path("kubectl"), Kubeconfig: c.Kubeconfig()}
 }
 
 func (c *Cluster) program(module, name string) string { return filepath.Join(c.bin[module], name) }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -68,13 +67,7 @@ func (c *Cluster) drain(ctx context.Context) {
 }
 
 func (c *Cluster) deletePods(ctx context.Context) error {
-	kubectl, err := filepath.Glob(filepath.Join(c.Cache, "kube", "kubernetes-*", "kubectl"))
-	if err != nil || len(kubectl) == 0 {
-		return errors.New("there is no kubectl in the cache")
-	}
-	k := c.kubectl()
-	k.Program = kubectl[0]
-	_, err = k.Run(ctx, nil, "delete", "pods", "--all", "-A", "--grace-period=1", "--wait=false", "--request-timeout=20s")
+	_, err := c.kubectl().Run(ctx, nil, "delete", "pods", "--all", "-A", "--grace-period=1", "--wait=false", "--request-timeout=20s")
 	return err
 }
 

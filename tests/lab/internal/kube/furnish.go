@@ -45,6 +45,9 @@ func (c *Cluster) furnish() error {
 			return fmt.Errorf("make keys: %w", err)
 		}
 	}
+	if err := c.link("kubectl", c.program("kubernetes", "kubectl")); err != nil {
+		return err
+	}
 	v := view{c, IP, Registry, Node, subnet, bridge}
 	for path, name := range files {
 		t, err := template.ParseFS(templates, "templates/"+name)
@@ -63,6 +66,12 @@ func (c *Cluster) furnish() error {
 		}
 	}
 	return nil
+}
+
+// link names a program of this cluster's versions, so that people and Down find it.
+func (c *Cluster) link(name, program string) error {
+	_ = os.Remove(c.path(name))
+	return os.Symlink(program, c.path(name))
 }
 
 // keys makes the certificates of the API server, of the proxy that it is for its extensions, of the controller manager and the scheduler,

@@ -125,7 +125,7 @@ func (c *Cluster) dns() server.Server {
 
 func (c *Cluster) kubelet() server.Server {
 	return server.Server{
-		Name: "kubelet", Reach: "https://" + IP + ":10250", Stage: 3, Listens: []string{IP + ":10250", "127.0.0.1:10248"}, Patience: 2 * time.Minute,
+		Name: "kubelet", Reach: "https://" + IP + ":10250", Stage: 2, Listens: []string{IP + ":10250", "127.0.0.1:10248"}, Patience: 2 * time.Minute,
 		Args: []string{
 			c.program("kubernetes", "kubelet"), "--kubeconfig=" + c.Kubeconfig(), "--config=" + c.path("conf", "kubelet.yaml"), "--hostname-override=" + Node,
 			"--node-ip=" + IP, "--root-dir=" + c.path("data", "kubelet"), "--cert-dir=" + c.path("data", "kubelet-pki"),
