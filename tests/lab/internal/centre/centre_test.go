@@ -15,7 +15,7 @@ import (
 func open(t *testing.T, secure bool) (*Centre, *bytes.Buffer) {
 	t.Helper()
 	var out bytes.Buffer
-	c := &Centre{Site: site.New(t.TempDir(), "", secure), Out: &out}
+	c := &Centre{Site: site.New(t.TempDir(), "", "", secure), Out: &out}
 	if err := c.Site.Folders(); err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func TestOneCommandAtATime(t *testing.T) {
 
 func TestDownOfALabThatNeverWasMakesNothing(t *testing.T) {
 	root := t.TempDir()
-	c := &Centre{Site: site.New(root, "", false), Out: os.Stderr}
+	c := &Centre{Site: site.New(root, "", "", false), Out: os.Stderr}
 	if err := c.Down(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -108,7 +108,7 @@ func (c *Centre) spark() server.Server {
 			"--class", "org.apache.spark.sql.connect.service.SparkConnectServer", "spark-internal",
 		},
 		Env: append(env, "SPARK_HOME="+c.Site.Spark(), "SPARK_CONF_DIR="+c.Site.Path("conf", "spark"), "HADOOP_CONF_DIR="+c.Site.Path("conf", "client"),
-			"SPARK_LOCAL_IP=127.0.0.1", "SPARK_LOCAL_HOSTNAME=localhost", "JAVA_HOME="+javaHome()),
+			"SPARK_LOCAL_IP="+c.Site.IP, "SPARK_LOCAL_HOSTNAME="+c.Site.Host, "JAVA_HOME="+javaHome()),
 		Healthy: func(ctx context.Context) error { return c.client().Spark(ctx, port) },
 	}
 }
