@@ -6,9 +6,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"github.com/almanac-data/almanac/tests/lab/internal/artifact"
 )
+
+// Namespaces are those of what is put into the cluster.
+var Namespaces = []string{"knative-serving", "kourier-system", "knative-eventing"}
 
 // Knative is what is put into the cluster.
 type Knative struct {
@@ -49,7 +54,7 @@ func (k Knative) Up(ctx context.Context) error {
 			return fmt.Errorf("apply %s: %w", part.name, err)
 		}
 	}
-	for _, namespace := range []string{"knative-serving", "kourier-system", "knative-eventing"} {
+	for _, namespace := range Namespaces {
 		if _, err := k.Kubectl.Run(ctx, nil, "-n", namespace, "wait", "--for=condition=Available", "deployments", "--all", "--timeout=300s"); err != nil {
 			return err
 		}
@@ -108,6 +113,8 @@ func (k Knative) apply(ctx context.Context, part string, list []object) error {
 	return k.write(ctx, part+"-late", late)
 }
 
+// write applies objects from a file that people can read. In a cluster that was started again, Knative's webhooks are asked
+// about them before they are up: then it is tried again.
 func (k Knative) write(ctx context.Context, file string, list []object) error {
 	b, err := encode(list)
 	if err != nil {
@@ -117,6 +124,19 @@ func (k Knative) write(ctx context.Context, file string, list []object) error {
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		return err
 	}
-	_, err = k.Kubectl.Run(ctx, nil, "apply", "--server-side", "--force-conflicts", "-f", path)
-	return err
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
+	defer cancel()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		_, err := k.Kubectl.Run(ctx, nil, "apply", "--server-side", "--force-conflicts", "-f", path)
+		if err == nil || !strings.Contains(err.Error(), "failed calling webhook") {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-tick.C:
+		}
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/almanac-data/almanac/tests/lab/internal/artifact"
@@ -111,7 +112,7 @@ func (c *Cluster) Status(ctx context.Context) error {
 	return nil
 }
 
-// deployments prints those of the cluster's own, and what each lacks.
+// deployments prints those of Knative and Kourier, and is an error if one lacks pods.
 func (c *Cluster) deployments(ctx context.Context) error {
 	out, err := c.kubectl().Run(ctx, nil, "get", "deployments", "-A", "-o", "json")
 	if err != nil {
@@ -129,6 +130,9 @@ func (c *Cluster) deployments(ctx context.Context) error {
 	}
 	lacking := 0
 	for _, d := range list.Items {
+		if !slices.Contains(knative.Namespaces, d.Metadata.Namespace) {
+			continue
+		}
 		c.host().Sayf("%-44s %d of %d", d.Metadata.Namespace+"/"+d.Metadata.Name, d.Status.AvailableReplicas, d.Spec.Replicas)
 		if d.Status.AvailableReplicas < d.Spec.Replicas {
 			lacking++

@@ -39,7 +39,7 @@ func (c *Cluster) Down(ctx context.Context, wipe bool) error {
 	for _, id := range proc.Under(c.path("run", "containerd")) { // the shims of containers
 		failed = errors.Join(failed, proc.End(ctx, id))
 	}
-	failed = errors.Join(failed, unmount(c.path()), c.unnetwork(ctx))
+	failed = errors.Join(failed, unmount(c.path()), ungroup(), c.unnetwork(ctx))
 	if failed != nil || !wipe {
 		return failed
 	}
@@ -56,12 +56,14 @@ func (c *Cluster) drain(ctx context.Context) {
 		c.host().Sayf("pods are ended by force: %v", err)
 	}
 	deadline := time.Now().Add(40 * time.Second)
-	for c.containers(ctx) != nil && time.Now().Before(deadline) {
+	for len(c.ids(ctx, "task")) > 0 && time.Now().Before(deadline) {
 		time.Sleep(300 * time.Millisecond)
 	}
-	for _, id := range c.containers(ctx) {
+	for _, id := range c.ids(ctx, "task") {
 		_, _ = c.ctr(ctx, "task", "kill", "-s", "SIGKILL", id)
 		_, _ = c.ctr(ctx, "task", "rm", "-f", id)
+	}
+	for _, id := range c.ids(ctx, "container") { // kubelet would come to it within a minute
 		_, _ = c.ctr(ctx, "container", "rm", id)
 	}
 }
@@ -71,16 +73,13 @@ func (c *Cluster) deletePods(ctx context.Context) error {
 	return err
 }
 
-// containers are the ids of those that containerd knows; nil once there are none, or nobody answers.
-func (c *Cluster) containers(ctx context.Context) []string {
-	out, err := c.ctr(ctx, "container", "ls", "-q")
+// ids are those of the tasks or containers that containerd knows; none if nobody answers.
+func (c *Cluster) ids(ctx context.Context, of string) []string {
+	out, err := c.ctr(ctx, of, "ls", "-q")
 	if err != nil {
 		return nil
 	}
-	if ids := strings.Fields(string(out)); len(ids) > 0 {
-		return ids
-	}
-	return nil
+	return strings.Fields(string(out))
 }
 
 func (c *Cluster) ctr(ctx context.Context, args ...string) ([]byte, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -94,6 +95,30 @@ func (c *Cluster) unnetwork(ctx context.Context) error {
 	}
 	if was, err := os.ReadFile(c.path("run", "ip_forward")); err == nil {
 		failed = errors.Join(failed, os.WriteFile(forwarding, was, 0o600), os.Remove(c.path("run", "ip_forward")))
+	}
+	return failed
+}
+
+// ungroup removes the control groups of pods, which are empty by then, from every hierarchy.
+func ungroup() error {
+	var groups []string
+	tops, err := filepath.Glob("/sys/fs/cgroup/*/kubepods")
+	if err != nil {
+		return err
+	}
+	for _, top := range append(tops, "/sys/fs/cgroup/kubepods") {
+		_ = filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
+			if err == nil && d.IsDir() {
+				groups = append(groups, path)
+			}
+			return nil
+		})
+	}
+	var failed error
+	for _, group := range slices.Backward(groups) {
+		if err := os.Remove(group); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			failed = errors.Join(failed, err)
+		}
 	}
 	return failed
 }
