@@ -106,7 +106,7 @@ cluster-check-kube: tools ## test the cluster that runs (OUTSIDE=plain-10.244.0.
 	go test ./tests/lab -count=1 -timeout 20m -v -args -cluster $(if $(OUTSIDE),-outside $(OUTSIDE))
 
 .PHONY: cluster-down
-cluster-down: tools ## stop the cluster, and take its bridge, mounts and firewall rules away (WIPE=1: and its data)
+cluster-down: tools ## stop the cluster, and take its mounts and firewall rules away (WIPE=1: and its bridge and data)
 	go run ./tests/lab cluster down $(if $(WIPE),-wipe)
 
 # on-lab starts a form of the lab, does something with it, and stops it whatever comes of that.

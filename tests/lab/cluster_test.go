@@ -155,7 +155,9 @@ func (k kubernetes) asleep(t *testing.T, name string) {
 func (k kubernetes) took(t *testing.T, name, kind string) int {
 	t.Helper()
 	status, body := k.get(t, name, "/events")
-	var events []struct{ Type string }
+	var events []struct {
+		Type string `json:"type"`
+	}
 	if err := json.Unmarshal([]byte(body), &events); err != nil {
 		t.Fatalf("GET /events of %s: %d %s", name, status, body)
 	}
@@ -343,6 +345,60 @@ spec:
 	if status, body := k.get(t, "reader", "/file?path=/source/day.csv"); status != http.StatusOK || body != "a,b" {
 		t.Errorf("the pod reads %d %q, want 200 and the file's text", status, body)
 	}
+}
+
+func TestANetworkPolicyIsEnforced(t *testing.T) {
+	k := running(t)
+	k.apply(t, fmt.Sprintf(`
+apiVersion: v1
+kind: Pod
+metadata: {name: guarded, labels: {app: guarded}}
+spec: {containers: [{name: probe, image: "%[1]s"}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: guarded}
+spec: {selector: {app: guarded}, ports: [{port: 80, targetPort: 8080}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: friend, labels: {app: friend}}
+spec: {containers: [{name: probe, image: "%[1]s"}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: stranger, labels: {app: stranger}}
+spec: {containers: [{name: probe, image: "%[1]s"}]}
+`, k["CLUSTER_PROBE_IMAGE"]))
+	k.kubectl(t, "", "-n", k[namespace], "wait", "--for=condition=Ready", "pod", "--all", "--timeout=60s")
+	guarded := "http://guarded." + k[namespace] + ".svc.cluster.local/"
+	for _, from := range []string{"friend", "stranger"} {
+		until(t, from+" reaches the pod while there is no policy", 30*time.Second, func() bool { return k.reaches(t, from, guarded) })
+	}
+	k.apply(t, `
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: friends-only}
+spec:
+  podSelector: {matchLabels: {app: guarded}}
+  policyTypes: [Ingress]
+  ingress: [{from: [{podSelector: {matchLabels: {app: friend}}}]}]
+`)
+	began := time.Now()
+	until(t, "the stranger is kept out", time.Minute, func() bool { return !k.reaches(t, "stranger", guarded) })
+	t.Logf("enforced within %.1f s", time.Since(began).Seconds())
+	if !k.reaches(t, "friend", guarded) {
+		t.Error("the friend is kept out, too")
+	}
+}
+
+// reaches lets a pod of the probe ask a URL.
+func (k kubernetes) reaches(t *testing.T, pod, url string) bool {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	_, err := k.try(ctx, "", "-n", k[namespace], "exec", pod, "--", "/ko-app/app", "get", url)
+	return err == nil
 }
 
 func TestPodsReachTheServersOutside(t *testing.T) {

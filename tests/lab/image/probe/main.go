@@ -3,6 +3,7 @@
 //	probe         answers HTTP at PORT: GET / says hello, POST / takes an event, GET /events lists those it took,
 //	              GET /reach?kafka=…&web=…&spark=… asks servers outside, GET /file?path=… reads a file
 //	probe send    sends an event each second to K_SINK
+//	probe get     asks a URL, and says whether it answers within three seconds
 //	probe job     prints the event that a JobSink hands to its job
 package main
 
@@ -30,6 +31,8 @@ func run(ctx context.Context, args []string) error {
 		return serve(ctx, os.Getenv("PORT"))
 	case args[0] == "send":
 		return send(ctx, os.Getenv("K_SINK"), os.Getenv("HOSTNAME"))
+	case args[0] == "get" && len(args) == 2:
+		return get(ctx, args[1])
 	case args[0] == "job":
 		b, err := os.ReadFile("/etc/jobsink-event/event")
 		if err == nil {

@@ -15,8 +15,10 @@ import (
 
 // event is what came of one, its body aside from its attributes.
 type event struct {
-	ID, Type, Source string
-	Data             string
+	ID     string `json:"id"`
+	Type   string `json:"type"`
+	Source string `json:"source"`
+	Data   string `json:"data"`
 }
 
 func serve(ctx context.Context, port string) error {
@@ -37,7 +39,9 @@ func serve(ctx context.Context, port string) error {
 			return
 		}
 		mu.Lock()
-		events = append(events, event{r.Header.Get("Ce-Id"), r.Header.Get("Ce-Type"), r.Header.Get("Ce-Source"), string(body)})
+		events = append(events, event{
+			ID: r.Header.Get("Ce-Id"), Type: r.Header.Get("Ce-Type"), Source: r.Header.Get("Ce-Source"), Data: string(body),
+		})
 		mu.Unlock()
 		w.WriteHeader(http.StatusAccepted)
 	})
@@ -74,6 +78,20 @@ func answer(w http.ResponseWriter, text string, err error) {
 		return
 	}
 	_, _ = fmt.Fprintln(w, text)
+}
+
+func get(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	reply, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return err
+	}
+	return reply.Body.Close()
 }
 
 // send posts numbered events until ctx ends. The sink may not be there yet: what it does not take is said and sent on.

@@ -44,6 +44,7 @@ var tools = []tool{
 	{"/usr/lib/cni/bridge", "containernetworking-plugins", Cluster},
 	{"iptables", "iptables", Cluster},
 	{"conntrack", "conntrack", Cluster},
+	{"ipset", "ipset", Cluster},
 	{"ip", "iproute2", Cluster},
 }
 

@@ -35,6 +35,7 @@ var Modules = []Module{
 		"kubectl":                 "k8s.io/kubernetes/cmd/kubectl",
 		"kubelet":                 "k8s.io/kubernetes/cmd/kubelet",
 	}},
+	{Name: "kube-router", Programs: map[string]string{"kube-router": "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router"}},
 	{Name: "knative", Programs: map[string]string{
 		"eventing-controller": "knative.dev/eventing/cmd/controller",
 		"eventing-jobsink":    "knative.dev/eventing/cmd/jobsink",

@@ -109,7 +109,7 @@ var source = regexp.MustCompile(`^ko://knative\.dev/(.+)$`)
 
 // imageName is the lab's name for the image of a package of Knative: net-kourier is one program, the others stand for their module's.
 func imageName(pkg string) string {
-	if name := strings.TrimSuffix(pkg, "/cmd/kourier"); name != pkg {
+	if name, ok := strings.CutSuffix(pkg, "/cmd/kourier"); ok {
 		return name
 	}
 	return strings.ReplaceAll(strings.Replace(pkg, "/cmd/", "-", 1), "/", "-")

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/almanac-data/almanac/tests/lab/internal/artifact"
@@ -120,10 +121,17 @@ func (c *Cluster) deployments(ctx context.Context) error {
 	}
 	var list struct {
 		Items []struct {
-			Metadata struct{ Namespace, Name string }
-			Status   struct{ Replicas, AvailableReplicas int }
-			Spec     struct{ Replicas int }
-		}
+			Metadata struct {
+				Namespace string `json:"namespace"`
+				Name      string `json:"name"`
+			} `json:"metadata"`
+			Spec struct {
+				Replicas int `json:"replicas"`
+			} `json:"spec"`
+			Status struct {
+				Available int `json:"availableReplicas"`
+			} `json:"status"`
+		} `json:"items"`
 	}
 	if err := json.Unmarshal(out, &list); err != nil {
 		return err
@@ -133,8 +141,8 @@ func (c *Cluster) deployments(ctx context.Context) error {
 		if !slices.Contains(knative.Namespaces, d.Metadata.Namespace) {
 			continue
 		}
-		c.host().Sayf("%-44s %d of %d", d.Metadata.Namespace+"/"+d.Metadata.Name, d.Status.AvailableReplicas, d.Spec.Replicas)
-		if d.Status.AvailableReplicas < d.Spec.Replicas {
+		c.host().Sayf("%-44s %d of %d", d.Metadata.Namespace+"/"+d.Metadata.Name, d.Status.Available, d.Spec.Replicas)
+		if d.Status.Available < d.Spec.Replicas {
 			lacking++
 		}
 	}
@@ -163,7 +171,7 @@ func (c *Cluster) knative(ctx context.Context, images map[string]string) error {
 
 // env says where everything is, one KEY=value a line.
 func (c *Cluster) env(images map[string]string) string {
-	text := ""
+	var text strings.Builder
 	for _, pair := range [][2]string{
 		{"KUBECONFIG", c.Kubeconfig()},
 		{"CLUSTER_KUBECTL", c.path("kubectl")},
@@ -175,9 +183,9 @@ func (c *Cluster) env(images map[string]string) string {
 		{"CLUSTER_FILES", c.path("files")},
 		{"CLUSTER_PROBE_IMAGE", images["probe"]},
 	} {
-		text += pair[0] + "=" + pair[1] + "\n"
+		fmt.Fprintf(&text, "%s=%s\n", pair[0], pair[1])
 	}
-	return text
+	return text.String()
 }
 
 func (c *Cluster) path(elem ...string) string {

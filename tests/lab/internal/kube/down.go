@@ -15,8 +15,8 @@ import (
 	"github.com/almanac-data/almanac/tests/lab/internal/server"
 )
 
-// Down stops every pod and process of the cluster and removes its bridge, its mounts and its rules of the firewall. What
-// Kubernetes and the registry know stays, unless it is to be wiped.
+// Down stops every pod and process of the cluster and removes its mounts and its rules of the firewall. What Kubernetes and the
+// registry know stays, and the bridge, on whose address the lab may listen; wipe removes these, too.
 func (c *Cluster) Down(ctx context.Context, wipe bool) error {
 	if _, err := os.Stat(c.path()); errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -34,16 +34,16 @@ func (c *Cluster) Down(ctx context.Context, wipe bool) error {
 	c.drain(ctx)
 	failed = errors.Join(failed, c.host().Down(ctx, []server.Server{
 		{Name: "registry", Stage: 0}, {Name: "etcd", Stage: 0}, {Name: "containerd", Stage: 0},
-		{Name: "kube-apiserver", Stage: 1}, {Name: "kube-proxy", Stage: 2}, {Name: "coredns", Stage: 2}, {Name: "kubelet", Stage: 3},
+		{Name: "kube-apiserver", Stage: 1}, {Name: "kube-proxy", Stage: 2}, {Name: "coredns", Stage: 2}, {Name: "kubelet", Stage: 3}, {Name: "kube-router", Stage: 3},
 	}))
 	for _, id := range proc.Under(c.path("run", "containerd")) { // the shims of containers
 		failed = errors.Join(failed, proc.End(ctx, id))
 	}
-	failed = errors.Join(failed, unmount(c.path()), ungroup(), c.unnetwork(ctx))
+	failed = errors.Join(failed, unmount(c.path()), ungroup(), clearFirewall(ctx))
 	if failed != nil || !wipe {
 		return failed
 	}
-	return os.RemoveAll(c.path())
+	return errors.Join(c.unnetwork(ctx), os.RemoveAll(c.path()))
 }
 
 // drain ends all pods in the way of Kubernetes, so that the network of each is undone, and by force what did not go by then.

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"os/exec"
 	"strings"
+
+	"github.com/almanac-data/almanac/tests/lab/internal/artifact"
 )
 
-// ours are the names that the chains of kubelet, kube-proxy and the CNI plugins begin with.
+// ours are the names that the chains and sets of kubelet, kube-proxy, kube-router and the CNI plugins begin with.
 var ours = []string{"KUBE-", "CNI-"}
 
 // clearFirewall removes the chains of Kubernetes, and every rule that leads to one, for both versions of IP.
@@ -29,6 +31,21 @@ func clearFirewall(ctx context.Context) error {
 		cmd.Stdin = strings.NewReader(script)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			failed = errors.Join(failed, fmt.Errorf("%s-restore: %w\n%s", tool, err, bytes.TrimSpace(out)))
+		}
+	}
+	return errors.Join(failed, clearSets(ctx))
+}
+
+// clearSets removes the sets of addresses that the rules of NetworkPolicies named.
+func clearSets(ctx context.Context) error {
+	names, err := exec.CommandContext(ctx, artifact.Program("ipset"), "list", "-n").Output()
+	if err != nil {
+		return fmt.Errorf("ipset list: %w", err)
+	}
+	var failed error
+	for name := range strings.FieldsSeq(string(names)) {
+		if mine(name) || mine(strings.TrimPrefix(name, "inet6:")) {
+			failed = errors.Join(failed, run(ctx, artifact.Program("ipset"), "destroy", name))
 		}
 	}
 	return failed

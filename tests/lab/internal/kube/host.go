@@ -57,7 +57,7 @@ func controls(mounts, unified, controller string) bool {
 
 const forwarding = "/proc/sys/net/ipv4/ip_forward"
 
-// network makes the bridge, whose address is the node's, and lets packets be forwarded. What forwarding was is noted, for Down.
+// network makes the bridge, whose address is the node's, and lets packets be forwarded. What forwarding was is noted, for unnetwork.
 func (c *Cluster) network(ctx context.Context) error {
 	if _, err := os.Stat("/sys/class/net/" + bridge); err != nil {
 		if err := run(ctx, "ip", "link", "add", bridge, "type", "bridge"); err != nil {
@@ -87,9 +87,9 @@ func (c *Cluster) network(ctx context.Context) error {
 	return nil
 }
 
-// unnetwork undoes network, and removes the rules of Kubernetes and of its pods' network from the firewall.
+// unnetwork undoes network.
 func (c *Cluster) unnetwork(ctx context.Context) error {
-	failed := clearFirewall(ctx)
+	var failed error
 	if _, err := os.Stat("/sys/class/net/" + bridge); err == nil {
 		failed = errors.Join(failed, run(ctx, "ip", "link", "del", bridge))
 	}

@@ -27,7 +27,7 @@ func (c *Cluster) registry() server.Server {
 
 // Servers lists the processes of the cluster in the order of their start.
 func (c *Cluster) Servers() []server.Server {
-	return []server.Server{c.etcd(), c.containerd(), c.apiserver(), c.controllers(), c.scheduler(), c.proxy(), c.dns(), c.kubelet()}
+	return []server.Server{c.etcd(), c.containerd(), c.apiserver(), c.controllers(), c.scheduler(), c.proxy(), c.dns(), c.kubelet(), c.policies()}
 }
 
 func (c *Cluster) etcd() server.Server {
@@ -105,6 +105,22 @@ func (c *Cluster) proxy() server.Server {
 			"--healthz-bind-address=127.0.0.1:10256", "--metrics-bind-address=127.0.0.1:10249",
 		},
 		Healthy: c.get("http://127.0.0.1:10256/livez"),
+	}
+}
+
+// policies holds pods to their NetworkPolicies, of which the bridge knows nothing. It wants the node to be there. Its own
+// report of its health would be open to the network: the chain that it leads all forwarded packets through tells as much.
+func (c *Cluster) policies() server.Server {
+	return server.Server{
+		Name: "kube-router", Reach: "iptables, chain KUBE-ROUTER-FORWARD", Stage: 3, Patience: time.Minute,
+		Args: []string{
+			c.program("kube-router", "kube-router"), "--run-firewall=true", "--run-router=false", "--run-service-proxy=false",
+			"--kubeconfig=" + c.Kubeconfig(), "--hostname-override=" + Node, "--service-cluster-ip-range=" + services,
+			"--health-port=0", "--metrics-port=0",
+		},
+		Healthy: func(ctx context.Context) error {
+			return run(ctx, artifact.Program("iptables"), "-w", "-n", "-L", "KUBE-ROUTER-FORWARD")
+		},
 	}
 }
 

@@ -177,7 +177,6 @@ tool (
 	knative.dev/eventing/cmd/mtping
 	knative.dev/eventing/cmd/webhook
 	knative.dev/net-kourier/cmd/kourier
-	knative.dev/pkg/apiextensions/storageversion/cmd/migrate
 	knative.dev/serving/cmd/activator
 	knative.dev/serving/cmd/autoscaler
 	knative.dev/serving/cmd/controller
