@@ -15,6 +15,7 @@ import (
 
 	"github.com/almanac-data/almanac/tests/lab/internal/artifact"
 	"github.com/almanac-data/almanac/tests/lab/internal/knative"
+	"github.com/almanac-data/almanac/tests/lab/internal/node"
 	"github.com/almanac-data/almanac/tests/lab/internal/server"
 )
 
@@ -49,7 +50,7 @@ func New(repo, cache string, out io.Writer, install bool) *Cluster {
 
 // Up starts what does not run, and waits until Kubernetes and Knative are healthy.
 func (c *Cluster) Up(ctx context.Context) error {
-	if err := suitable(os.Getuid(), "/"); err != nil {
+	if err := node.Suitable(os.Getuid(), "/"); err != nil {
 		return err
 	}
 	unlock, err := c.lock()
@@ -63,7 +64,7 @@ func (c *Cluster) Up(ctx context.Context) error {
 	if err := c.build(ctx); err != nil {
 		return err
 	}
-	if err := c.network(ctx); err != nil {
+	if err := c.bridge().Up(ctx); err != nil {
 		return err
 	}
 	if err := c.furnish(); err != nil {
@@ -190,6 +191,10 @@ func (c *Cluster) env(images map[string]string) string {
 
 func (c *Cluster) path(elem ...string) string {
 	return filepath.Join(append([]string{c.Repo, ".cache", "lab", "kube"}, elem...)...)
+}
+
+func (c *Cluster) bridge() node.Bridge {
+	return node.Bridge{Name: bridge, Address: IP + "/24", Note: c.path("run", "ip_forward")}
 }
 
 func (c *Cluster) host() server.Host { return server.Host{Root: c.path(), Out: c.Out} }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/almanac-data/almanac/tests/lab/internal/artifact"
+	"github.com/almanac-data/almanac/tests/lab/internal/node"
 	"github.com/almanac-data/almanac/tests/lab/internal/proc"
 	"github.com/almanac-data/almanac/tests/lab/internal/server"
 )
@@ -39,11 +40,11 @@ func (c *Cluster) Down(ctx context.Context, wipe bool) error {
 	for _, id := range proc.Under(c.path("run", "containerd")) { // the shims of containers
 		failed = errors.Join(failed, proc.End(ctx, id))
 	}
-	failed = errors.Join(failed, unmount(c.path()), ungroup(), clearFirewall(ctx))
+	failed = errors.Join(failed, node.Unmount(c.path()), node.Ungroup(), node.ClearFirewall(ctx))
 	if failed != nil || !wipe {
 		return failed
 	}
-	return errors.Join(c.unnetwork(ctx), os.RemoveAll(c.path()))
+	return errors.Join(c.bridge().Down(ctx), os.RemoveAll(c.path()))
 }
 
 // drain ends all pods in the way of Kubernetes, so that the network of each is undone, and by force what did not go by then.

@@ -1,4 +1,4 @@
-package kube
+package node
 
 import (
 	"os"
@@ -80,13 +80,13 @@ func TestAMachineThatIsNoNodeIsToldAllThatItLacks(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			err := suitable(c.uid, root)
+			err := Suitable(c.uid, root)
 			if (err == nil) != (c.want == nil) {
-				t.Fatalf("suitable = %v, want %q", err, c.want)
+				t.Fatalf("Suitable = %v, want %q", err, c.want)
 			}
 			for _, part := range c.want {
 				if !strings.Contains(err.Error(), part) {
-					t.Errorf("suitable = %v, want %q in it", err, part)
+					t.Errorf("Suitable = %v, want %q in it", err, part)
 				}
 			}
 		})

@@ -1,20 +1,26 @@
-package kube
+// Package node makes this machine a node of Kubernetes and undoes it: the bridge of the pods, mounts, control groups, rules of the firewall.
+package node
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/almanac-data/almanac/tests/lab/internal/artifact"
 )
 
-// suitable tells what a machine lacks to be a node, all at once. root is / but in tests.
-func suitable(uid int, root string) error {
+// Suitable tells what a machine lacks to be a node, all at once. root is / but in tests.
+func Suitable(uid int, root string) error {
 	var lacks []error
 	if uid != 0 {
 		lacks = append(lacks, errors.New("a node is run by root: sudo make cluster"))
@@ -57,25 +63,32 @@ func controls(mounts, unified, controller string) bool {
 
 const forwarding = "/proc/sys/net/ipv4/ip_forward"
 
-// network makes the bridge, whose address is the node's, and lets packets be forwarded. What forwarding was is noted, for unnetwork.
-func (c *Cluster) network(ctx context.Context) error {
-	if _, err := os.Stat("/sys/class/net/" + bridge); err != nil {
-		if err := run(ctx, "ip", "link", "add", bridge, "type", "bridge"); err != nil {
+// Bridge is that of the pods.
+type Bridge struct {
+	Name    string
+	Address string // of the node on it, with the length of its prefix
+	Note    string // file that remembers whether packets were forwarded before
+}
+
+// Up makes the bridge and lets packets be forwarded.
+func (b Bridge) Up(ctx context.Context) error {
+	if !b.there() {
+		if err := run(ctx, "ip", "link", "add", b.Name, "type", "bridge"); err != nil {
 			return err
 		}
 	}
-	if err := run(ctx, "ip", "addr", "replace", IP+"/24", "dev", bridge); err != nil {
+	if err := run(ctx, "ip", "addr", "replace", b.Address, "dev", b.Name); err != nil {
 		return err
 	}
-	if err := run(ctx, "ip", "link", "set", bridge, "up"); err != nil {
+	if err := run(ctx, "ip", "link", "set", b.Name, "up"); err != nil {
 		return err
 	}
-	if _, err := os.Stat(c.path("run", "ip_forward")); err != nil {
+	if _, err := os.Stat(b.Note); err != nil {
 		was, err := os.ReadFile(forwarding)
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(c.path("run", "ip_forward"), was, 0o600); err != nil {
+		if err := os.WriteFile(b.Note, was, 0o600); err != nil {
 			return err
 		}
 	}
@@ -87,20 +100,25 @@ func (c *Cluster) network(ctx context.Context) error {
 	return nil
 }
 
-// unnetwork undoes network.
-func (c *Cluster) unnetwork(ctx context.Context) error {
+// Down undoes Up.
+func (b Bridge) Down(ctx context.Context) error {
 	var failed error
-	if _, err := os.Stat("/sys/class/net/" + bridge); err == nil {
-		failed = errors.Join(failed, run(ctx, "ip", "link", "del", bridge))
+	if b.there() {
+		failed = run(ctx, "ip", "link", "del", b.Name)
 	}
-	if was, err := os.ReadFile(c.path("run", "ip_forward")); err == nil {
-		failed = errors.Join(failed, os.WriteFile(forwarding, was, 0o600), os.Remove(c.path("run", "ip_forward")))
+	if was, err := os.ReadFile(b.Note); err == nil {
+		failed = errors.Join(failed, os.WriteFile(forwarding, was, 0o600), os.Remove(b.Note))
 	}
 	return failed
 }
 
-// ungroup removes the control groups of pods, which are empty by then, from every hierarchy.
-func ungroup() error {
+func (b Bridge) there() bool {
+	_, err := os.Stat("/sys/class/net/" + b.Name)
+	return err == nil
+}
+
+// Ungroup removes the control groups of pods, which are empty by then, from every hierarchy.
+func Ungroup() error {
 	var groups []string
 	tops, err := filepath.Glob("/sys/fs/cgroup/*/kubepods")
 	if err != nil {
@@ -123,8 +141,8 @@ func ungroup() error {
 	return failed
 }
 
-// unmount unmounts what is mounted below a folder, the innermost first. One that is still in use goes once nobody uses it.
-func unmount(dir string) error {
+// Unmount unmounts what is mounted below a folder, the innermost first. One that is still in use goes once nobody uses it.
+func Unmount(dir string) error {
 	b, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {
 		return err
@@ -154,4 +172,15 @@ func below(mounts, dir string) []string {
 		}
 	}
 	return paths
+}
+
+// run runs a program to its end; an error holds what it said last.
+func run(ctx context.Context, name string, args ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, artifact.Program(name), args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s: %w\n%s", name, err, bytes.TrimSpace(out[max(0, len(out)-2000):]))
+	}
+	return nil
 }

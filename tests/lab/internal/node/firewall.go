@@ -1,4 +1,4 @@
-package kube
+package node
 
 import (
 	"bytes"
@@ -14,11 +14,11 @@ import (
 // ours are the names that the chains and sets of kubelet, kube-proxy, kube-router and the CNI plugins begin with.
 var ours = []string{"KUBE-", "CNI-"}
 
-// clearFirewall removes the chains of Kubernetes, and every rule that leads to one, for both versions of IP.
-func clearFirewall(ctx context.Context) error {
+// ClearFirewall removes the chains of Kubernetes, and every rule that leads to one, for both versions of IP.
+func ClearFirewall(ctx context.Context) error {
 	var failed error
 	for _, tool := range []string{"iptables", "ip6tables"} {
-		rules, err := exec.CommandContext(ctx, tool+"-save").Output()
+		rules, err := exec.CommandContext(ctx, artifact.Program(tool+"-save")).Output()
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("%s-save: %w", tool, err))
 			continue
@@ -27,7 +27,7 @@ func clearFirewall(ctx context.Context) error {
 		if script == "" {
 			continue
 		}
-		cmd := exec.CommandContext(ctx, tool+"-restore", "--noflush")
+		cmd := exec.CommandContext(ctx, artifact.Program(tool+"-restore"), "--noflush")
 		cmd.Stdin = strings.NewReader(script)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			failed = errors.Join(failed, fmt.Errorf("%s-restore: %w\n%s", tool, err, bytes.TrimSpace(out)))
@@ -45,7 +45,7 @@ func clearSets(ctx context.Context) error {
 	var failed error
 	for name := range strings.FieldsSeq(string(names)) {
 		if mine(name) || mine(strings.TrimPrefix(name, "inet6:")) {
-			failed = errors.Join(failed, run(ctx, artifact.Program("ipset"), "destroy", name))
+			failed = errors.Join(failed, run(ctx, "ipset", "destroy", name))
 		}
 	}
 	return failed
