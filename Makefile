@@ -45,6 +45,7 @@ run: build ## replay half a year of real flights into tables and releases, then 
 .PHONY: test
 test: tools ## run the unit and in-process tests
 	go test ./...
+	go test -C tests/lab/modules/registry ./...
 
 .PHONY: lint
 lint: tools ## run golangci-lint with every linter but those excluded with a reason

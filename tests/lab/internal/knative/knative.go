@@ -20,9 +20,8 @@ type Knative struct {
 	Kubectl     Kubectl
 	Modules     string            // folder of the Go modules
 	Images      map[string]string // references by the programs' names
-	Registry    string
-	Folder      string // where the manifests are written, to be read by people
-	IngressPort int    // of the node
+	Folder      string            // where the manifests are written, to be read by people
+	IngressPort int               // of the node
 }
 
 // parts are applied one after the other: folders of manifests, by the module that holds them. Those of networking and

@@ -160,7 +160,7 @@ func (c *Cluster) Kubeconfig() string { return c.path("kubeconfig") }
 func (c *Cluster) knative(ctx context.Context, images map[string]string) error {
 	began := time.Now()
 	k := knative.Knative{
-		Kubectl: c.kubectl(), Modules: filepath.Join(c.Repo, "tests", "lab", "modules"), Images: images, Registry: Registry,
+		Kubectl: c.kubectl(), Modules: filepath.Join(c.Repo, "tests", "lab", "modules"), Images: images,
 		Folder: c.path("conf", "knative"), IngressPort: 31080,
 	}
 	if err := k.Up(ctx); err != nil {

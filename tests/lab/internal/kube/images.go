@@ -25,7 +25,10 @@ type image struct {
 }
 
 // pushed is what was pushed of an image: when its source is the same and the registry still has it, it is not pushed again.
-type pushed struct{ Source, Reference string }
+type pushed struct {
+	Source    string `json:"source"`
+	Reference string `json:"reference"`
+}
 
 // images builds what the cluster needs, pushes it to the registry, and returns the references by name, with digests.
 func (c *Cluster) images(ctx context.Context) (map[string]string, error) {

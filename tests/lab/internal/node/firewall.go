@@ -18,6 +18,9 @@ var ours = []string{"KUBE-", "CNI-"}
 func ClearFirewall(ctx context.Context) error {
 	var failed error
 	for _, tool := range []string{"iptables", "ip6tables"} {
+		if artifact.Program(tool+"-save") == "" {
+			continue // who has no iptables has no rules of it
+		}
 		rules, err := exec.CommandContext(ctx, artifact.Program(tool+"-save")).Output()
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("%s-save: %w", tool, err))
@@ -38,6 +41,9 @@ func ClearFirewall(ctx context.Context) error {
 
 // clearSets removes the sets of addresses that the rules of NetworkPolicies named.
 func clearSets(ctx context.Context) error {
+	if artifact.Program("ipset") == "" {
+		return nil
+	}
 	names, err := exec.CommandContext(ctx, artifact.Program("ipset"), "list", "-n").Output()
 	if err != nil {
 		return fmt.Errorf("ipset list: %w", err)

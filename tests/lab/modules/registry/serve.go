@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -31,7 +32,7 @@ func serve(ctx context.Context, address, dir string) error {
 		}
 	}
 	handler := registry.New(registry.WithBlobHandler(registry.NewDiskBlobHandler(filepath.Join(dir, "blobs"))), registry.Logger(log.New(io.Discard, "", 0)))
-	if err := replay(handler, manifests); err != nil {
+	if err := replay(ctx, handler, manifests); err != nil {
 		return err
 	}
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
@@ -51,8 +52,9 @@ func serve(ctx context.Context, address, dir string) error {
 
 // manifest is a PUT of a manifest, as it came.
 type manifest struct {
-	Path, Type string
-	Body       []byte
+	Path string `json:"path"`
+	Type string `json:"type"`
+	Body []byte `json:"body"`
 }
 
 // keep passes requests on, and writes each manifest that was taken to a file before it answers.
@@ -75,9 +77,7 @@ func keep(next http.Handler, dir string) http.Handler {
 				return
 			}
 		}
-		for key, values := range answer.Header() {
-			w.Header()[key] = values
-		}
+		maps.Copy(w.Header(), answer.Header())
 		w.WriteHeader(answer.Code)
 		_, _ = w.Write(answer.Body.Bytes())
 	})
@@ -105,7 +105,7 @@ func (m manifest) write(dir string) error {
 }
 
 // replay tells the handler what was kept. An index names the manifests of its images, so what is refused is told again after the rest.
-func replay(handler http.Handler, dir string) error {
+func replay(ctx context.Context, handler http.Handler, dir string) error {
 	files, err := filepath.Glob(filepath.Join(dir, "????????????????????????????????????????????????????????????????"))
 	if err != nil {
 		return err
@@ -121,7 +121,7 @@ func replay(handler http.Handler, dir string) error {
 			if err := json.Unmarshal(b, &m); err != nil {
 				return fmt.Errorf("manifest %s: %w", file, err)
 			}
-			if m.put(context.Background(), handler).Code >= 300 {
+			if m.put(ctx, handler).Code >= 300 {
 				refused = append(refused, file)
 			}
 		}
