@@ -28,7 +28,7 @@ export GOFLAGS := $(strip -trimpath $(GOFLAGS))
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: tools
 tools: ## check that git, Go 1.26 and g++ are there, and say how to get what is not
@@ -52,6 +52,7 @@ run: build ## replay half a year of real flights into tables and releases, then 
 test: tools ## run the unit and in-process tests
 	go test ./...
 	go test -C knative/images ./...
+	go test -C tests/lab/modules/registry ./...
 
 .PHONY: lint
 lint: tools ## run golangci-lint with every linter but those excluded with a reason
@@ -82,11 +83,11 @@ flights: tools ## make the daily CSV files of all 3,000,000 flights in FLIGHTS, 
 bench: build flights ## measure the job beside DuckDB, five times each in turn
 	go run ./tests/bench -almanac $(BIN)/almanac -flights $(FLIGHTS)
 
-LAB_FORM := $(if $(SECURE),-secure)
+LAB_FORM := $(if $(SECURE),-secure) $(if $(ADDRESS),-address $(ADDRESS))
 LAB_ONLY := $(if $(ONLY),-only $(ONLY))
 
 .PHONY: lab
-lab: tools ## start Kafka, HDFS, YARN and Spark on this machine (SECURE=1: with Kerberos, TLS and access rules; ONLY=kafka: some of them)
+lab: tools ## start Kafka, HDFS, YARN and Spark on this machine (SECURE=1: with Kerberos, TLS and access rules; ONLY=kafka: some of them; ADDRESS=10.244.0.1: where pods reach them)
 	go run ./tests/lab up $(LAB_FORM) $(LAB_ONLY)
 
 .PHONY: lab-status
@@ -95,11 +96,27 @@ lab-status: tools ## tell how each server of the lab is, and how to reach it
 
 .PHONY: lab-check
 lab-check: tools ## test the lab that runs: what it lets in, what it refuses (LONG=1: and a job that outlives its delegation tokens)
-	go test ./tests/lab -count=1 -timeout 20m -v -args -form $(if $(SECURE),secure,plain) $(if $(LONG),-long)
+	go test ./tests/lab -count=1 -timeout 20m -v -args -form $(if $(SECURE),secure,plain)$(if $(ADDRESS),-$(ADDRESS)) $(if $(LONG),-long)
 
 .PHONY: lab-down
 lab-down: tools ## stop the servers of the lab; their data stays
 	go run ./tests/lab down $(LAB_FORM)
+
+.PHONY: cluster
+cluster: tools ## start Kubernetes with Knative on this machine, which takes root; built from pinned Go modules at first
+	go run ./tests/lab cluster up
+
+.PHONY: cluster-status
+cluster-status: tools ## tell how the processes and deployments of the cluster are, and how to reach it
+	@go run ./tests/lab cluster status
+
+.PHONY: cluster-check-kube
+cluster-check-kube: tools ## test the cluster that runs (OUTSIDE=plain-10.244.0.1: and that its pods reach that form of the lab)
+	go test ./tests/lab -count=1 -timeout 20m -v -args -cluster $(if $(OUTSIDE),-outside $(OUTSIDE))
+
+.PHONY: cluster-down
+cluster-down: tools ## stop the cluster, and take its mounts and firewall rules away (WIPE=1: and its bridge and data)
+	go run ./tests/lab cluster down $(if $(WIPE),-wipe)
 
 # on-lab starts a form of the lab, does something with it, and stops it whatever comes of that.
 define on-lab

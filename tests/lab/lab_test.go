@@ -23,7 +23,7 @@ import (
 
 // These tests use a lab that runs: make lab-check. Without -form they are skipped.
 var (
-	form = flag.String("form", "", "the `form` of the lab that runs: plain or secure")
+	form = flag.String("form", "", "the `form` of the lab that runs: plain or secure, with -<address> if it has one")
 	long = flag.Bool("long", false, "also run a job that outlives the delegation tokens: six minutes")
 )
 
@@ -70,7 +70,7 @@ func (p place) tls(t *testing.T) *tls.Config {
 	t.Helper()
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM([]byte(p.secret(t, "KAFKA_CA")))
-	return &tls.Config{RootCAs: pool, ServerName: "localhost", MinVersion: tls.VersionTLS12}
+	return &tls.Config{RootCAs: pool, ServerName: p["LAB_HOST"], MinVersion: tls.VersionTLS12}
 }
 
 // kafka is a client with the settings, closed with the test.

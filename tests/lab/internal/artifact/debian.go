@@ -9,30 +9,49 @@ import (
 	"strings"
 )
 
+// A Need is what programs are there for.
+type Need int
+
+// What a lab may be asked for.
+const (
+	Servers Need = iota // the servers of the lab
+	Secured             // their secured form
+	Cluster             // Kubernetes
+)
+
 // tool is a program that the lab runs, and the Debian package that holds it.
 type tool struct {
 	program, pkg string
-	secure       bool // needed by the secured form only
+	need         Need
 }
 
 var tools = []tool{
-	{"java", "openjdk-17-jre-headless", false},
-	{"mvn", "maven", false},
-	{"python3", "python3-pip", false},
-	{"curl", "curl", false},
-	{"keytool", "openjdk-17-jre-headless", true},
-	{"openssl", "openssl", true},
-	{"krb5kdc", "krb5-kdc", true},
-	{"kdb5_util", "krb5-kdc", true},
-	{"kadmin.local", "krb5-admin-server", true},
-	{"kinit", "krb5-user", true},
-	{"haproxy", "haproxy", true},
+	{"java", "openjdk-17-jre-headless", Servers},
+	{"mvn", "maven", Servers},
+	{"python3", "python3-pip", Servers},
+	{"curl", "curl", Servers},
+	{"keytool", "openjdk-17-jre-headless", Secured},
+	{"openssl", "openssl", Secured},
+	{"krb5kdc", "krb5-kdc", Secured},
+	{"kdb5_util", "krb5-kdc", Secured},
+	{"kadmin.local", "krb5-admin-server", Secured},
+	{"kinit", "krb5-user", Secured},
+	{"haproxy", "haproxy", Secured},
+	{"python3", "python3-pip", Cluster},
+	{"containerd", "containerd", Cluster},
+	{"ctr", "containerd", Cluster},
+	{"runc", "runc", Cluster},
+	{"/usr/lib/cni/bridge", "containernetworking-plugins", Cluster},
+	{"iptables", "iptables", Cluster},
+	{"conntrack", "conntrack", Cluster},
+	{"ipset", "ipset", Cluster},
+	{"ip", "iproute2", Cluster},
 }
 
-// Debian checks that the programs are there. What is missing is installed if install is set, which needs root; else the
+// Debian checks that the programs that are needed are there. What is missing is installed if install is set, which needs root; else the
 // error holds the line that does it.
-func Debian(ctx context.Context, secure, install bool, out io.Writer) error {
-	pkgs := missing(secure, look)
+func Debian(ctx context.Context, needs []Need, install bool, out io.Writer) error {
+	pkgs := missing(needs, look)
 	if len(pkgs) == 0 {
 		return nil
 	}
@@ -49,10 +68,10 @@ func Debian(ctx context.Context, secure, install bool, out io.Writer) error {
 }
 
 // missing lists the packages of the programs that look does not find, each once.
-func missing(secure bool, look func(string) bool) []string {
+func missing(needs []Need, look func(string) bool) []string {
 	var pkgs []string
 	for _, t := range tools {
-		if (!t.secure || secure) && !look(t.program) && !slices.Contains(pkgs, t.pkg) {
+		if slices.Contains(needs, t.need) && !look(t.program) && !slices.Contains(pkgs, t.pkg) {
 			pkgs = append(pkgs, t.pkg)
 		}
 	}

@@ -6,18 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
-	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/almanac-data/almanac/tests/lab/internal/artifact"
 	"github.com/almanac-data/almanac/tests/lab/internal/proc"
+	"github.com/almanac-data/almanac/tests/lab/internal/server"
 	"github.com/almanac-data/almanac/tests/lab/internal/site"
 )
 
@@ -39,7 +35,11 @@ func (c *Centre) Up(ctx context.Context) error {
 	if _, err := c.chosen(); err != nil {
 		return err
 	}
-	if err := artifact.Debian(ctx, c.Site.Secure && !c.kafkaAlone(), c.Install, c.Out); err != nil {
+	needs := []artifact.Need{artifact.Servers}
+	if c.Site.Secure && !c.kafkaAlone() {
+		needs = append(needs, artifact.Secured)
+	}
+	if err := artifact.Debian(ctx, needs, c.Install, c.Out); err != nil {
 		return err
 	}
 	groups := artifact.Groups
@@ -56,14 +56,8 @@ func (c *Centre) Up(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, stage := range stages(servers) {
-		g, ctx := errgroup.WithContext(ctx)
-		for _, s := range stage {
-			g.Go(func() error { return c.start(ctx, s) })
-		}
-		if err := g.Wait(); err != nil {
-			return err
-		}
+	if err := c.host().Up(ctx, servers); err != nil {
+		return err
 	}
 	return c.Site.WriteEnv()
 }
@@ -78,19 +72,7 @@ func (c *Centre) Down(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	var failed error
-	for _, stage := range slices.Backward(stages(c.Servers())) {
-		var g errgroup.Group
-		for _, s := range stage {
-			g.Go(func() error {
-				if err := proc.Stop(ctx, c.pidFile(s.Name), 30*time.Second); err != nil {
-					return fmt.Errorf("stop %s: %w", s.Name, err)
-				}
-				return nil
-			})
-		}
-		failed = errors.Join(failed, g.Wait())
-	}
+	failed := c.host().Down(ctx, c.Servers())
 	for _, id := range c.Containers() {
 		failed = errors.Join(failed, proc.End(ctx, id))
 	}
@@ -109,11 +91,11 @@ func (c *Centre) Kill(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	id, err := proc.Kill(ctx, c.pidFile(s.Name))
+	id, err := proc.Kill(ctx, c.host().PIDFile(s.Name))
 	if err != nil {
 		return fmt.Errorf("kill %s: %w", name, err)
 	}
-	c.sayf("killed %s (process %d)", name, id.PID)
+	c.host().Sayf("killed %s (process %d)", name, id.PID)
 	return nil
 }
 
@@ -128,11 +110,11 @@ func (c *Centre) signal(name, done string, sig syscall.Signal) error {
 	if err != nil {
 		return err
 	}
-	id, err := proc.Signal(c.pidFile(s.Name), sig)
+	id, err := proc.Signal(c.host().PIDFile(s.Name), sig)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	c.sayf("%s %s (process %d)", done, name, id.PID)
+	c.host().Sayf("%s %s (process %d)", done, name, id.PID)
 	return nil
 }
 
@@ -146,7 +128,7 @@ func (c *Centre) killExecutors(ctx context.Context) error {
 			n++
 		}
 	}
-	c.sayf("killed %d processes of executors", n)
+	c.host().Sayf("killed %d processes of executors", n)
 	return failed
 }
 
@@ -159,14 +141,14 @@ func (c *Centre) Start(ctx context.Context, name string) error {
 	if _, err := os.Stat(c.Site.Path("env")); err != nil {
 		return fmt.Errorf("start %s: the lab has never been up in its %s form", name, c.Site.Form())
 	}
-	return c.start(ctx, s)
+	return c.host().Start(ctx, s)
 }
 
 // Containers are the processes that the NodeManager started: they work in its folders.
 func (c *Centre) Containers() []proc.ID { return proc.Under(c.Site.Path("data", "nodemanager")) }
 
 // chosen are the servers that Up starts and Status looks at.
-func (c *Centre) chosen() ([]Server, error) {
+func (c *Centre) chosen() ([]server.Server, error) {
 	if len(c.Only) == 0 {
 		return c.Servers(), nil
 	}
@@ -175,13 +157,13 @@ func (c *Centre) chosen() ([]Server, error) {
 			return nil, err
 		}
 	}
-	return slices.DeleteFunc(c.Servers(), func(s Server) bool { return !slices.Contains(c.Only, s.Name) }), nil
+	return slices.DeleteFunc(c.Servers(), func(s server.Server) bool { return !slices.Contains(c.Only, s.Name) }), nil
 }
 
 // kafkaAlone says that nothing of Hadoop, Spark and Kerberos is needed.
 func (c *Centre) kafkaAlone() bool { return slices.Equal(c.Only, []string{"kafka"}) }
 
-func (c *Centre) server(name string) (Server, error) {
+func (c *Centre) server(name string) (server.Server, error) {
 	var names []string
 	for _, s := range c.Servers() {
 		if s.Name == name {
@@ -189,113 +171,16 @@ func (c *Centre) server(name string) (Server, error) {
 		}
 		names = append(names, s.Name)
 	}
-	return Server{}, fmt.Errorf("no server is named %q; there are: %s", name, strings.Join(names, ", "))
+	return server.Server{}, fmt.Errorf("no server is named %q; there are: %s", name, strings.Join(names, ", "))
 }
 
-// start prepares and starts one server if it does not run, waits for its health, and settles what it needs to be of use.
-func (c *Centre) start(ctx context.Context, s Server) error {
-	began := time.Now()
-	_, running, err := proc.Read(c.pidFile(s.Name))
-	if err != nil {
-		return err
-	}
-	if !running {
-		if err := c.launch(ctx, s); err != nil {
-			return fmt.Errorf("start %s: %w", s.Name, err)
-		}
-	}
-	if err := c.await(ctx, s); err != nil {
-		return err
-	}
-	if s.settle != nil {
-		if err := s.settle(ctx); err != nil {
-			return fmt.Errorf("settle %s: %w", s.Name, err)
-		}
-	}
-	if running {
-		c.sayf("%-16s runs", s.Name)
-	} else {
-		c.sayf("%-16s started in %.1fs", s.Name, time.Since(began).Seconds())
-	}
-	return nil
-}
-
-func (c *Centre) launch(ctx context.Context, s Server) error {
-	for _, port := range s.ports {
-		if err := free(ctx, c.Site.Addr(port)); err != nil {
-			return err
-		}
-	}
-	if s.prepare != nil {
-		if err := s.prepare(ctx); err != nil {
-			return err
-		}
-	}
-	_, err := proc.Start(proc.Spec{Args: s.args, Env: s.env, Dir: c.Site.Root, Log: c.logFile(s.Name), File: c.pidFile(s.Name)})
-	return err
-}
-
-// free waits a little until nothing listens on the address: the threads of a killed process let go of it one by one.
-func free(ctx context.Context, addr string) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		l, err := net.Listen("tcp", addr)
-		if err == nil {
-			return l.Close()
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("another program listens on %s: the lab of another checkout, perhaps", addr)
-		case <-tick.C:
-		}
-	}
-}
-
-// await asks the server how it is until it is well. One that ended, or takes too long, is an error with the end of its log.
-func (c *Centre) await(ctx context.Context, s Server) error {
-	ctx, cancel := context.WithTimeout(ctx, s.patience)
-	defer cancel()
-	tick := time.NewTicker(300 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := s.healthy(ctx)
-		if err == nil {
-			return nil
-		}
-		_, running, _ := proc.Read(c.pidFile(s.Name))
-		if !running {
-			return fmt.Errorf("%s ended. The end of %s:\n%s", s.Name, c.logFile(s.Name), proc.Tail(c.logFile(s.Name), 20))
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%s is not healthy after %s: %w. The end of %s:\n%s",
-				s.Name, s.patience, err, c.logFile(s.Name), proc.Tail(c.logFile(s.Name), 20))
-		case <-tick.C:
-		}
-	}
-}
-
-// sayf tells a person what goes on. Whether it is read changes nothing.
-func (c *Centre) sayf(format string, args ...any) { _, _ = fmt.Fprintf(c.Out, format+"\n", args...) }
-
-func (c *Centre) pidFile(name string) string { return c.Site.Path("run", name+".pid") }
-func (c *Centre) logFile(name string) string { return c.Site.Path("log", name+".log") }
+// host keeps the servers' processes.
+func (c *Centre) host() server.Host { return server.Host{Root: c.Site.Root, Out: c.Out} }
 
 // lock keeps a second command off the same state.
 func (c *Centre) lock() (unlock func(), err error) {
 	if err := c.Site.Folders(); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(filepath.Join(c.Site.Root, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		_ = f.Close()
-		return nil, errors.New("another command is starting or stopping this lab")
-	}
-	return func() { _ = f.Close() }, nil
+	return c.host().Lock()
 }

@@ -2,23 +2,20 @@ package centre
 
 import (
 	"bytes"
-	"context"
 	"errors"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/almanac-data/almanac/tests/lab/internal/proc"
+	"github.com/almanac-data/almanac/tests/lab/internal/server"
 	"github.com/almanac-data/almanac/tests/lab/internal/site"
 )
 
 func open(t *testing.T, secure bool) (*Centre, *bytes.Buffer) {
 	t.Helper()
 	var out bytes.Buffer
-	c := &Centre{Site: site.New(t.TempDir(), "", secure), Out: &out}
+	c := &Centre{Site: site.New(t.TempDir(), "", "", secure), Out: &out}
 	if err := c.Site.Folders(); err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +29,7 @@ func TestServersStartInStages(t *testing.T) {
 	} {
 		centre, _ := open(t, form)
 		var groups []string
-		for _, stage := range stages(centre.Servers()) {
+		for _, stage := range server.Stages(centre.Servers()) {
 			var names []string
 			for _, s := range stage {
 				names = append(names, s.Name)
@@ -52,49 +49,10 @@ func TestNoSecretStandsOnACommandLine(t *testing.T) {
 	}
 	for _, s := range c.Servers() {
 		for _, name := range []string{"store", "spark-token", "kdc-master", "scram-admin"} {
-			if strings.Contains(strings.Join(s.args, " "), c.secret(name)) {
+			if strings.Contains(strings.Join(s.Args, " "), c.secret(name)) {
 				t.Errorf("%s: the command line holds the secret %s", s.Name, name)
 			}
 		}
-	}
-}
-
-func TestAServerThatEndsIsAnErrorWithItsLog(t *testing.T) {
-	c, _ := open(t, false)
-	err := c.start(t.Context(), Server{
-		Name: "broken", patience: 10 * time.Second,
-		args:    []string{"sh", "-c", "echo no room for the log; sleep 0.2"},
-		healthy: func(context.Context) error { return errors.New("not yet") },
-	})
-	if err == nil || !strings.Contains(err.Error(), "broken ended") || !strings.Contains(err.Error(), "no room for the log") {
-		t.Errorf("start = %v, want the end of its log", err)
-	}
-}
-
-func TestAServerThatIsNeverWellIsAnError(t *testing.T) {
-	c, _ := open(t, false)
-	t.Cleanup(func() { _ = proc.Stop(context.Background(), c.pidFile("slow"), time.Second) })
-	err := c.start(t.Context(), Server{
-		Name: "slow", patience: 400 * time.Millisecond,
-		args:    []string{"sleep", "60"},
-		healthy: func(context.Context) error { return errors.New("still reading") },
-	})
-	if err == nil || !strings.Contains(err.Error(), "not healthy after 400ms: still reading") {
-		t.Errorf("start = %v, want what it lacked", err)
-	}
-}
-
-func TestAServerThatRunsIsNotStartedAgain(t *testing.T) {
-	c, out := open(t, false)
-	t.Cleanup(func() { _ = proc.Stop(context.Background(), c.pidFile("calm"), time.Second) })
-	s := Server{Name: "calm", patience: time.Second, args: []string{"sleep", "60"}, healthy: func(context.Context) error { return nil }}
-	for range 2 {
-		if err := c.start(t.Context(), s); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if got := out.String(); strings.Count(got, "started in") != 1 || !strings.Contains(got, "calm             runs") {
-		t.Errorf("it said %q, want started once, then runs", got)
 	}
 }
 
@@ -112,19 +70,6 @@ func TestOnceForgetsWhatFailed(t *testing.T) {
 	}
 	if calls != 2 {
 		t.Errorf("it was done %d times, want 2: once in vain, once well", calls)
-	}
-}
-
-func TestAStrangeListenerIsNamed(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if err := free(ctx, l.Addr().String()); err == nil || !strings.Contains(err.Error(), l.Addr().String()) {
-		t.Errorf("free = %v, want an error that names the address", err)
 	}
 }
 
@@ -147,7 +92,7 @@ func TestOneCommandAtATime(t *testing.T) {
 
 func TestDownOfALabThatNeverWasMakesNothing(t *testing.T) {
 	root := t.TempDir()
-	c := &Centre{Site: site.New(root, "", false), Out: os.Stderr}
+	c := &Centre{Site: site.New(root, "", "", false), Out: os.Stderr}
 	if err := c.Down(t.Context()); err != nil {
 		t.Fatal(err)
 	}

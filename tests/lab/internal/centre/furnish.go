@@ -78,8 +78,8 @@ func (c *Centre) certificates() error {
 		return err
 	}
 	return errors.Join(
-		ca.Issue("broker", site.Host, site.IP),
-		ca.Issue("https", site.Host, site.IP),
+		ca.Issue("broker", c.Site.Host, c.Site.IP),
+		ca.Issue("https", c.Site.Host, c.Site.IP),
 		ca.Issue("admin"), ca.Issue("almanac"), ca.Issue("stranger"), ca.Expired("expired"),
 	)
 }
@@ -98,9 +98,11 @@ func (c *Centre) stores(ctx context.Context) error {
 }
 
 // principals are those of the servers, by the name of their keytab, and of people.
-var principals = map[string]string{
-	"nn": "nn/" + site.Host, "dn": "dn/" + site.Host, "rm": "rm/" + site.Host, "nm": "nm/" + site.Host, "HTTP": "HTTP/" + site.Host,
-	"operator": "operator", "almanac": "almanac", "spark": "spark", "stranger": "stranger",
+func principals(host string) map[string]string {
+	return map[string]string{
+		"nn": "nn/" + host, "dn": "dn/" + host, "rm": "rm/" + host, "nm": "nm/" + host, "HTTP": "HTTP/" + host,
+		"operator": "operator", "almanac": "almanac", "spark": "spark", "stranger": "stranger",
+	}
 }
 
 // realm makes the Kerberos database, and a keytab for each principal.
@@ -117,14 +119,14 @@ func (c *Centre) realm(ctx context.Context) error {
 		return err
 	}
 	var commands strings.Builder
-	for name, principal := range principals {
+	for name, principal := range principals(c.Site.Host) {
 		_ = os.Remove(c.Site.Keytab(name))
 		fmt.Fprintf(&commands, "addprinc -randkey %s\nktadd -k %s %s\n", principal, c.Site.Keytab(name), principal)
 	}
 	if err := c.run(ctx, c.Site.Kerberos(), commands.String(), artifact.Program("kadmin.local"), "-r", site.Realm); err != nil {
 		return err
 	}
-	for name := range principals { // kadmin.local ends well whatever it was told
+	for name := range principals(c.Site.Host) { // kadmin.local ends well whatever it was told
 		if _, err := os.Stat(c.Site.Keytab(name)); err != nil {
 			return fmt.Errorf("no keytab was made: %w", err)
 		}

@@ -69,7 +69,7 @@ func (c Client) tls(name string) (*tls.Config, error) {
 	}
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(ca)
-	conf := &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS13, ServerName: "localhost"}
+	conf := &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS13, ServerName: c.Site.Host}
 	if name == "" {
 		return conf, nil
 	}

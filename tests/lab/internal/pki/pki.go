@@ -50,19 +50,27 @@ func New(dir string, now time.Time) (*Authority, error) {
 // Issue makes a key and a certificate for the common name: a client's, and with hosts (names or addresses) also a server's.
 // It writes <name>.key (PKCS#8), <name>.crt, and <name>.pem, which holds both and the authority's certificate.
 func (a *Authority) Issue(name string, hosts ...string) error {
-	return a.issue(name, a.now.Add(life), hosts...)
+	return a.issue(name, "", a.now.Add(life), hosts...)
+}
+
+// Member is Issue for a name that belongs to an organization, by which Kubernetes knows a user's group.
+func (a *Authority) Member(name, organization string) error {
+	return a.issue(name, organization, a.now.Add(life))
 }
 
 // Expired makes those of a client whose certificate ended half an hour after it began, which was an hour ago.
-func (a *Authority) Expired(name string) error { return a.issue(name, a.now.Add(-30*time.Minute)) }
+func (a *Authority) Expired(name string) error { return a.issue(name, "", a.now.Add(-30*time.Minute)) }
 
-func (a *Authority) issue(name string, end time.Time, hosts ...string) error {
+func (a *Authority) issue(name, organization string, end time.Time, hosts ...string) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
 	}
 	t := template(name, a.now)
 	t.NotAfter = end
+	if organization != "" {
+		t.Subject.Organization = []string{organization}
+	}
 	t.KeyUsage = x509.KeyUsageDigitalSignature
 	t.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	for _, host := range hosts {

@@ -14,6 +14,7 @@ func (s *Site) Env() []Pair {
 	pairs := []Pair{
 		{"LAB_FORM", s.Form()},
 		{"LAB_ROOT", s.Root},
+		{"LAB_HOST", s.Host},
 		{"KAFKA_SCRAM", s.Addr("kafka-scram")},
 		{"KAFKA_MTLS", s.Addr("kafka-mtls")},
 		{"KAFKA_BEHIND", s.Addr("kafka-behind")}, // who comes here is sent to KAFKA_PROXY, where a test may listen
@@ -72,8 +73,8 @@ func (s *Site) secured() []Pair {
 		{"KRB5_KDC", s.Addr("kdc")},
 		{"HDFS_PRINCIPAL", s.Principal("almanac")},
 		{"HDFS_KEYTAB", s.Keytab("almanac")},
-		{"HDFS_NAMENODE_PRINCIPAL", s.Principal("nn/" + Host)},
-		{"HDFS_DATANODE_PRINCIPAL", s.Principal("dn/" + Host)},
+		{"HDFS_NAMENODE_PRINCIPAL", s.Principal("nn/" + s.Host)},
+		{"HDFS_DATANODE_PRINCIPAL", s.Principal("dn/" + s.Host)},
 		{"HDFS_OPERATOR_PRINCIPAL", s.Principal("operator")},
 		{"HDFS_OPERATOR_KEYTAB", s.Keytab("operator")},
 		{"HDFS_STRANGER_PRINCIPAL", s.Principal("stranger")},

@@ -8,28 +8,32 @@ import (
 	"strings"
 )
 
-// Names that both forms share.
-const (
-	Host  = "localhost" // of HDFS, YARN and Spark: Kerberos wants a name
-	IP    = "127.0.0.1" // of Kafka, and what everything listens on
-	Realm = "ALMANAC.TEST"
-)
+// Realm is that of Kerberos.
+const Realm = "ALMANAC.TEST"
+
+const loopback = "127.0.0.1"
 
 // Site is one form of the lab: plain, or secured.
 type Site struct {
 	Secure bool
+	IP     string // of Kafka, and what everything listens on
+	Host   string // of HDFS, YARN and Spark, as certificates and Kerberos know it: localhost, or the address where another is given
 	Root   string // state: data, configuration, keys, logs, pid files
 	Cache  string // what was downloaded, shared by both forms
 }
 
 // New is the site of a form below the repository's folder. A cache named by the operator may be shared between checkouts; the state never is.
-func New(repo, cache string, secure bool) *Site {
+// The servers listen on loopback, or on another address of this machine: a lab of its own, beside that on loopback.
+func New(repo, cache, address string, secure bool) *Site {
 	lab := filepath.Join(repo, ".cache", "lab")
 	if cache == "" {
 		cache = filepath.Join(lab, "artifacts")
 	}
-	s := &Site{Secure: secure, Cache: cache}
+	s := &Site{Secure: secure, Cache: cache, IP: loopback, Host: "localhost"}
 	s.Root = filepath.Join(lab, s.Form())
+	if address != "" && address != loopback {
+		s.IP, s.Host, s.Root = address, address, s.Root+"-"+address
+	}
 	return s
 }
 
@@ -83,11 +87,18 @@ func (s *Site) Port(name string) int {
 	return 18000 + offset
 }
 
-// Addr is host:port of a listener, for programs that take an address.
-func (s *Site) Addr(name string) string { return fmt.Sprintf("%s:%d", IP, s.Port(name)) }
+// Addr is host:port of a listener, for programs that take an address. What lies behind the proxy of Spark speaks in clear, and
+// never leaves loopback.
+func (s *Site) Addr(name string) string {
+	ip := s.IP
+	if name == "spark-backend" {
+		ip = loopback
+	}
+	return fmt.Sprintf("%s:%d", ip, s.Port(name))
+}
 
 // Named is Addr with the host's name, which Kerberos and certificates go by.
-func (s *Site) Named(name string) string { return fmt.Sprintf("%s:%d", Host, s.Port(name)) }
+func (s *Site) Named(name string) string { return fmt.Sprintf("%s:%d", s.Host, s.Port(name)) }
 
 // Path is a path in the state folder.
 func (s *Site) Path(elem ...string) string {

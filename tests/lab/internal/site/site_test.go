@@ -11,7 +11,7 @@ import (
 
 func open(t *testing.T, secure bool) *Site {
 	t.Helper()
-	s := New(t.TempDir(), "", secure)
+	s := New(t.TempDir(), "", "", secure)
 	if err := s.Folders(); err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func TestWhatClientsReadHoldsNoKeyOfAServer(t *testing.T) {
 }
 
 func TestTheFormsShareNoPort(t *testing.T) {
-	plain, secure := New("", "", false), New("", "", true)
+	plain, secure := New("", "", "", false), New("", "", "", true)
 	owner := map[int]string{}
 	for _, s := range []*Site{plain, secure} {
 		for name := range ports {
@@ -121,7 +121,7 @@ func TestHadoopEscapesAndRefuses(t *testing.T) {
 
 func TestEnvNamesEachKeyOnce(t *testing.T) {
 	line := regexp.MustCompile(`^[A-Z][A-Z0-9_]*=\S+$`)
-	for _, s := range []*Site{New("/repo", "", false), New("/repo", "/cache", true)} {
+	for _, s := range []*Site{New("/repo", "", "", false), New("/repo", "/cache", "", true)} {
 		seen := map[string]bool{}
 		for text := range strings.Lines(s.EnvText()) {
 			text = strings.TrimSuffix(text, "\n")
@@ -135,9 +135,40 @@ func TestEnvNamesEachKeyOnce(t *testing.T) {
 }
 
 func TestACacheMayBeSharedAndTheStateMayNot(t *testing.T) {
-	s := New("/repo", "/cache", true)
+	s := New("/repo", "/cache", "", true)
 	if s.Spark() != "/cache/spark/pyspark" || s.Root != "/repo/.cache/lab/secure" {
 		t.Errorf("Spark() = %s, Root = %s", s.Spark(), s.Root)
+	}
+}
+
+func TestOnAnotherAddressNothingOfTheLabIsOnLoopback(t *testing.T) {
+	for _, secure := range []bool{false, true} {
+		s := New(t.TempDir(), "", "10.244.0.1", secure)
+		if err := s.Folders(); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(s.Path("keys", "store"), []byte("store-password\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Render(); err != nil {
+			t.Fatal(err)
+		}
+		if want := s.Form() + "-10.244.0.1"; filepath.Base(s.Root) != want {
+			t.Errorf("Root = %s, want a folder of its own: %s", s.Root, want)
+		}
+		text := s.EnvText() + s.Config()
+		for _, f := range files {
+			if b, err := os.ReadFile(s.Path("conf", f.path)); err == nil {
+				text += string(b)
+			}
+		}
+		for line := range strings.Lines(text) {
+			// Spark's own listener has no TLS: in the secured form only the proxy on this machine reaches it.
+			behind := secure && (strings.Contains(line, ":28016") || strings.HasPrefix(line, "spark.connect.grpc.binding.address"))
+			if strings.Contains(line, "localhost") || strings.Contains(line, loopback) != behind {
+				t.Errorf("secured %v: %s", secure, line)
+			}
+		}
 	}
 }
 
@@ -149,7 +180,7 @@ func TestConfigNamesTheServersOfItsForm(t *testing.T) {
 			"principal: almanac@ALMANAC.TEST", "server: sc://localhost:28015", "token_file: /repo/",
 		},
 	} {
-		text := New("/repo", "", secure).Config()
+		text := New("/repo", "", "", secure).Config()
 		for _, line := range want {
 			if !strings.Contains(text, line) {
 				t.Errorf("secured %v: the configuration lacks %q:\n%s", secure, line, text)
