@@ -1,4 +1,5 @@
-package kafkatest
+// Package certstest signs certificates for tests.
+package certstest
 
 import (
 	"crypto/ecdsa"
@@ -10,6 +11,7 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"testing"
@@ -78,6 +80,14 @@ func (a *Authority) Issue(dir, name string, from, to time.Time) (cert, key strin
 	a.tb.Helper()
 	t := template(name, from, to)
 	t.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
+	return a.sign(dir, name, t)
+}
+
+// IssueFor is Issue with DNS names and URIs besides.
+func (a *Authority) IssueFor(dir, name string, dns []string, uris []*url.URL, from, to time.Time) (cert, key string, pair tls.Certificate) {
+	a.tb.Helper()
+	t := template(name, from, to)
+	t.DNSNames, t.URIs = dns, uris
 	return a.sign(dir, name, t)
 }
 
