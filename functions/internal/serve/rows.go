@@ -13,6 +13,7 @@ import (
 
 	"github.com/almanac-data/almanac/functions/internal/block"
 	"github.com/almanac-data/almanac/functions/internal/serve/format"
+	"github.com/almanac-data/almanac/functions/internal/serve/problem"
 	"github.com/almanac-data/almanac/functions/internal/serve/shelf"
 	"github.com/almanac-data/almanac/functions/internal/table"
 )
@@ -64,7 +65,7 @@ func selectRows(r *http.Request, doc shelf.Manifest) (selection, error) {
 			return sel, bad("format", "there is no format %q; there are: %s", name, strings.Join(format.Names(), ", "))
 		}
 	} else if sel.format, ok = format.Accepted(strings.Join(r.Header.Values("Accept"), ", ")); !ok {
-		return sel, newProblem(http.StatusNotAcceptable, "Accept", "rows come as %s, %s or %s; or say ?format=",
+		return sel, problem.New(http.StatusNotAcceptable, "Accept", "rows come as %s, %s or %s; or say ?format=",
 			format.All[0].Media, format.All[1].Media, format.All[2].Media)
 	}
 	var err error
