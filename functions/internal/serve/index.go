@@ -43,7 +43,7 @@ type indexItem struct {
 
 // index lists what there is: a page for browsers, JSON for all others.
 func (s *Server) index(w http.ResponseWriter, r *http.Request) error {
-	all, err := s.Datasets.Datasets()
+	all, err := s.visible(r.Context())
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/almanac-data/almanac/functions/internal/block"
+	"github.com/almanac-data/almanac/functions/internal/serve/access"
 	"github.com/almanac-data/almanac/functions/internal/serve/format"
 	"github.com/almanac-data/almanac/functions/internal/serve/problem"
 	"github.com/almanac-data/almanac/functions/internal/serve/shelf"
@@ -44,6 +45,7 @@ func (s *Server) rows(w http.ResponseWriter, r *http.Request) error {
 	for i, p := range sel.paths {
 		sel.paths[i] = shelf.Path(d.Name, v, p)
 	}
+	access.Download(r.Context(), d.Name, v.Text, "rows", "")
 	w.Header().Set("Vary", "Accept")
 	out := &rowsOut{w: w, head: r.Method == http.MethodHead, selection: sel}
 	for _, p := range sel.paths {
