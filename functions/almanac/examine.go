@@ -6,8 +6,10 @@ import (
 	"log/slog"
 	"strings"
 
+	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/fn"
 	"github.com/almanac-data/almanac/functions/internal/platform"
+	"github.com/almanac-data/almanac/functions/internal/platform/gate"
 	"github.com/almanac-data/almanac/functions/internal/spark"
 )
 
@@ -33,7 +35,23 @@ func (o *options) examineCluster(ctx context.Context) (found []finding, datasets
 		return append(found, finding{check, false, err.Error()}), ""
 	}
 	found = append(found, o.examineKafka(ctx)...)
-	return append(found, s.examineWarehouse(ctx), s.examineSpark(ctx)), common.Datasets
+	return append(found, s.examineWarehouse(ctx), s.examineSpark(ctx), s.examineServe(ctx, common.Datasets)), common.Datasets
+}
+
+// examineServe looks at who is let in to the HTTP API.
+func (s *state) examineServe(ctx context.Context, folder string) finding {
+	const check = "serve"
+	var names []string
+	if all, err := dataset.LoadAll(folder); err == nil { // what is wrong with them is told elsewhere
+		for _, d := range all {
+			names = append(names, d.Name)
+		}
+	}
+	detail, err := gate.Examine(ctx, s.proc, names)
+	if err != nil {
+		return finding{check, false, err.Error()}
+	}
+	return finding{check, true, detail}
 }
 
 // examineWarehouse makes a folder, which shows that this user may write, and removes it.
