@@ -26,7 +26,7 @@ type issuer struct {
 	server  *http.Server
 }
 
-const rootToken = "root-of-the-test" //nolint:gosec // of a server that lives as long as the test
+const rootToken = "root-of-the-test" // of a server that lives as long as the test
 
 // startIssuer starts it, with its door closed, and a user mlapp and a user guest, of whom mlapp is in the group research.
 func startIssuer(t *testing.T) *issuer {

@@ -11,10 +11,10 @@ type Identity struct {
 	Names   []string // that a certificate is for: DNS names and URIs, or else its common name; nil for the holder of a token
 }
 
-// Refusal is why a credential proves nothing. Its text goes to whoever shows the credential, so it never holds a part of one.
-type Refusal struct{ Says string }
+// RefusalError is why a credential proves nothing. Its text goes to whoever shows the credential, so it never holds a part of one.
+type RefusalError struct{ Says string }
 
-func (r *Refusal) Error() string { return r.Says }
+func (r *RefusalError) Error() string { return r.Says }
 
 // ErrAway says that a credential cannot be judged just now, as its issuer is away.
 var ErrAway = errors.New("the issuer of tokens does not answer")

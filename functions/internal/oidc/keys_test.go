@@ -116,7 +116,7 @@ func TestKeysGoOnWhileTheIssuerIsAway(t *testing.T) {
 		v.Close()
 	}
 	_, err := v.Verify(t.Context(), oidctest.New(t).Token("a", endless))
-	if _, ok := errors.AsType[*identity.Refusal](err); !ok {
+	if _, ok := errors.AsType[*identity.RefusalError](err); !ok {
 		t.Errorf("a token of an unknown key: %v, want a refusal", err)
 	}
 	at.pass(2 * time.Hour)
@@ -171,11 +171,13 @@ func TestIssuersThatCannotBeUsed(t *testing.T) {
 		says    string
 		passing bool
 	}{
-		"one that is away":                  {func(i *oidctest.Issuer, _ *oidc.Config) { i.Answer(i.Away) }, "502", true},
-		"one that nobody listens for":       {func(_ *oidctest.Issuer, c *oidc.Config) { c.Issuer = "http://127.0.0.1:1" }, "refused", true},
-		"one that says another name":        {func(_ *oidctest.Issuer, c *oidc.Config) { c.Issuer += "/" }, "ALMANAC_SERVE_OIDC_ISSUER", false},
-		"no discovery document":             {func(i *oidctest.Issuer, c *oidc.Config) { c.Issuer = i.URL + "/keys" }, "404", false},
-		"keys that redirect":                {func(i *oidctest.Issuer, _ *oidc.Config) { i.Answer(http.RedirectHandler("/x", 302).ServeHTTP) }, "not followed", false},
+		"one that is away":            {func(i *oidctest.Issuer, _ *oidc.Config) { i.Answer(i.Away) }, "502", true},
+		"one that nobody listens for": {func(_ *oidctest.Issuer, c *oidc.Config) { c.Issuer = "http://127.0.0.1:1" }, "refused", true},
+		"one that says another name":  {func(_ *oidctest.Issuer, c *oidc.Config) { c.Issuer += "/" }, "ALMANAC_SERVE_OIDC_ISSUER", false},
+		"no discovery document":       {func(i *oidctest.Issuer, c *oidc.Config) { c.Issuer = i.URL + "/keys" }, "404", false},
+		"keys that redirect": {func(i *oidctest.Issuer, _ *oidc.Config) {
+			i.Answer(http.RedirectHandler("/x", http.StatusFound).ServeHTTP)
+		}, "not followed", false},
 		"keys without end":                  {answer(strings.Repeat(" ", 2<<20)), "larger than", false},
 		"keys that are none":                {answer("<html>"), "no JSON Web Key Set", false},
 		"no keys":                           {answer("{}"), "no key that", false},

@@ -52,7 +52,7 @@ func (v *Verifier) Close() { v.ring.tasks.Wait() }
 // Ready says why tokens cannot be judged: the issuer has been away for more than a day.
 func (v *Verifier) Ready(ctx context.Context) error { return v.ring.usable(ctx) }
 
-// Verify tells who holds a token, by its signature and its claims iss, aud, exp, nbf and iat. The error is an *identity.Refusal, or wraps
+// Verify tells who holds a token, by its signature and its claims iss, aud, exp, nbf and iat. The error is an *identity.RefusalError, or wraps
 // identity.ErrAway.
 func (v *Verifier) Verify(ctx context.Context, token string) (identity.Identity, error) {
 	parsed, err := parse(token)
@@ -69,7 +69,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (identity.Identity,
 	return identity.Identity{Issuer: claims.Issuer, Subject: claims.Subject, Groups: words(more[v.config.Groups])}, nil
 }
 
-func refuse(says string) error { return &identity.Refusal{Says: says} }
+func refuse(says string) error { return &identity.RefusalError{Says: says} }
 
 func parse(token string) (*jwt.JSONWebToken, error) {
 	if len(token) > maxToken {

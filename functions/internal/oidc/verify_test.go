@@ -157,11 +157,11 @@ func TestRefusedTokens(t *testing.T) {
 		"claims of other forms":    {issuer.Token("mlapp", map[string]any{"exp": "soon"}), "cannot be read"},
 	} {
 		got, err := v.Verify(t.Context(), c.token)
-		refusal, ok := errors.AsType[*identity.Refusal](err)
+		refusal, ok := errors.AsType[*identity.RefusalError](err)
 		if !ok || !strings.Contains(refusal.Says, c.says) || got.Subject != "" {
 			t.Errorf("%s: Verify = %v, %v, want a refusal with %q", name, got, err, c.says)
 		}
-		for _, part := range strings.Split(c.token, ".") {
+		for part := range strings.SplitSeq(c.token, ".") {
 			if len(part) > 16 && err != nil && strings.Contains(err.Error(), part) {
 				t.Errorf("%s: the refusal holds a part of the token: %v", name, err)
 			}

@@ -24,7 +24,7 @@ type named struct{}
 
 func (named) Verify(_ context.Context, token string) (identity.Identity, error) {
 	if token == "" {
-		return identity.Identity{}, &identity.Refusal{Says: "no name"}
+		return identity.Identity{}, &identity.RefusalError{Says: "no name"}
 	}
 	return identity.Identity{Issuer: "test", Subject: token}, nil
 }

@@ -9,11 +9,11 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/serve/problem"
 )
 
-func bad(field, format string, args ...any) *problem.Problem {
+func bad(field, format string, args ...any) *problem.Error {
 	return problem.New(http.StatusBadRequest, field, format, args...)
 }
 
-func missing(field, format string, args ...any) *problem.Problem {
+func missing(field, format string, args ...any) *problem.Error {
 	return problem.New(http.StatusNotFound, field, format, args...)
 }
 
@@ -29,7 +29,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		// The only way to let the client see that the answer is not whole; the server expects it.
 		panic(http.ErrAbortHandler)
 	}
-	var p *problem.Problem
+	var p *problem.Error
 	switch {
 	case errors.As(err, &p):
 	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
@@ -46,7 +46,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 // strange makes a problem of what the mux says to a request that no route is for.
-func strange(h http.Handler, w http.ResponseWriter, r *http.Request) *problem.Problem {
+func strange(h http.Handler, w http.ResponseWriter, r *http.Request) *problem.Error {
 	heard := &listener{header: http.Header{}}
 	h.ServeHTTP(heard, r)
 	if heard.status != http.StatusMethodNotAllowed {

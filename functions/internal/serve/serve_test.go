@@ -153,7 +153,7 @@ func TestRefusals(t *testing.T) {
 			if err := valid(body); err != nil {
 				t.Fatalf("%s %s = %d %s: %v", tt.method, tt.path, resp.StatusCode, body, err)
 			}
-			var p problem.Problem
+			var p problem.Error
 			if err := json.Unmarshal([]byte(body), &p); err != nil {
 				t.Fatal(err)
 			}

@@ -60,7 +60,11 @@ func (i *Issuer) serve(w http.ResponseWriter, r *http.Request) {
 		answer(w, r)
 		return
 	}
-	_ = json.NewEncoder(w).Encode(set)
+	text, err := json.Marshal(set)
+	if err != nil {
+		i.tb.Error(err)
+	}
+	_, _ = w.Write(text)
 }
 
 // Rotate makes a new key, signs by it from now on, and publishes it in place of those before.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -56,9 +57,7 @@ func TestWhatItDoesNotStartWith(t *testing.T) {
 	mtls := map[string]string{"ALMANAC_SERVE_CERT": cert, "ALMANAC_SERVE_KEY": key, "ALMANAC_SERVE_CLIENT_CA": caFile, "ALMANAC_SERVE_POLICY": good}
 	with := func(base map[string]string, pairs ...string) map[string]string {
 		env := map[string]string{"ALMANAC_HOST": "0.0.0.0"}
-		for k, v := range base {
-			env[k] = v
-		}
+		maps.Copy(env, base)
 		for i := 0; i < len(pairs); i += 2 {
 			env[pairs[i]] = pairs[i+1]
 		}

@@ -19,7 +19,7 @@ import (
 
 // Tokens judges bearer tokens.
 type Tokens interface {
-	// Verify tells who holds a token. The error is an *identity.Refusal, or wraps identity.ErrAway.
+	// Verify tells who holds a token. The error is an *identity.RefusalError, or wraps identity.ErrAway.
 	Verify(ctx context.Context, token string) (identity.Identity, error)
 }
 
@@ -100,7 +100,7 @@ func (g *Gate) Guard(next http.Handler) http.Handler {
 	if !g.Asks() {
 		next = Local(next)
 	}
-	return g.guard(next, func(grant Grant) *problem.Problem {
+	return g.guard(next, func(grant Grant) *problem.Error {
 		if grant.nothing() {
 			return problem.New(http.StatusForbidden, "", "the policy grants you nothing; ask for an entry in it")
 		}
@@ -110,7 +110,7 @@ func (g *Gate) Guard(next http.Handler) http.Handler {
 
 // Metrics lets only those in whom the policy lets read metrics.
 func (g *Gate) Metrics(next http.Handler) http.Handler {
-	return g.guard(next, func(grant Grant) *problem.Problem {
+	return g.guard(next, func(grant Grant) *problem.Error {
 		if !grant.metrics {
 			return problem.New(http.StatusForbidden, "", "the policy does not grant you the metrics; ask for metrics: true in your entry")
 		}
@@ -118,7 +118,7 @@ func (g *Gate) Metrics(next http.Handler) http.Handler {
 	})
 }
 
-func (g *Gate) guard(next http.Handler, judge func(Grant) *problem.Problem) http.Handler {
+func (g *Gate) guard(next http.Handler, judge func(Grant) *problem.Error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := g.Now()
 		line, out := newLine(r, began), newSent(w, g.Now, g.Asks())
@@ -155,13 +155,13 @@ func (g *Gate) record(ctx context.Context, l *Line) {
 	if g.Trail == nil || l.Event == "" {
 		return
 	}
-	if err := g.Trail.say(l); err != nil {
+	if err := g.Trail.say(ctx, l); err != nil {
 		g.Log.ErrorContext(ctx, "audit line is kept until it can be written; nothing is handed out before", "error", err.Error())
 	}
 }
 
 // admit tells what a caller may read, or why he is not let in. Who is let in calls done at the end.
-func (g *Gate) admit(w http.ResponseWriter, r *http.Request, line *Line) (grant Grant, done func(), p *problem.Problem) {
+func (g *Gate) admit(w http.ResponseWriter, r *http.Request, line *Line) (grant Grant, done func(), p *problem.Error) {
 	if g.Trail != nil {
 		if err := g.Trail.Ready(r.Context()); err != nil {
 			return grant, nil, away(w, "the audit trail cannot be written, and nothing is handed out without it; the server's /readyz says why")
@@ -212,7 +212,7 @@ func (g *Gate) take(caller string) (done func(), ok bool) {
 }
 
 // identify tells who asks: the holder of the token if there is one, else of the certificate.
-func (g *Gate) identify(w http.ResponseWriter, r *http.Request) (identity.Identity, *problem.Problem) {
+func (g *Gate) identify(w http.ResponseWriter, r *http.Request) (identity.Identity, *problem.Error) {
 	given := r.Header.Values("Authorization")
 	if g.Tokens != nil && len(given) > 0 {
 		return g.byToken(w, r, given)
@@ -229,7 +229,7 @@ func (g *Gate) identify(w http.ResponseWriter, r *http.Request) (identity.Identi
 	return identity.Identity{}, g.refuse(w, r, nil)
 }
 
-func (g *Gate) byToken(w http.ResponseWriter, r *http.Request, given []string) (identity.Identity, *problem.Problem) {
+func (g *Gate) byToken(w http.ResponseWriter, r *http.Request, given []string) (identity.Identity, *problem.Error) {
 	scheme, token, _ := strings.Cut(given[0], " ")
 	if len(given) > 1 {
 		w.Header().Add("WWW-Authenticate", challenge("invalid_request", "more than one Authorization header"))
@@ -246,8 +246,8 @@ func (g *Gate) byToken(w http.ResponseWriter, r *http.Request, given []string) (
 }
 
 // refuse says why somebody is not known: by nothing that he showed, if err is nil.
-func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, err error) *problem.Problem {
-	refusal, ok := errors.AsType[*identity.Refusal](err)
+func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, err error) *problem.Error {
+	refusal, ok := errors.AsType[*identity.RefusalError](err)
 	switch {
 	case err == nil:
 		g.challenge(w, "", "")
@@ -289,7 +289,7 @@ func challenge(code, says string) string {
 	return `Bearer realm="almanac", error="` + code + `", error_description="` + says + `"`
 }
 
-func away(w http.ResponseWriter, says string) *problem.Problem {
+func away(w http.ResponseWriter, says string) *problem.Error {
 	w.Header().Set("Retry-After", "5")
 	return problem.New(http.StatusServiceUnavailable, "", "%s", says)
 }

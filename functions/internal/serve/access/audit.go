@@ -50,7 +50,7 @@ func newLine(r *http.Request, now time.Time) *Line {
 	}
 	l := &Line{
 		Time: now.UTC(), Audit: true, Method: short(r.Method), Path: short(r.URL.Path), Range: short(r.Header.Get("Range")), From: from,
-		Forwarded: short(strings.Join(r.Header.Values("X-Forwarded-For"), ", ")), Request: short(r.Header.Get("X-Request-Id")),
+		Forwarded: short(strings.Join(r.Header.Values("X-Forwarded-For"), ", ")), Request: short(r.Header.Get("X-Request-ID")),
 	}
 	if span := trace.SpanContextFromContext(r.Context()); span.HasTraceID() {
 		l.Trace = span.TraceID().String()
@@ -116,7 +116,7 @@ func appendTo(file string, line []byte) error {
 }
 
 // say writes a line, or keeps it until it can.
-func (t *Trail) say(l *Line) error {
+func (t *Trail) say(ctx context.Context, l *Line) error {
 	text, err := json.Marshal(l)
 	if err != nil {
 		return err
@@ -124,7 +124,7 @@ func (t *Trail) say(l *Line) error {
 	t.mu.Lock()
 	t.owed = append(t.owed, append(bytes.ReplaceAll(text, []byte("\n"), nil), '\n'))
 	t.mu.Unlock()
-	return t.Ready(context.Background())
+	return t.Ready(ctx)
 }
 
 // Ready writes what is owed, and says why it cannot. Nothing is handed out until it can.

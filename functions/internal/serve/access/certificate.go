@@ -17,7 +17,7 @@ type Certificates struct {
 	Now         func() time.Time
 }
 
-// Identify tells who is at the other end of a connection, nobody if no certificate is shown. The error is an *identity.Refusal, or one of
+// Identify tells who is at the other end of a connection, nobody if no certificate is shown. The error is an *identity.RefusalError, or one of
 // reading the authorities.
 func (c *Certificates) Identify(state *tls.ConnectionState) (identity.Identity, error) {
 	var nobody identity.Identity
@@ -37,11 +37,11 @@ func (c *Certificates) Identify(state *tls.ConnectionState) (identity.Identity, 
 		Roots: roots, Intermediates: between, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
 	if err != nil {
-		return nobody, &identity.Refusal{Says: refused(err, leaf, now)}
+		return nobody, &identity.RefusalError{Says: refused(err, leaf, now)}
 	}
 	names := namesOf(leaf)
 	if len(names) == 0 {
-		return nobody, &identity.Refusal{Says: "the certificate has no name: a DNS name, a URI or a common name is wanted"}
+		return nobody, &identity.RefusalError{Says: "the certificate has no name: a DNS name, a URI or a common name is wanted"}
 	}
 	return identity.Identity{Issuer: leaf.Issuer.String(), Subject: names[0], Names: names}, nil
 }

@@ -131,7 +131,7 @@ func (s *site) get(t *testing.T, client *http.Client, path string, authorization
 	for _, a := range authorization {
 		r.Header.Add("Authorization", a)
 	}
-	r.Header.Set("X-Request-Id", "r1")
+	r.Header.Set("X-Request-ID", "r1")
 	r.Header.Set("X-Forwarded-For", "192.0.2.1")
 	resp, err := client.Do(r)
 	if err != nil {
@@ -148,7 +148,7 @@ func (s *site) get(t *testing.T, client *http.Client, path string, authorization
 // refused checks that a request got a problem, and that the audit trail has its line.
 func (s *site) refused(t *testing.T, resp *http.Response, body string, status int, says string) {
 	t.Helper()
-	var p problem.Problem
+	var p problem.Error
 	if err := json.Unmarshal([]byte(body), &p); err != nil || resp.Header.Get("Content-Type") != "application/problem+json" {
 		t.Fatalf("%d %s is no problem: %v", resp.StatusCode, body, err)
 	}
@@ -209,7 +209,7 @@ func TestADownloadIsAudited(t *testing.T) {
 	s := newSite(t, &access.Gate{Tokens: tokens(t, issuer)}, nil)
 	token := issuer.Token("mlapp", map[string]any{"email": "a.person@example.org", "name": "A Person"})
 	resp, body := s.get(t, http.DefaultClient, "/v1/x", "bearer "+token)
-	if resp.StatusCode != 200 || body != "flights" || resp.Header.Get("Cache-Control") != "private, max-age=1" {
+	if resp.StatusCode != http.StatusOK || body != "flights" || resp.Header.Get("Cache-Control") != "private, max-age=1" {
 		t.Fatalf("GET = %d %s, Cache-Control %s", resp.StatusCode, body, resp.Header.Get("Cache-Control"))
 	}
 	s.server.Close() // waits for the line
@@ -259,10 +259,10 @@ func TestMetricsAreForThoseWhoMay(t *testing.T) {
 	s := newSite(t, &access.Gate{Tokens: tokens(t, issuer)}, nil)
 	resp, body := s.get(t, http.DefaultClient, "/metrics", "Bearer "+issuer.Token("mlapp", nil))
 	s.refused(t, resp, body, 403, "metrics: true")
-	if resp, body := s.get(t, http.DefaultClient, "/metrics", "Bearer "+issuer.Token("prometheus", nil)); resp.StatusCode != 200 || body != "metrics" {
+	if resp, body := s.get(t, http.DefaultClient, "/metrics", "Bearer "+issuer.Token("prometheus", nil)); resp.StatusCode != http.StatusOK || body != "metrics" {
 		t.Errorf("GET /metrics = %d %s", resp.StatusCode, body)
 	}
-	if resp, _ := s.get(t, http.DefaultClient, "/metrics"); resp.StatusCode != 401 {
+	if resp, _ := s.get(t, http.DefaultClient, "/metrics"); resp.StatusCode != http.StatusUnauthorized {
 		t.Errorf("GET /metrics without a token = %d, want 401", resp.StatusCode)
 	}
 }
@@ -282,12 +282,12 @@ func TestACallerMayHaveSoManyRequestsAtOnce(t *testing.T) {
 	<-entered
 	resp, body := s.get(t, http.DefaultClient, "/", "Bearer "+issuer.Token("mlapp", nil))
 	s.refused(t, resp, body, 429, "1 requests under way")
-	if resp, _ := s.get(t, http.DefaultClient, "/", "Bearer "+issuer.Token("x", map[string]any{"groups": "research"})); resp.StatusCode != 200 {
+	if resp, _ := s.get(t, http.DefaultClient, "/", "Bearer "+issuer.Token("x", map[string]any{"groups": "research"})); resp.StatusCode != http.StatusOK {
 		t.Errorf("another caller = %d, want 200", resp.StatusCode)
 	}
 	close(leave)
 	first.Wait()
-	if resp, _ := s.get(t, http.DefaultClient, "/", "Bearer "+issuer.Token("mlapp", nil)); resp.StatusCode != 200 {
+	if resp, _ := s.get(t, http.DefaultClient, "/", "Bearer "+issuer.Token("mlapp", nil)); resp.StatusCode != http.StatusOK {
 		t.Errorf("once the first has ended = %d, want 200", resp.StatusCode)
 	}
 }
@@ -297,7 +297,7 @@ func TestNothingIsHandedOutWithoutATrail(t *testing.T) {
 	s := newSite(t, &access.Gate{Tokens: tokens(t, issuer)}, nil)
 	token := "Bearer " + issuer.Token("mlapp", nil)
 	s.audit.fail(errors.New("disk full"))
-	if resp, _ := s.get(t, http.DefaultClient, "/", token); resp.StatusCode != 200 {
+	if resp, _ := s.get(t, http.DefaultClient, "/", token); resp.StatusCode != http.StatusOK {
 		t.Fatalf("the download whose line fails = %d", resp.StatusCode)
 	}
 	for began := time.Now(); s.gate.Trail.Ready(t.Context()) == nil; time.Sleep(time.Millisecond) {
@@ -305,11 +305,11 @@ func TestNothingIsHandedOutWithoutATrail(t *testing.T) {
 			t.Fatal("the trail is ready while its disk is full")
 		}
 	}
-	if resp, body := s.get(t, http.DefaultClient, "/", token); resp.StatusCode != 503 || !strings.Contains(body, "audit") {
+	if resp, body := s.get(t, http.DefaultClient, "/", token); resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(body, "audit") {
 		t.Errorf("the next = %d %s, want 503", resp.StatusCode, body)
 	}
 	s.audit.fail(nil)
-	if resp, _ := s.get(t, http.DefaultClient, "/", token); resp.StatusCode != 200 {
+	if resp, _ := s.get(t, http.DefaultClient, "/", token); resp.StatusCode != http.StatusOK {
 		t.Errorf("once there is room = %d", resp.StatusCode)
 	}
 	s.server.Close()
@@ -367,7 +367,7 @@ func TestAnAnswerThatIsCutOffIsNotWhole(t *testing.T) {
 
 func TestAGateThatAsksNobodyIsForThisMachine(t *testing.T) {
 	s := newSite(t, &access.Gate{}, nil)
-	if resp, body := s.get(t, http.DefaultClient, "/"); resp.StatusCode != 200 || body != "flights" || resp.Header.Get("Cache-Control") != "public, max-age=1" {
+	if resp, body := s.get(t, http.DefaultClient, "/"); resp.StatusCode != http.StatusOK || body != "flights" || resp.Header.Get("Cache-Control") != "public, max-age=1" {
 		t.Errorf("GET = %d %s", resp.StatusCode, body)
 	}
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.server.URL, nil)

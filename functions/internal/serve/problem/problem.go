@@ -7,8 +7,8 @@ import (
 	"net/http"
 )
 
-// Problem is a problem detail and the error that stands for it.
-type Problem struct {
+// Error is a problem detail and the error that stands for it.
+type Error struct {
 	Type   string `json:"type"`
 	Title  string `json:"title"`
 	Status int    `json:"status"`
@@ -16,15 +16,15 @@ type Problem struct {
 	Field  string `json:"field,omitempty"` // the parameter or header that is to be mended
 }
 
-func (p *Problem) Error() string { return p.Detail }
+func (p *Error) Error() string { return p.Detail }
 
 // New makes a problem of an HTTP status.
-func New(status int, field, format string, args ...any) *Problem {
-	return &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Field: field, Detail: fmt.Sprintf(format, args...)}
+func New(status int, field, format string, args ...any) *Error {
+	return &Error{Type: "about:blank", Title: http.StatusText(status), Status: status, Field: field, Detail: fmt.Sprintf(format, args...)}
 }
 
 // Write answers with a problem, in place of whatever the header says already.
-func Write(w http.ResponseWriter, p *Problem) {
+func Write(w http.ResponseWriter, p *Error) {
 	h := w.Header()
 	for _, name := range []string{"ETag", "Content-Disposition", "Content-Length", "Repr-Digest", "Last-Modified"} {
 		h.Del(name)
