@@ -120,14 +120,8 @@ func (g *Gate) Metrics(next http.Handler) http.Handler {
 
 func (g *Gate) guard(next http.Handler, judge func(Grant) *problem.Error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		began := g.Now()
-		line, out := newLine(r, began), newSent(w, g.Now, g.Asks())
-		whole := false
-		defer func() { // also when the answer is cut off by a panic
-			line.Status, line.Bytes, line.Whole = out.status, out.bytes, whole && !out.failed
-			line.Millis = g.Now().Sub(began).Milliseconds()
-			g.record(r.Context(), line)
-		}()
+		line, out := newLine(r, g.Now()), newSent(w, g.Now, g.Asks())
+		defer g.record(r.Context(), line, out) // also when the answer is cut off by a panic
 		if r.TLS != nil {
 			w.Header().Set("Strict-Transport-Security", "max-age=31536000")
 		}
@@ -140,18 +134,21 @@ func (g *Gate) guard(next http.Handler, judge func(Grant) *problem.Error) http.H
 			}
 		}
 		if p != nil {
-			line.Event, line.Reason = "refusal", p.Detail
+			if g.Trail == nil || !g.Trail.owes() { // else a flood of requests would fill the memory with lines
+				line.Event, line.Reason = "refusal", p.Detail
+			}
 			problem.Write(out, p)
 		} else {
 			ctx := context.WithValue(context.WithValue(r.Context(), grantKey{}, grant), lineKey{}, line)
 			next.ServeHTTP(out, r.WithContext(ctx))
 		}
-		whole = true
+		line.Whole = true
 	})
 }
 
-// record writes a line of what is to be remembered.
-func (g *Gate) record(ctx context.Context, l *Line) {
+// record ends a line and writes it, if it is one of what is to be remembered.
+func (g *Gate) record(ctx context.Context, l *Line, out *sent) {
+	l.Status, l.Bytes, l.Whole, l.Millis = out.status, out.bytes, l.Whole && !out.failed, g.Now().Sub(l.Time).Milliseconds()
 	if g.Trail == nil || l.Event == "" {
 		return
 	}

@@ -140,5 +140,12 @@ func (t *Trail) Ready(context.Context) error {
 	return nil
 }
 
+// owes says whether lines wait to be written.
+func (t *Trail) owes() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.owed) > 0
+}
+
 // Try says why the trail's file could not be written, without writing to it.
 func (t *Trail) Try() error { return t.write(nil) }

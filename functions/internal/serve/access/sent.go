@@ -9,7 +9,8 @@ import (
 )
 
 const (
-	stall   = time.Minute // for one part; who reads slower than that is cut off
+	stall   = time.Minute      // for one part; who reads slower than that is cut off
+	rest    = 10 * time.Minute // from one part to the next, and for what is still buffered at the end
 	onePart = 1 << 20
 )
 
@@ -50,8 +51,12 @@ func (s *sent) head(status int) {
 
 func (s *sent) begin() {
 	s.head(http.StatusOK)
+	s.within(stall)
+}
+
+func (s *sent) within(d time.Duration) {
 	// A writer without deadlines is one of a test.
-	if err := s.control.SetWriteDeadline(s.now().Add(stall)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	if err := s.control.SetWriteDeadline(s.now().Add(d)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		s.failed = true
 	}
 }
@@ -67,6 +72,7 @@ func (s *sent) Write(p []byte) (int, error) {
 			s.failed = true
 			return sum, err
 		}
+		s.within(rest)
 		if p = p[n:]; len(p) == 0 {
 			return sum, nil
 		}
@@ -90,6 +96,7 @@ func (s *sent) ReadFrom(from io.Reader) (sum int64, err error) {
 			s.failed = true
 			return sum, err
 		}
+		s.within(rest)
 		if n < want {
 			return sum, nil
 		}
