@@ -12,16 +12,20 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/sethvargo/go-envconfig"
 
 	"github.com/almanac-data/almanac/functions/internal/certs/certstest"
 	"github.com/almanac-data/almanac/functions/internal/fn"
 	"github.com/almanac-data/almanac/functions/internal/oidc/oidctest"
 	"github.com/almanac-data/almanac/functions/internal/platform/gate"
+	"github.com/almanac-data/almanac/functions/internal/settings"
 )
 
 func process(t *testing.T, env map[string]string, log io.Writer) *fn.Process {
@@ -100,6 +104,31 @@ func TestWhatItDoesNotStartWith(t *testing.T) {
 		if err == nil {
 			g.Close()
 		}
+	}
+}
+
+func TestTheSettingsAreThoseOfTheDocumentation(t *testing.T) {
+	text, err := os.ReadFile("../../../../docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(text), "## Settings")
+	table, _, _ = strings.Cut(table, "\n##")
+	var got []string
+	for _, row := range regexp.MustCompile(`(?m)^\| .*`).FindAllString(table, -1) {
+		cells := strings.Split(row, "|")
+		names, keys := regexp.MustCompile("`(ALMANAC_[A-Z_]+)`").FindAllStringSubmatch(cells[1], -1), regexp.MustCompile("`([a-z._]+)`").FindAllStringSubmatch(cells[2], -1)
+		for i, name := range names {
+			got = append(got, name[1])
+			if want := settings.Key(name[1]); keys[i][1] != want {
+				t.Errorf("the key of %s is %s, want %s", name[1], keys[i][1], want)
+			}
+		}
+	}
+	own := slices.DeleteFunc(fn.Variables(gate.Config{}), func(name string) bool { return !strings.HasPrefix(name, "ALMANAC_SERVE_") })
+	slices.Sort(got)
+	if diff := cmp.Diff(own, got); diff != "" {
+		t.Error(diff)
 	}
 }
 
