@@ -17,6 +17,7 @@ import (
 
 	"github.com/almanac-data/almanac/functions/internal/identity"
 	"github.com/almanac-data/almanac/functions/internal/serve/access"
+	"github.com/almanac-data/almanac/functions/internal/serve/policy"
 )
 
 // named takes a token for the name of its holder.
@@ -34,12 +35,12 @@ func (named) Verify(_ context.Context, token string) (identity.Identity, error) 
 func (w *world) guarded(t *testing.T) (trailOf func() string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "policy.yaml")
-	policy := "readers:\n- {subject: all, datasets: ['*']}\n- {subject: part, datasets: [flights]}\n- {subject: other, datasets: [births]}\n"
-	if err := os.WriteFile(file, []byte(policy), 0o600); err != nil {
+	text := "readers:\n- {subject: all, datasets: ['*']}\n- {subject: part, datasets: [flights]}\n- {subject: other, datasets: [births]}\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	trail, log := &bytes.Buffer{}, slog.New(slog.DiscardHandler)
-	gate := &access.Gate{Tokens: named{}, Policy: &access.PolicyFile{File: file}, Trail: access.NewTrail("", trail), Now: time.Now, Log: log}
+	gate := &access.Gate{Tokens: named{}, Policy: &policy.File{Name: file}, Trail: access.NewTrail("", trail), Now: time.Now, Log: log}
 	server := httptest.NewServer(New(Server{Journal: w.journal, Datasets: catalog{births, flights}, Files: w.dir, Gate: gate}))
 	t.Cleanup(server.Close)
 	w.url = server.URL

@@ -15,6 +15,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/fn"
 	"github.com/almanac-data/almanac/functions/internal/oidc"
 	"github.com/almanac-data/almanac/functions/internal/serve/access"
+	"github.com/almanac-data/almanac/functions/internal/serve/policy"
 )
 
 // Gate is what was opened. Close ends it.
@@ -80,17 +81,17 @@ func (c Config) tls(p *fn.Process) (*tls.Config, error) {
 }
 
 func (g *Gate) judge(c Config, p *fn.Process) error {
-	policy := &access.PolicyFile{File: c.Policy, Warn: func(err error) {
+	file := &policy.File{Name: c.Policy, Warn: func(err error) {
 		p.Log.Warn("the policy has changed and cannot be read; the one before it counts", "error", err.Error())
 	}}
-	g.Policy = policy
-	if _, err := policy.Read(); err != nil {
+	g.Policy = file
+	if _, err := file.Read(); err != nil {
 		return fmt.Errorf("read ALMANAC_SERVE_POLICY: %w", err)
 	}
 	if c.ClientCA == "" {
 		return nil
 	}
-	peers := &access.Certificates{Authorities: &certs.Authorities{File: c.ClientCA}, Now: p.Now}
+	peers := &certs.Clients{Authorities: &certs.Authorities{File: c.ClientCA}, Now: p.Now}
 	g.Peers = peers
 	if _, err := peers.Authorities.Pool(); err != nil {
 		return fmt.Errorf("read ALMANAC_SERVE_CLIENT_CA: %w", err)
@@ -123,11 +124,11 @@ func (g *Gate) Close() {
 
 // unknown names the datasets that the policy mentions and that are none.
 func (g *Gate) unknown(datasets []string) error {
-	policy, err := g.Policy.Read()
+	rules, err := g.Policy.Read()
 	if err != nil || datasets == nil {
 		return err
 	}
-	for _, name := range policy.Datasets() {
+	for _, name := range rules.Datasets() {
 		if !slices.Contains(datasets, name) {
 			return fmt.Errorf("ALMANAC_SERVE_POLICY grants %q, and there is no dataset of that name; there are: %s", name, strings.Join(datasets, ", "))
 		}

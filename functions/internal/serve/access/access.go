@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/almanac-data/almanac/functions/internal/identity"
+	"github.com/almanac-data/almanac/functions/internal/serve/policy"
 	"github.com/almanac-data/almanac/functions/internal/serve/problem"
 )
 
@@ -31,7 +32,7 @@ type Peers interface {
 
 // Policies gives the policy that holds now.
 type Policies interface {
-	Read() (*Policy, error)
+	Read() (*policy.Policy, error)
 }
 
 // Gate stands before the API. If neither Tokens nor Peers are set, nobody is asked who he is, and everybody may read everything.
@@ -64,14 +65,14 @@ func May(ctx context.Context, dataset string) bool {
 
 // Sees says whether the caller of a request finds a dataset in a list.
 func Sees(ctx context.Context, dataset string) bool {
-	grant, _ := ctx.Value(grantKey{}).(Grant)
+	grant, _ := ctx.Value(grantKey{}).(policy.Grant)
 	return grant.May(dataset)
 }
 
 // Everyone lets everybody read everything, without an audit trail.
 func Everyone(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), grantKey{}, everything)))
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), grantKey{}, policy.Everything())))
 	})
 }
 
@@ -100,8 +101,8 @@ func (g *Gate) Guard(next http.Handler) http.Handler {
 	if !g.Asks() {
 		next = Local(next)
 	}
-	return g.guard(next, func(grant Grant) *problem.Error {
-		if grant.nothing() {
+	return g.guard(next, func(grant policy.Grant) *problem.Error {
+		if grant.Nothing() {
 			return problem.New(http.StatusForbidden, "", "the policy grants you nothing; ask for an entry in it")
 		}
 		return nil
@@ -110,15 +111,15 @@ func (g *Gate) Guard(next http.Handler) http.Handler {
 
 // Metrics lets only those in whom the policy lets read metrics.
 func (g *Gate) Metrics(next http.Handler) http.Handler {
-	return g.guard(next, func(grant Grant) *problem.Error {
-		if !grant.metrics {
+	return g.guard(next, func(grant policy.Grant) *problem.Error {
+		if !grant.Metrics() {
 			return problem.New(http.StatusForbidden, "", "the policy does not grant you the metrics; ask for metrics: true in your entry")
 		}
 		return nil
 	})
 }
 
-func (g *Gate) guard(next http.Handler, judge func(Grant) *problem.Error) http.Handler {
+func (g *Gate) guard(next http.Handler, judge func(policy.Grant) *problem.Error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		line, out := newLine(r, g.Now()), newSent(w, g.Now, g.Asks())
 		defer g.record(r.Context(), line, out) // also when the answer is cut off by a panic
@@ -158,14 +159,14 @@ func (g *Gate) record(ctx context.Context, l *Line, out *sent) {
 }
 
 // admit tells what a caller may read, or why he is not let in. Who is let in calls done at the end.
-func (g *Gate) admit(w http.ResponseWriter, r *http.Request, line *Line) (grant Grant, done func(), p *problem.Error) {
+func (g *Gate) admit(w http.ResponseWriter, r *http.Request, line *Line) (grant policy.Grant, done func(), p *problem.Error) {
 	if g.Trail != nil {
 		if err := g.Trail.Ready(r.Context()); err != nil {
 			return grant, nil, away(w, "the audit trail cannot be written, and nothing is handed out without it; the server's /readyz says why")
 		}
 	}
 	if !g.Asks() {
-		return everything, func() {}, nil
+		return policy.Everything(), func() {}, nil
 	}
 	who, p := g.identify(w, r)
 	if p != nil {
@@ -175,7 +176,7 @@ func (g *Gate) admit(w http.ResponseWriter, r *http.Request, line *Line) (grant 
 	if who.Names != nil {
 		line.Credential = "certificate"
 	}
-	policy, err := g.Policy.Read()
+	rules, err := g.Policy.Read()
 	if err != nil {
 		g.Log.ErrorContext(r.Context(), "policy cannot be read", "error", err.Error())
 		return grant, nil, away(w, "the policy cannot be read; the server's log says why")
@@ -185,7 +186,7 @@ func (g *Gate) admit(w http.ResponseWriter, r *http.Request, line *Line) (grant 
 		w.Header().Set("Retry-After", "1")
 		return grant, nil, problem.New(http.StatusTooManyRequests, "", "you have %d requests under way, which is the most; wait until one has ended", g.PerCaller)
 	}
-	return policy.Of(who), done, nil
+	return rules.Of(who), done, nil
 }
 
 // take counts a request of a caller, if he may have another.

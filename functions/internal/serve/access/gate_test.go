@@ -25,6 +25,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/oidc"
 	"github.com/almanac-data/almanac/functions/internal/oidc/oidctest"
 	"github.com/almanac-data/almanac/functions/internal/serve/access"
+	"github.com/almanac-data/almanac/functions/internal/serve/policy"
 	"github.com/almanac-data/almanac/functions/internal/serve/problem"
 )
 
@@ -70,9 +71,23 @@ func (s *safe) lines(t *testing.T) []access.Line {
 	return all
 }
 
-type fixed struct{ policy *access.Policy }
+const policyText = `
+readers:
+  - subject: mlapp
+    datasets: [flights]
+  - group: research
+    datasets: ["*"]
+  - certificate: trainer.example.org
+    datasets: [births, flights]
+  - certificate: spiffe://example.org/trainer
+    datasets: [births]
+  - subject: prometheus
+    metrics: true
+`
 
-func (f fixed) Read() (*access.Policy, error) { return f.policy, nil }
+type fixed struct{ rules *policy.Policy }
+
+func (f fixed) Read() (*policy.Policy, error) { return f.rules, nil }
 
 // site is a gate before a handler that hands out 7 bytes of flights.
 type site struct {
@@ -83,12 +98,12 @@ type site struct {
 
 func newSite(t *testing.T, gate *access.Gate, conf *tls.Config) *site {
 	t.Helper()
-	policy, err := access.ParsePolicy("policy.yaml", []byte(policyText))
+	rules, err := policy.Parse("policy.yaml", []byte(policyText))
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &site{gate: gate}
-	gate.Policy, gate.Trail, gate.Now = fixed{policy}, access.NewTrail("", &s.audit), time.Now
+	gate.Policy, gate.Trail, gate.Now = fixed{rules}, access.NewTrail("", &s.audit), time.Now
 	gate.Log = slog.New(slog.NewJSONHandler(&s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", gate.Metrics(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "metrics") })))
@@ -424,7 +439,7 @@ func TestCertificates(t *testing.T) {
 		"a name without rights":             {valid(ca, "mlapp"), 403, "grants you nothing"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			peers := &access.Certificates{Authorities: &certs.Authorities{File: filepath.Join(dir, "ca.crt")}, Now: time.Now}
+			peers := &certs.Clients{Authorities: &certs.Authorities{File: filepath.Join(dir, "ca.crt")}, Now: time.Now}
 			s := newSite(t, &access.Gate{Peers: peers}, &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{server}, ClientAuth: tls.RequestClientCert})
 			conf := &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: ca.Pool()}
 			if c.cert != nil {
@@ -459,7 +474,7 @@ func TestATokenGoesBeforeACertificate(t *testing.T) {
 	ca.WriteCA(filepath.Join(dir, "ca.crt"))
 	_, _, pair := ca.IssueFor(dir, "c", "trainer.example.org", nil, nil, now.Add(-time.Hour), now.Add(time.Hour))
 	_, _, server := ca.Issue(dir, "server", now.Add(-time.Hour), now.Add(time.Hour))
-	peers := &access.Certificates{Authorities: &certs.Authorities{File: filepath.Join(dir, "ca.crt")}, Now: time.Now}
+	peers := &certs.Clients{Authorities: &certs.Authorities{File: filepath.Join(dir, "ca.crt")}, Now: time.Now}
 	s := newSite(t, &access.Gate{Peers: peers, Tokens: tokens(t, issuer)}, &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{server}, ClientAuth: tls.RequestClientCert})
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: ca.Pool(), Certificates: []tls.Certificate{pair}}}}
 	defer client.CloseIdleConnections()
@@ -486,7 +501,7 @@ func TestACertificateIsRefusedOnceItsAuthorityIsReplaced(t *testing.T) {
 	file := filepath.Join(dir, "ca.crt")
 	ca.WriteCA(file)
 	_, _, pair := ca.IssueFor(dir, "c", "trainer.example.org", nil, nil, now.Add(-time.Hour), now.Add(time.Hour))
-	peers := &access.Certificates{Authorities: &certs.Authorities{File: file}, Now: time.Now}
+	peers := &certs.Clients{Authorities: &certs.Authorities{File: file}, Now: time.Now}
 	open := &tls.ConnectionState{PeerCertificates: []*x509.Certificate{pair.Leaf}}
 	if who, err := peers.Identify(open); err != nil || who.Subject != "trainer.example.org" {
 		t.Fatalf("Identify = %v, %v", who, err)

@@ -1,4 +1,5 @@
-package access
+// Package policy says who may read which datasets: what a file of YAML grants, and nothing else.
+package policy
 
 import (
 	"bytes"
@@ -22,11 +23,14 @@ type Grant struct {
 // May says whether a dataset of that name may be read, if there is one.
 func (g Grant) May(dataset string) bool { return g.all || slices.Contains(g.datasets, dataset) }
 
-// nothing says whether there is not a single thing that may be read.
-func (g Grant) nothing() bool { return !g.all && len(g.datasets) == 0 && !g.metrics }
+// Nothing says whether there is not a single thing that may be read.
+func (g Grant) Nothing() bool { return !g.all && len(g.datasets) == 0 && !g.metrics }
 
-// everything is granted where nobody is asked who he is.
-var everything = Grant{all: true, metrics: true}
+// Metrics says whether the metrics of the process may be read.
+func (g Grant) Metrics() bool { return g.metrics }
+
+// Everything is granted where nobody is asked who he is.
+func Everything() Grant { return Grant{all: true, metrics: true} }
 
 // Policy says who may read what. What it does not grant is refused.
 type Policy struct{ readers []reader }
@@ -39,8 +43,8 @@ type reader struct {
 
 var datasetName = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
 
-// ParsePolicy reads the YAML of a policy. The error names every mistake by its line.
-func ParsePolicy(file string, text []byte) (*Policy, error) {
+// Parse reads the YAML of a policy. The error names every mistake by its line.
+func Parse(file string, text []byte) (*Policy, error) {
 	var wrong document.Mistakes
 	if len(bytes.TrimSpace(text)) == 0 {
 		return nil, fmt.Errorf("%s is empty; list who may read what, see docs/security.md", file)
@@ -78,7 +82,7 @@ func parseReader(node document.Node) reader {
 		}
 	}
 	r.grant.metrics = f.Get("metrics").Bool(false)
-	if r.grant.nothing() {
+	if r.grant.Nothing() {
 		node.Fail("grants nothing", "list datasets, or write metrics: true")
 	}
 	return r
@@ -109,9 +113,9 @@ func (p *Policy) Datasets() []string {
 	return slices.Compact(all)
 }
 
-// PolicyFile is a policy in a file, which counts as soon as it is changed. While what is there cannot be read, what was read before counts.
-type PolicyFile struct {
-	File string
+// File is a policy in a file, which counts as soon as it is changed. While what is there cannot be read, what was read before counts.
+type File struct {
+	Name string
 	Warn func(error) // told once of each change that cannot be read
 
 	mu   sync.Mutex
@@ -120,10 +124,10 @@ type PolicyFile struct {
 }
 
 // Read reads the file if it has changed. It fails only if the file could never be read.
-func (f *PolicyFile) Read() (*Policy, error) {
+func (f *File) Read() (*Policy, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	info, err := os.Stat(f.File)
+	info, err := os.Stat(f.Name)
 	if err == nil && f.seen != nil && os.SameFile(info, f.seen) && info.ModTime().Equal(f.seen.ModTime()) && info.Size() == f.seen.Size() {
 		return f.last, nil
 	}
@@ -136,11 +140,11 @@ func (f *PolicyFile) Read() (*Policy, error) {
 	}
 	var text []byte
 	if err == nil {
-		text, err = os.ReadFile(f.File)
+		text, err = os.ReadFile(f.Name)
 	}
 	var p *Policy
 	if err == nil {
-		p, err = ParsePolicy(f.File, text)
+		p, err = Parse(f.Name, text)
 	}
 	switch {
 	case err == nil:

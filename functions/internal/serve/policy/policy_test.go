@@ -1,4 +1,4 @@
-package access_test
+package policy_test
 
 import (
 	"os"
@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/almanac-data/almanac/functions/internal/identity"
-	"github.com/almanac-data/almanac/functions/internal/serve/access"
+	"github.com/almanac-data/almanac/functions/internal/serve/policy"
 )
 
 const policyText = `
@@ -26,7 +26,7 @@ readers:
 `
 
 func TestWhoMayReadWhat(t *testing.T) {
-	p, err := access.ParsePolicy("policy.yaml", []byte(policyText))
+	p, err := policy.Parse("policy.yaml", []byte(policyText))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,20 +78,20 @@ func TestMistakesInAPolicy(t *testing.T) {
 		"a list of words":      {"readers: [a]", "write it as a mapping"},
 		"two mistakes at once": {"readers:\n  - subject: a\n  - x: y", "p.yaml:3: readers[1].x"},
 	} {
-		p, err := access.ParsePolicy("p.yaml", []byte(c.text))
+		p, err := policy.Parse("p.yaml", []byte(c.text))
 		if p != nil || err == nil || !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%s: ParsePolicy = %v, want %q", name, err, c.says)
+			t.Errorf("%s: Parse = %v, want %q", name, err, c.says)
 		}
 	}
 }
 
-func FuzzParsePolicy(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	f.Add([]byte(policyText))
 	f.Add([]byte("readers: [{subject: a, datasets: ['*'], metrics: true}]"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		p, err := access.ParsePolicy("p", text)
+		p, err := policy.Parse("p", text)
 		if (p == nil) == (err == nil) {
-			t.Fatalf("ParsePolicy = %v, %v", p, err)
+			t.Fatalf("Parse = %v, %v", p, err)
 		}
 		if p != nil && p.Of(identity.Identity{}).May("flights") {
 			t.Fatal("nobody may read flights")
@@ -102,7 +102,7 @@ func FuzzParsePolicy(f *testing.F) {
 func TestAPolicyCountsOnceItIsChanged(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "policy.yaml")
 	var warned []string
-	file := &access.PolicyFile{File: name, Warn: func(err error) { warned = append(warned, err.Error()) }}
+	file := &policy.File{Name: name, Warn: func(err error) { warned = append(warned, err.Error()) }}
 	if _, err := file.Read(); err == nil {
 		t.Fatal("a file that is not there can be read")
 	}

@@ -1,4 +1,4 @@
-package access
+package certs
 
 import (
 	"crypto/tls"
@@ -6,20 +6,19 @@ import (
 	"errors"
 	"time"
 
-	"github.com/almanac-data/almanac/functions/internal/certs"
 	"github.com/almanac-data/almanac/functions/internal/identity"
 )
 
-// Certificates judges client certificates. A connection asks for one and takes any, or none; here it is checked with each request, so
+// Clients judges client certificates. A connection asks for one and takes any, or none; here it is checked with each request, so
 // that whoever is refused learns why, and that a certificate which has expired since is refused too.
-type Certificates struct {
-	Authorities *certs.Authorities
+type Clients struct {
+	Authorities *Authorities
 	Now         func() time.Time
 }
 
 // Identify tells who is at the other end of a connection, nobody if no certificate is shown. The error is an *identity.RefusalError, or one of
 // reading the authorities.
-func (c *Certificates) Identify(state *tls.ConnectionState) (identity.Identity, error) {
+func (c *Clients) Identify(state *tls.ConnectionState) (identity.Identity, error) {
 	var nobody identity.Identity
 	if state == nil || len(state.PeerCertificates) == 0 {
 		return nobody, nil
@@ -47,7 +46,7 @@ func (c *Certificates) Identify(state *tls.ConnectionState) (identity.Identity, 
 }
 
 func refused(err error, leaf *x509.Certificate, now time.Time) string {
-	if wrong := certs.Valid(leaf, now); wrong != "" {
+	if wrong := Valid(leaf, now); wrong != "" {
 		return "the certificate " + wrong
 	}
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
