@@ -70,8 +70,13 @@ crash: build ## kill -9 the run KILLS times at random moments (SEED=n repeats a 
 e2e: build functions ## run the README's commands and read the result with other programs
 	go test ./tests/e2e -count=1 -timeout 15m -args -almanac $(CURDIR)/$(BIN)/almanac -functions $(CURDIR)/$(BIN)
 
+.PHONY: auth-check
+auth-check: build functions ## test who is let in to the HTTP API with the tokens of a real issuer, OpenBao
+	go test ./tests/e2e -count=1 -timeout 10m -v -run TestTokensOfARealIssuer -args -almanac $(CURDIR)/$(BIN)/almanac \
+	-functions $(CURDIR)/$(BIN) -bao "$$(go run ./tests/lab bao)"
+
 .PHONY: check
-check: lint test e2e ## all that CI runs
+check: lint test e2e auth-check ## all that CI runs
 	@$(MAKE) --no-print-directory -j2 --output-sync=target crash cluster-suites
 	@$(MAKE) --no-print-directory cluster-jobs
 

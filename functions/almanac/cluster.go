@@ -17,6 +17,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/fn"
 	"github.com/almanac-data/almanac/functions/internal/maintain"
 	"github.com/almanac-data/almanac/functions/internal/platform"
+	"github.com/almanac-data/almanac/functions/internal/platform/gate"
 	"github.com/almanac-data/almanac/functions/internal/secret"
 	"github.com/almanac-data/almanac/functions/internal/settings"
 	"github.com/almanac-data/almanac/functions/internal/spark"
@@ -24,7 +25,7 @@ import (
 
 // settable are the variables that a file of a cluster may set.
 func settable() []string {
-	return platform.Variables(spark.Config{}, calendar.Config{}, maintain.Config{}, secret.Config{}, collect.Config{})
+	return platform.Variables(spark.Config{}, calendar.Config{}, maintain.Config{}, secret.Config{}, collect.Config{}, gate.Config{})
 }
 
 // settings reads the file that --config names.

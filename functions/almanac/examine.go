@@ -8,6 +8,7 @@ import (
 
 	"github.com/almanac-data/almanac/functions/internal/fn"
 	"github.com/almanac-data/almanac/functions/internal/platform"
+	"github.com/almanac-data/almanac/functions/internal/platform/gate"
 	"github.com/almanac-data/almanac/functions/internal/spark"
 )
 
@@ -33,7 +34,25 @@ func (o *options) examineCluster(ctx context.Context) (found []finding, ok bool)
 		return append(found, finding{check, false, err.Error()}), false
 	}
 	found = append(found, o.examineKafka(ctx)...)
-	return append(found, s.examineWarehouse(ctx), s.examineSpark(ctx)), true
+	return append(found, s.examineWarehouse(ctx), s.examineSpark(ctx), o.examineServe(ctx, s)), true
+}
+
+// examineServe looks at who is let in to the HTTP API.
+func (o *options) examineServe(ctx context.Context, s *state) finding {
+	const check = "serve"
+	all, done, wrong := o.examineDatasets(ctx)
+	if wrong == nil { // else it is told elsewhere
+		defer done()
+	}
+	names := make([]string, 0, len(all))
+	for _, d := range all {
+		names = append(names, d.Name)
+	}
+	detail, err := gate.Examine(ctx, s.proc, names)
+	if err != nil {
+		return finding{check, false, err.Error()}
+	}
+	return finding{check, true, detail}
 }
 
 // examineWarehouse makes a folder, which shows that this user may write, and removes it.

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/fn"
 	"github.com/almanac-data/almanac/functions/internal/kafka"
 	"github.com/almanac-data/almanac/functions/internal/onebox"
+	"github.com/almanac-data/almanac/functions/internal/serve/access"
 )
 
 // trigger says which topics wake a function, and how many events it takes at once. On a cluster several runs share them: by the topic of wakes
@@ -93,7 +93,7 @@ func (h *host) serve(ctx context.Context, l net.Listener) <-chan error {
 	door := onebox.NewShortcut(l)
 	h.dial = door.Dial
 	ended := make(chan error, 1)
-	go func() { ended <- h.proc.Listen(ctx, door, onlyLoopback(mux)) }()
+	go func() { ended <- h.proc.Listen(ctx, door, access.Local(mux)) }()
 	return ended
 }
 
@@ -213,20 +213,4 @@ func (h *host) count(function string) func(topic, outcome string) {
 			h.proc.Meter.DeadLetter(function)
 		}
 	}
-}
-
-// onlyLoopback refuses requests that came by another name than this machine's own: a page in a browser must not reach the API by
-// a name that it made point here (DNS rebinding).
-func onlyLoopback(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		name := r.Host
-		if host, _, err := net.SplitHostPort(name); err == nil {
-			name = host
-		}
-		if ip := net.ParseIP(strings.Trim(name, "[]")); name != "localhost" && (ip == nil || !ip.IsLoopback()) {
-			http.Error(w, "this server answers to 127.0.0.1 and localhost only", http.StatusMisdirectedRequest)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
 }

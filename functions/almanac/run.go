@@ -205,7 +205,8 @@ func listen(ctx context.Context, f *runFlags) (net.Listener, error) {
 		return nil, fmt.Errorf("listen on %s: %w", address, err)
 	}
 	if ip := l.Addr().(*net.TCPAddr).IP; !ip.IsLoopback() {
-		return nil, errors.Join(&codedError{codeUsage, fmt.Errorf("listen on %s: only loopback addresses are allowed, since nobody is asked who he is", address)}, l.Close())
+		err := fmt.Errorf("listen on %s: only loopback addresses are allowed, since nobody is asked who he is; bin/serve may listen elsewhere, see docs/security.md", address)
+		return nil, errors.Join(&codedError{codeUsage, err}, l.Close())
 	}
 	return l, nil
 }

@@ -43,8 +43,8 @@ func (b *safeBuffer) String() string {
 	return b.buf.String()
 }
 
-// startFunction starts the program of a function and waits until it is ready. It ends with the test, and must end well.
-func startFunction(t *testing.T, name string, env ...string) *instance {
+// launch starts the program of a function. It ends with the test, and must end well.
+func launch(t *testing.T, name string, env ...string) *instance {
 	t.Helper()
 	program, err := filepath.Abs(filepath.Join(*functions, name))
 	if err != nil {
@@ -58,6 +58,13 @@ func startFunction(t *testing.T, name string, env ...string) *instance {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.end(t) })
+	return f
+}
+
+// startFunction starts the program of a function and waits until it is ready.
+func startFunction(t *testing.T, name string, env ...string) *instance {
+	t.Helper()
+	f := launch(t, name, env...)
 	for began := time.Now(); time.Since(began) < 20*time.Second; time.Sleep(20 * time.Millisecond) {
 		if f.status("/readyz") == http.StatusOK {
 			return f

@@ -4,6 +4,7 @@
 //	go run ./tests/lab up|status [-secure] [-address <ip>] [-only kafka,…]
 //	go run ./tests/lab down|env|config|sums [-secure] [-address <ip>]
 //	go run ./tests/lab kill|start|pause|resume [-secure] [-address <ip>] <server>
+//	go run ./tests/lab bao
 //	go run ./tests/lab cluster up|status|down [-wipe]
 package main
 
@@ -38,7 +39,7 @@ func run(ctx context.Context, args []string) error {
 		return cluster(ctx, args[1:])
 	}
 	if len(args) == 0 {
-		return errors.New("say what to do: up, status, down, env, config, kill, start, pause, resume, sums or cluster")
+		return errors.New("say what to do: up, status, down, env, config, kill, start, pause, resume, bao, sums or cluster")
 	}
 	flags := flag.NewFlagSet("lab "+args[0], flag.ContinueOnError)
 	secure := flags.Bool("secure", false, "the secured form: Kerberos, TLS, access rules")
@@ -85,6 +86,12 @@ func run(ctx context.Context, args []string) error {
 		return err
 	case "config":
 		_, err := os.Stdout.WriteString(c.Site.Config())
+		return err
+	case "bao":
+		program, err := artifact.Bao(ctx, c.Site.Cache, os.Stderr)
+		if err == nil {
+			_, err = fmt.Println(program)
+		}
 		return err
 	case "sums":
 		list, err := artifact.Sums(ctx, os.Stderr)

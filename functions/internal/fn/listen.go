@@ -2,6 +2,7 @@ package fn
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -32,6 +33,31 @@ func (c serverConfig) Check() error {
 		return fmt.Errorf("ALMANAC_QUIET (%s), ALMANAC_GRACE (%s) must not be negative and ALMANAC_TIMEOUT (%s) longer than 0", c.Quiet, c.Grace, c.Timeout)
 	}
 	return nil
+}
+
+// Front is what a listener shows to strangers. The zero value is plain HTTP, with metrics for everyone.
+type Front struct {
+	TLS     *tls.Config                     // nil for plain HTTP
+	Metrics func(http.Handler) http.Handler // lets those in who may read /metrics; nil for everyone
+}
+
+// serve answers on l by TLS, if the front has it.
+func (f Front) serve(s *http.Server, l net.Listener) error {
+	if f.TLS == nil {
+		return s.Serve(l)
+	}
+	s.TLSConfig = f.TLS.Clone()
+	return s.ServeTLS(l, "", "")
+}
+
+// Loopback says whether ServeHTTP listens where only this machine can reach it.
+func (p *Process) Loopback(ctx context.Context) (bool, error) {
+	c, err := p.serverConfig(ctx)
+	if err != nil {
+		return false, err
+	}
+	ip := net.ParseIP(c.Host)
+	return c.Host == "localhost" || ip != nil && ip.IsLoopback(), nil
 }
 
 func (p *Process) serverConfig(ctx context.Context) (serverConfig, error) {
@@ -92,10 +118,11 @@ func (p *Process) Listen(ctx context.Context, l net.Listener, h http.Handler) er
 		BaseContext: func(net.Listener) context.Context { return context.WithValue(work, lifetime{}, work) },
 	}
 	s.http.Protocols.SetHTTP1(true)
+	s.http.Protocols.SetHTTP2(true)
 	s.http.Protocols.SetUnencryptedHTTP2(true)
 	failed := make(chan error, 1)
-	go func() { failed <- s.http.Serve(l) }()
-	p.Log.Info("listening", "address", l.Addr().String())
+	go func() { failed <- p.Front.serve(s.http, l) }()
+	p.Log.Info("listening", "address", l.Addr().String(), "tls", p.Front.TLS != nil)
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serve on %s: %w", l.Addr(), err)
@@ -123,6 +150,9 @@ type server struct {
 
 func (s *server) routes(h http.Handler) http.Handler {
 	metrics := promhttp.HandlerFor(s.process.Metrics, promhttp.HandlerOpts{Registry: s.process.Metrics, EnableOpenMetrics: true})
+	if guard := s.process.Front.Metrics; guard != nil {
+		metrics = guard(metrics)
+	}
 	mux := http.NewServeMux()
 	mux.Handle("/", h)
 	mux.Handle("GET /metrics", metrics)

@@ -32,6 +32,7 @@ type Process struct {
 	Meter   *meter.Metrics // Almanac's own metrics; registered in Metrics
 	Tracer  trace.TracerProvider
 	Now     func() time.Time
+	Front   Front // of what it serves; set before Await and ServeHTTP
 
 	service bool // answers probes while it waits for servers at its start
 	waiter  await.Waiter

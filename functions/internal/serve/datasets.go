@@ -38,7 +38,7 @@ func newDatasetItem(d *dataset.Dataset, v *facts.View) datasetItem {
 }
 
 func (s *Server) items(r *http.Request) ([]datasetItem, error) {
-	all, err := s.Datasets.Datasets()
+	all, err := s.visible(r.Context())
 	if err != nil {
 		return nil, err
 	}

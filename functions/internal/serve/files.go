@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/almanac-data/almanac/functions/internal/serve/access"
 	"github.com/almanac-data/almanac/functions/internal/serve/shelf"
 )
 
@@ -37,6 +38,7 @@ func (s *Server) manifest(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	digest := sha256.Sum256(text)
+	access.Download(r.Context(), d.Name, v.Text, "manifest", hex.EncodeToString(digest[:]))
 	pin(w.Header(), digest[:])
 	w.Header().Set("Content-Type", "application/json")
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(text))
@@ -68,6 +70,7 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return errors.New("open file of release " + v.Text + ": cannot seek in it")
 	}
+	access.Download(r.Context(), d.Name, v.Text, "file", digest)
 	pin(w.Header(), sum)
 	w.Header().Set("Content-Type", "application/vnd.apache.parquet")
 	w.Header().Set("Content-Disposition", `attachment; filename="`+digest+`.parquet"`)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/almanac-data/almanac/functions/internal/serve/format"
+	"github.com/almanac-data/almanac/functions/internal/serve/problem"
 	"github.com/almanac-data/almanac/functions/internal/serve/runs"
 )
 
@@ -42,7 +43,7 @@ type indexItem struct {
 
 // index lists what there is: a page for browsers, JSON for all others.
 func (s *Server) index(w http.ResponseWriter, r *http.Request) error {
-	all, err := s.Datasets.Datasets()
+	all, err := s.visible(r.Context())
 	if err != nil {
 		return err
 	}
@@ -72,7 +73,7 @@ func (s *Server) index(w http.ResponseWriter, r *http.Request) error {
 	html, plain := format.Quality(accept, "text/html"), format.Quality(accept, "application/json")
 	switch {
 	case html == 0 && plain == 0:
-		return newProblem(http.StatusNotAcceptable, "Accept", "this comes as text/html or application/json")
+		return problem.New(http.StatusNotAcceptable, "Accept", "this comes as text/html or application/json")
 	case html <= plain:
 		return answer(w, struct {
 			Datasets []indexItem       `json:"datasets"`

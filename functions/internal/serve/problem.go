@@ -2,34 +2,19 @@ package serve
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
+
+	"github.com/almanac-data/almanac/functions/internal/serve/problem"
 )
 
-// problem is a problem detail (RFC 9457) and the error that stands for it.
-type problem struct {
-	Type   string `json:"type"`
-	Title  string `json:"title"`
-	Status int    `json:"status"`
-	Detail string `json:"detail"`
-	Field  string `json:"field,omitempty"` // the parameter or header that is to be mended
+func bad(field, format string, args ...any) *problem.Error {
+	return problem.New(http.StatusBadRequest, field, format, args...)
 }
 
-func (p *problem) Error() string { return p.Detail }
-
-func newProblem(status int, field, format string, args ...any) *problem {
-	return &problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Field: field, Detail: fmt.Sprintf(format, args...)}
-}
-
-func bad(field, format string, args ...any) *problem {
-	return newProblem(http.StatusBadRequest, field, format, args...)
-}
-
-func missing(field, format string, args ...any) *problem {
-	return newProblem(http.StatusNotFound, field, format, args...)
+func missing(field, format string, args ...any) *problem.Error {
+	return problem.New(http.StatusNotFound, field, format, args...)
 }
 
 // errCut marks a failure after the answer has begun.
@@ -44,7 +29,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		// The only way to let the client see that the answer is not whole; the server expects it.
 		panic(http.ErrAbortHandler)
 	}
-	var p *problem
+	var p *problem.Error
 	switch {
 	case errors.As(err, &p):
 	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
@@ -52,25 +37,16 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, errAway):
 		s.Log.ErrorContext(r.Context(), "request failed", "path", r.URL.Path, "error", err.Error())
 		w.Header().Set("Retry-After", "5")
-		p = newProblem(http.StatusServiceUnavailable, "", "the facts cannot be read just now; try again")
+		p = problem.New(http.StatusServiceUnavailable, "", "the facts cannot be read just now; try again")
 	default:
 		s.Log.ErrorContext(r.Context(), "request failed", "path", r.URL.Path, "error", err.Error())
-		p = newProblem(http.StatusInternalServerError, "", "the request failed on the server; its log says why")
+		p = problem.New(http.StatusInternalServerError, "", "the request failed on the server; its log says why")
 	}
-	h := w.Header()
-	for _, name := range []string{"ETag", "Content-Disposition", "Content-Length", "Repr-Digest", "Last-Modified"} {
-		h.Del(name)
-	}
-	h.Set("Content-Type", "application/problem+json")
-	h.Set("Cache-Control", "no-store")
-	w.WriteHeader(p.Status)
-	if text, err := json.Marshal(p); err == nil {
-		_, _ = w.Write(append(text, '\n')) // who does not hear the problem has gone
-	}
+	problem.Write(w, p)
 }
 
 // strange makes a problem of what the mux says to a request that no route is for.
-func strange(h http.Handler, w http.ResponseWriter, r *http.Request) *problem {
+func strange(h http.Handler, w http.ResponseWriter, r *http.Request) *problem.Error {
 	heard := &listener{header: http.Header{}}
 	h.ServeHTTP(heard, r)
 	if heard.status != http.StatusMethodNotAllowed {
@@ -78,7 +54,7 @@ func strange(h http.Handler, w http.ResponseWriter, r *http.Request) *problem {
 	}
 	allow := heard.header.Get("Allow")
 	w.Header().Set("Allow", allow)
-	return newProblem(http.StatusMethodNotAllowed, "", "%s takes %s, not %s", r.URL.Path, strings.ReplaceAll(allow, ", ", " and "), r.Method)
+	return problem.New(http.StatusMethodNotAllowed, "", "%s takes %s, not %s", r.URL.Path, strings.ReplaceAll(allow, ", ", " and "), r.Method)
 }
 
 // listener hears status and header of an answer.

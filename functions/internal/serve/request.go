@@ -15,6 +15,7 @@ import (
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/facts"
+	"github.com/almanac-data/almanac/functions/internal/serve/access"
 )
 
 // known refuses parameters that the route does not have, so that a slip of the pen does not pass for an answer.
@@ -87,10 +88,18 @@ func (s *Server) view(ctx context.Context) (*facts.View, error) {
 	return v, nil
 }
 
+// visible lists the datasets that the caller may read.
+func (s *Server) visible(ctx context.Context) ([]*dataset.Dataset, error) {
+	all, err := s.Datasets.Datasets()
+	return slices.DeleteFunc(slices.Clone(all), func(d *dataset.Dataset) bool { return !access.Sees(ctx, d.Name) }), err
+}
+
 func (s *Server) datasetOf(r *http.Request) (*dataset.Dataset, error) {
-	d, err := s.Datasets.Dataset(r.PathValue("dataset"))
-	if errors.Is(err, events.ErrInvalid) {
-		return nil, missing("dataset", "there is no dataset %q; /v1/datasets lists those there are", r.PathValue("dataset"))
+	name := r.PathValue("dataset")
+	d, err := s.Datasets.Dataset(name)
+	// Who may not read a dataset does not learn either that there is one.
+	if errors.Is(err, events.ErrInvalid) || !access.May(r.Context(), name) {
+		return nil, missing("dataset", "there is no dataset %q; /v1/datasets lists those there are", name)
 	}
 	return d, err
 }

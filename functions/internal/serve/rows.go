@@ -12,7 +12,9 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/almanac-data/almanac/functions/internal/block"
+	"github.com/almanac-data/almanac/functions/internal/serve/access"
 	"github.com/almanac-data/almanac/functions/internal/serve/format"
+	"github.com/almanac-data/almanac/functions/internal/serve/problem"
 	"github.com/almanac-data/almanac/functions/internal/serve/shelf"
 	"github.com/almanac-data/almanac/functions/internal/table"
 )
@@ -43,6 +45,7 @@ func (s *Server) rows(w http.ResponseWriter, r *http.Request) error {
 	for i, p := range sel.paths {
 		sel.paths[i] = shelf.Path(d.Name, v, p)
 	}
+	access.Download(r.Context(), d.Name, v.Text, "rows", "")
 	w.Header().Set("Vary", "Accept")
 	out := &rowsOut{w: w, head: r.Method == http.MethodHead, selection: sel}
 	for _, p := range sel.paths {
@@ -64,7 +67,7 @@ func selectRows(r *http.Request, doc shelf.Manifest) (selection, error) {
 			return sel, bad("format", "there is no format %q; there are: %s", name, strings.Join(format.Names(), ", "))
 		}
 	} else if sel.format, ok = format.Accepted(strings.Join(r.Header.Values("Accept"), ", ")); !ok {
-		return sel, newProblem(http.StatusNotAcceptable, "Accept", "rows come as %s, %s or %s; or say ?format=",
+		return sel, problem.New(http.StatusNotAcceptable, "Accept", "rows come as %s, %s or %s; or say ?format=",
 			format.All[0].Media, format.All[1].Media, format.All[2].Media)
 	}
 	var err error

@@ -10,6 +10,7 @@ import (
 
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/facts"
+	"github.com/almanac-data/almanac/functions/internal/serve/access"
 	"github.com/almanac-data/almanac/functions/internal/table"
 )
 
@@ -41,6 +42,7 @@ type Server struct {
 	Journal  Journal
 	Datasets Datasets
 	Files    Files
+	Gate     *access.Gate // that asks callers who they are; nil to let everyone read everything
 	Log      *slog.Logger // of failures that are ours
 }
 
@@ -88,14 +90,25 @@ func New(s Server) http.Handler {
 			}
 		})
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		secure(w.Header())
+	return s.guarded(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Ask first, as the mux's own answers to strangers are no problem details.
 		if h, pattern := mux.Handler(r); pattern == "" {
 			s.fail(w, r, strange(h, w, r))
 			return
 		}
 		mux.ServeHTTP(w, r)
+	}))
+}
+
+func (s *Server) guarded(next http.Handler) http.Handler {
+	if s.Gate == nil {
+		next = access.Everyone(next)
+	} else {
+		next = s.Gate.Guard(next)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		secure(w.Header())
+		next.ServeHTTP(w, r)
 	})
 }
 

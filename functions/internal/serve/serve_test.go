@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/almanac-data/almanac/functions/internal/facts"
+	"github.com/almanac-data/almanac/functions/internal/serve/problem"
 	"github.com/almanac-data/almanac/functions/internal/serve/runs"
 )
 
@@ -152,7 +153,7 @@ func TestRefusals(t *testing.T) {
 			if err := valid(body); err != nil {
 				t.Fatalf("%s %s = %d %s: %v", tt.method, tt.path, resp.StatusCode, body, err)
 			}
-			var p problem
+			var p problem.Error
 			if err := json.Unmarshal([]byte(body), &p); err != nil {
 				t.Fatal(err)
 			}

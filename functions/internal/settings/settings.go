@@ -17,7 +17,7 @@ import (
 const prefix = "ALMANAC_"
 
 // sections are the words that begin a level of their own where keys are shown.
-var sections = []string{"kafka", "hdfs", "spark"}
+var sections = []string{"kafka", "hdfs", "spark", "serve"}
 
 // names are keys of variables that bear the name of a section.
 var names = map[string]string{"kafka.brokers": prefix + "KAFKA", "spark.server": prefix + "SPARK"}

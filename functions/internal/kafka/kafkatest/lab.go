@@ -16,6 +16,8 @@ import (
 
 	"github.com/almanac-data/almanac/functions/internal/kafka/link"
 	"github.com/almanac-data/almanac/functions/internal/kafka/secure"
+
+	"github.com/almanac-data/almanac/functions/internal/certs/certstest"
 )
 
 // Lab is the env file of a lab that runs.
@@ -77,7 +79,7 @@ func Secured(tb testing.TB) Lab {
 		return Need(tb, true)
 	}
 	dir := tb.TempDir()
-	ca := NewAuthority(tb, "fake")
+	ca := certstest.NewAuthority(tb, "fake")
 	ca.WriteCA(filepath.Join(dir, "ca.crt"))
 	_, _, pair := ca.Issue(dir, "broker", time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
 	password := rand.Text()

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/almanac-data/almanac/functions/internal/certs/certstest"
 	"github.com/almanac-data/almanac/functions/internal/kafka"
 	"github.com/almanac-data/almanac/functions/internal/kafka/kafkatest"
 	"github.com/almanac-data/almanac/functions/internal/kafka/link"
@@ -79,7 +80,7 @@ const keyStore = "listener.name.scram.ssl.keystore.location"
 func TestACertificateOfARealBrokerExpiresAndIsRenewed(t *testing.T) {
 	lab := kafkatest.Need(t, false)
 	dir := t.TempDir()
-	ca := kafkatest.NewAuthority(t, "brokers' authority")
+	ca := certstest.NewAuthority(t, "brokers' authority")
 	ours := filepath.Join(dir, "ca.crt")
 	// The client trusts the lab's authority and the test's.
 	text, err := os.ReadFile(lab["KAFKA_CA"])

@@ -11,12 +11,12 @@ import (
 	"net"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/sasl"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
+	"github.com/almanac-data/almanac/functions/internal/certs"
 	"github.com/almanac-data/almanac/functions/internal/kafka/fault"
 )
 
@@ -54,10 +54,8 @@ const dialTimeout = 5 * time.Second
 // Door makes connections. It is safe for concurrent use.
 type Door struct {
 	access Access
-
-	mu   sync.Mutex
-	pair *tls.Certificate // the last that was whole
-	pool *x509.CertPool
+	ca     *certs.Authorities // nil for the system's
+	pair   *certs.Pair        // nil for none
 }
 
 // New reads the files once, so that a mistake shows at the start. It returns nil if connections are plain.
@@ -72,6 +70,12 @@ func New(a Access) (*Door, error) {
 		a.Now = time.Now
 	}
 	d := &Door{access: a}
+	if a.CA != "" {
+		d.ca = &certs.Authorities{File: a.CA}
+	}
+	if a.Cert != "" {
+		d.pair = &certs.Pair{Cert: a.Cert, Key: a.Key}
+	}
 	_, perr := d.password()
 	if _, err := d.conf(""); err != nil || perr != nil {
 		return nil, errors.Join(err, perr)
@@ -85,12 +89,10 @@ func (d *Door) User() string {
 	if d.access.User != "" {
 		return d.access.User
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.pair == nil {
+	if d.pair == nil || d.pair.Last() == nil {
 		return ""
 	}
-	return d.pair.Leaf.Subject.CommonName
+	return d.pair.Last().Leaf.Subject.CommonName
 }
 
 // Dial connects and shakes hands with what the files hold now. Errors say what to do.
@@ -119,67 +121,45 @@ func (d *Door) Dial(ctx context.Context, network, address string) (net.Conn, err
 
 // conf is what holds for the next connection.
 func (d *Door) conf(host string) (*tls.Config, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	conf := &tls.Config{MinVersion: tls.VersionTLS13, ServerName: host, Time: d.access.Now}
 	if d.access.ServerName != "" {
 		conf.ServerName = d.access.ServerName
 	}
-	caErr, pairErr := d.readCA(), d.readPair()
-	conf.RootCAs = d.pool
-	if pair := d.pair; pair != nil {
-		// It is shown also where it is signed by none that the broker asks for: then the broker says so.
-		conf.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return pair, nil }
-		pairErr = errors.Join(pairErr, valid(d.access.Cert, d.pair.Leaf, d.access.Now()))
+	var caErr, pairErr error
+	if d.ca != nil {
+		if conf.RootCAs, caErr = d.ca.Pool(); caErr != nil {
+			caErr = fmt.Errorf("read ALMANAC_KAFKA_CA: %w", caErr)
+		}
+	}
+	if d.pair != nil {
+		pairErr = d.show(conf)
 	}
 	return conf, errors.Join(caErr, pairErr)
 }
 
-// readCA reads the authorities. While the file is being written, those that were read before count.
-func (d *Door) readCA() error {
-	if d.access.CA == "" {
-		return nil
-	}
-	pem, err := os.ReadFile(d.access.CA)
-	pool := x509.NewCertPool()
-	if err == nil && !pool.AppendCertsFromPEM(pem) {
-		err = fmt.Errorf("%s holds no certificate in PEM form", d.access.CA)
-	}
-	switch {
-	case err == nil:
-		d.pool = pool
-	case d.pool == nil:
-		return fmt.Errorf("read ALMANAC_KAFKA_CA: %w", err)
-	}
-	return nil
-}
-
-// readPair reads certificate and key. While one of them is new and the other old, the pair that was read before counts.
-func (d *Door) readPair() error {
-	if d.access.Cert == "" {
-		return nil
-	}
-	pair, err := tls.LoadX509KeyPair(d.access.Cert, d.access.Key)
-	switch {
-	case err == nil:
-		d.pair = &pair
-	case d.pair == nil:
+// show lets a connection show the client's certificate.
+func (d *Door) show(conf *tls.Config) error {
+	pair, err := d.pair.Read()
+	if err != nil {
 		return fmt.Errorf("read ALMANAC_KAFKA_CERT and ALMANAC_KAFKA_KEY: %w", err)
 	}
-	return nil
+	// It is shown also where it is signed by none that the broker asks for: then the broker says so.
+	conf.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return pair, nil }
+	return valid(d.access.Cert, pair.Leaf, d.access.Now())
 }
 
 // valid refuses a certificate that no broker would accept, and says why, which brokers do not.
 func valid(file string, leaf *x509.Certificate, now time.Time) error {
-	const form = "ALMANAC_KAFKA_CERT: the certificate of %q in %s %s %s, it is %s: put one there that is valid%s"
-	at := now.UTC().Format(time.RFC3339)
-	switch {
-	case now.After(leaf.NotAfter):
-		return fault.Final(fmt.Errorf(form, leaf.Subject.CommonName, file, "expired at", leaf.NotAfter.UTC().Format(time.RFC3339), at, ", no restart is needed"))
-	case now.Before(leaf.NotBefore):
-		return fault.Final(fmt.Errorf(form, leaf.Subject.CommonName, file, "is not valid before", leaf.NotBefore.UTC().Format(time.RFC3339), at, ", or set this machine's clock"))
+	wrong := certs.Valid(leaf, now)
+	if wrong == "" {
+		return nil
 	}
-	return nil
+	mend := ", no restart is needed"
+	if now.Before(leaf.NotBefore) {
+		mend = ", or set this machine's clock"
+	}
+	return fault.Final(fmt.Errorf("ALMANAC_KAFKA_CERT: the certificate of %q in %s %s, it is %s: put one there that is valid%s",
+		leaf.Subject.CommonName, file, wrong, now.UTC().Format(time.RFC3339), mend))
 }
 
 // password reads the first line of the password's file.

@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/almanac-data/almanac/functions/internal/certs/certstest"
 	"github.com/almanac-data/almanac/functions/internal/fn"
 	"github.com/almanac-data/almanac/functions/internal/kafka"
 	"github.com/almanac-data/almanac/functions/internal/kafka/kafkatest"
@@ -45,7 +46,7 @@ func TestEveryMistakeIsNamedAtOnce(t *testing.T) {
 // site is a broker in memory with TLS, and the files of a client.
 type site struct {
 	dir  string
-	ca   *kafkatest.Authority
+	ca   *certstest.Authority
 	fake *kfake.Cluster
 	addr string // of the broker
 	conf secure.Access
@@ -57,16 +58,16 @@ var (
 )
 
 // newSite starts a broker whose certificate is valid between two times, and which wants certificates of clients if it is told an authority.
-func newSite(t *testing.T, from, to time.Time, clients *kafkatest.Authority, opts ...kfake.Opt) *site {
+func newSite(t *testing.T, from, to time.Time, clients *certstest.Authority, opts ...kfake.Opt) *site {
 	t.Helper()
-	s := &site{dir: t.TempDir(), ca: kafkatest.NewAuthority(t, "brokers' authority")}
+	s := &site{dir: t.TempDir(), ca: certstest.NewAuthority(t, "brokers' authority")}
 	s.conf.CA = filepath.Join(s.dir, "ca.crt")
 	s.ca.WriteCA(s.conf.CA)
 	s.start(t, from, to, clients, opts...)
 	return s
 }
 
-func (s *site) start(t *testing.T, from, to time.Time, clients *kafkatest.Authority, opts ...kfake.Opt) {
+func (s *site) start(t *testing.T, from, to time.Time, clients *certstest.Authority, opts ...kfake.Opt) {
 	t.Helper()
 	_, _, pair := s.ca.Issue(s.dir, "broker", from, to)
 	conf := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13}
@@ -91,7 +92,7 @@ func (s *site) open(t *testing.T) (*link.Cluster, error) {
 }
 
 func TestWhoIsNotLetInIsToldWhy(t *testing.T) {
-	clients := kafkatest.NewAuthority(t, "clients' authority")
+	clients := certstest.NewAuthority(t, "clients' authority")
 	plain := func(t *testing.T) *site {
 		t.Helper()
 		return newSite(t, hourAgo, inAnHour, nil)
@@ -100,7 +101,7 @@ func TestWhoIsNotLetInIsToldWhy(t *testing.T) {
 		t.Helper()
 		return newSite(t, hourAgo, inAnHour, clients)
 	}
-	client := func(s *site, ca *kafkatest.Authority, from, to time.Time) *site {
+	client := func(s *site, ca *certstest.Authority, from, to time.Time) *site {
 		s.conf.Cert, s.conf.Key, _ = ca.Issue(s.dir, "client", from, to)
 		return s
 	}
@@ -112,7 +113,7 @@ func TestWhoIsNotLetInIsToldWhy(t *testing.T) {
 		"a client that is trusted": {func(t *testing.T) *site { return client(mutual(t), clients, hourAgo, inAnHour) }, nil},
 		"a broker of another authority": {func(t *testing.T) *site {
 			s := plain(t)
-			kafkatest.NewAuthority(t, "other").WriteCA(s.conf.CA)
+			certstest.NewAuthority(t, "other").WriteCA(s.conf.CA)
 			return s
 		}, []string{"brokers' authority", "ALMANAC_KAFKA_CA"}},
 		"a broker that expired":          {func(t *testing.T) *site { return newSite(t, hourAgo, hourAgo.Add(time.Minute), nil) }, []string{"valid from", "renew it", "clock"}},
@@ -130,7 +131,7 @@ func TestWhoIsNotLetInIsToldWhy(t *testing.T) {
 		}, []string{"TLS"}},
 		"a client without TLS":           {func(t *testing.T) *site { s := plain(t); s.conf = secure.Access{}; return s }, []string{"ALMANAC_KAFKA_CA"}},
 		"a client without a certificate": {mutual, []string{"ALMANAC_KAFKA_CERT and ALMANAC_KAFKA_KEY"}},
-		"a client of another authority":  {func(t *testing.T) *site { return client(mutual(t), kafkatest.NewAuthority(t, "x"), hourAgo, inAnHour) }, []string{"refuses the certificate", "ALMANAC_KAFKA_CERT"}},
+		"a client of another authority":  {func(t *testing.T) *site { return client(mutual(t), certstest.NewAuthority(t, "x"), hourAgo, inAnHour) }, []string{"refuses the certificate", "ALMANAC_KAFKA_CERT"}},
 		"a client that expired":          {func(t *testing.T) *site { return client(mutual(t), clients, hourAgo, hourAgo.Add(time.Minute)) }, []string{`"client"`, "expired at", "client.crt"}},
 		"a client that is not valid yet": {func(t *testing.T) *site { return client(mutual(t), clients, inAnHour, inAnHour.Add(time.Minute)) }, []string{`"client"`, "is not valid before", "clock"}},
 		"a certificate that is missing":  {func(t *testing.T) *site { s := plain(t); s.conf.Cert, s.conf.Key = "no.crt", "no.key"; return s }, []string{"ALMANAC_KAFKA_CERT", "no.crt"}},
@@ -189,7 +190,7 @@ func ask(t *testing.T, c *link.Cluster) error {
 }
 
 func TestWhatIsRotatedCountsWithoutARestart(t *testing.T) {
-	clients, next := kafkatest.NewAuthority(t, "clients"), kafkatest.NewAuthority(t, "next")
+	clients, next := certstest.NewAuthority(t, "clients"), certstest.NewAuthority(t, "next")
 	s := newSite(t, hourAgo, inAnHour, clients)
 	s.conf.Cert, s.conf.Key, _ = clients.Issue(s.dir, "client", hourAgo, inAnHour)
 	c, err := s.open(t)
@@ -316,7 +317,7 @@ func TestACertificateThatIsRotatedOnARealBroker(t *testing.T) {
 	if err := look(); err != nil && !strings.Contains(err.Error(), "does not exist") {
 		t.Errorf("as admin: %v", err)
 	}
-	foreign := kafkatest.NewAuthority(t, "foreign")
+	foreign := certstest.NewAuthority(t, "foreign")
 	foreign.Issue(dir, "client", hourAgo, inAnHour)
 	if err := look(); err == nil || !strings.Contains(err.Error(), "refuses the certificate") {
 		t.Errorf("with a certificate of another authority: %v", err)

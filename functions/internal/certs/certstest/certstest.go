@@ -1,4 +1,5 @@
-package kafkatest
+// Package certstest signs certificates for tests.
+package certstest
 
 import (
 	"crypto/ecdsa"
@@ -10,6 +11,7 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"testing"
@@ -81,6 +83,23 @@ func (a *Authority) Issue(dir, name string, from, to time.Time) (cert, key strin
 	return a.sign(dir, name, t)
 }
 
+// IssueFor is Issue for a common name, DNS names and URIs, all of which may be empty.
+func (a *Authority) IssueFor(dir, name, common string, dns []string, uris []*url.URL, from, to time.Time) (cert, key string, pair tls.Certificate) {
+	a.tb.Helper()
+	t := template(common, from, to)
+	t.DNSNames, t.URIs = dns, uris
+	return a.sign(dir, name, t)
+}
+
+// IssueServer makes a certificate that is for servers alone.
+func (a *Authority) IssueServer(dir, name string, dns []string, from, to time.Time) tls.Certificate {
+	a.tb.Helper()
+	t := template(name, from, to)
+	t.DNSNames, t.ExtKeyUsage = dns, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	_, _, pair := a.sign(dir, name, t)
+	return pair
+}
+
 // Like makes a certificate with the names of another, as one that is renewed has.
 func (a *Authority) Like(dir, name string, other *x509.Certificate, from, to time.Time) (cert, key string, pair tls.Certificate) {
 	a.tb.Helper()
@@ -92,7 +111,9 @@ func (a *Authority) Like(dir, name string, other *x509.Certificate, from, to tim
 func (a *Authority) sign(dir, name string, t *x509.Certificate) (cert, key string, pair tls.Certificate) {
 	a.tb.Helper()
 	t.KeyUsage = x509.KeyUsageDigitalSignature
-	t.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}
+	if t.ExtKeyUsage == nil {
+		t.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}
+	}
 	own := a.newKey()
 	der, err := x509.CreateCertificate(rand.Reader, t, a.cert, own.Public(), a.key)
 	if err != nil {
