@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/almanac-data/almanac/functions/internal/kafka"
-	"github.com/almanac-data/almanac/functions/internal/onebox"
+	"github.com/almanac-data/almanac/functions/internal/relay"
 	"github.com/almanac-data/almanac/functions/internal/platform"
 )
 
@@ -35,7 +35,7 @@ type sourceFlags struct {
 	name, namespace string
 	inFlight        int
 	ordered         bool
-	retry           onebox.Retry
+	retry           relay.Retry
 }
 
 func newSource(o *options) *cobra.Command {
@@ -82,12 +82,12 @@ func (o *options) source(ctx context.Context, f *sourceFlags) error {
 		return err
 	}
 	log := slog.New(slog.NewJSONHandler(o.err, nil)).With("source", f.name)
-	client := onebox.NewClient(nil)
+	client := relay.NewClient(nil)
 	defer client.CloseIdleConnections()
 	if f.schedule != "" {
-		return onebox.PingSource{
+		return relay.PingSource{
 			Namespace: f.namespace, Name: f.name, Schedule: f.schedule, Sink: f.sinks[0], Others: f.sinks[1:], Retry: f.retry,
-			Clock: onebox.Running(wall), Client: client, Log: log,
+			Clock: relay.Running(wall), Client: client, Log: log,
 		}.Run(ctx)
 	}
 	cluster, done, err := o.openKafka(ctx, log, func(c *kafka.Cluster) error {
@@ -103,14 +103,14 @@ func (o *options) source(ctx context.Context, f *sourceFlags) error {
 		return err
 	}
 	defer member.Close()
-	return f.pass(ctx, cluster, onebox.KafkaSource{
+	return f.pass(ctx, cluster, relay.KafkaSource{
 		Namespace: f.namespace, Name: f.name, Sink: f.sinks[0], Others: f.sinks[1:], DeadLetter: f.deadLetter, Ordered: f.ordered,
 		InFlight: f.inFlight, Retry: f.retry, Client: client, Log: log,
 	}, member)
 }
 
 // pass passes records on. Without a sink for dead letters it is one itself.
-func (f *sourceFlags) pass(ctx context.Context, cluster *kafka.Cluster, source onebox.KafkaSource, feed onebox.Feed) error {
+func (f *sourceFlags) pass(ctx context.Context, cluster *kafka.Cluster, source relay.KafkaSource, feed relay.Feed) error {
 	if f.deadLetter != "" {
 		return source.Run(ctx, feed)
 	}
@@ -119,7 +119,7 @@ func (f *sourceFlags) pass(ctx context.Context, cluster *kafka.Cluster, source o
 		return fmt.Errorf("listen for dead letters: %w", err)
 	}
 	source.DeadLetter = "http://" + l.Addr().String()
-	server := &http.Server{Handler: onebox.DeadLetterSink(cluster.Bury, source.Log), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: relay.DeadLetterSink(cluster.Bury, source.Log), ReadHeaderTimeout: 10 * time.Second}
 	var g errgroup.Group
 	g.Go(func() error { return server.Serve(l) })
 	err = source.Run(ctx, feed)

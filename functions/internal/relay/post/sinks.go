@@ -1,12 +1,12 @@
-package onebox
+package post
 
 import (
 	"sync"
 	"time"
 )
 
-// sinks are the URLs of the instances of one function. It is safe for concurrent use.
-type sinks struct {
+// Sinks are the URLs of the instances of one function. It is safe for concurrent use.
+type Sinks struct {
 	urls []string
 
 	mu    sync.Mutex
@@ -14,13 +14,14 @@ type sinks struct {
 	until map[string]time.Time // when one that did not answer is asked again
 }
 
-func newSinks(urls ...string) *sinks { return &sinks{urls: urls, until: map[string]time.Time{}} }
+// NewSinks are sinks of which none rests.
+func NewSinks(urls ...string) *Sinks { return &Sinks{urls: urls, until: map[string]time.Time{}} }
 
 // restTime is how long a sink that did not answer is passed over.
 const restTime = 5 * time.Second
 
 // next is the sink whose turn it is. One that rests is passed over, unless all do.
-func (s *sinks) next(now time.Time) string {
+func (s *Sinks) next(now time.Time) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for range s.urls {
@@ -35,7 +36,7 @@ func (s *sinks) next(now time.Time) string {
 }
 
 // rest passes over a sink for a while.
-func (s *sinks) rest(url string, now time.Time) {
+func (s *Sinks) rest(url string, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.until[url] = now.Add(restTime)

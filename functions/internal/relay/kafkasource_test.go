@@ -1,4 +1,4 @@
-package onebox_test
+package relay_test
 
 import (
 	"context"
@@ -18,7 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/almanac-data/almanac/functions/internal/kafka"
-	"github.com/almanac-data/almanac/functions/internal/onebox"
+	"github.com/almanac-data/almanac/functions/internal/relay"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -106,7 +106,7 @@ func (s *sink) requests() []http.Header {
 }
 
 // deliver runs a source until n records have come to an end, or until the time is over.
-func deliver(t *testing.T, s onebox.KafkaSource, f *feed, n int) map[string]int {
+func deliver(t *testing.T, s relay.KafkaSource, f *feed, n int) map[string]int {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
@@ -120,8 +120,8 @@ func deliver(t *testing.T, s onebox.KafkaSource, f *feed, n int) map[string]int 
 			cancel()
 		}
 	}
-	s.Client, s.Log, s.Namespace, s.Name = onebox.NewClient(nil), quiet, "default", "process"
-	s.Retry = onebox.Retry{Count: 3, Base: time.Millisecond, Timeout: 2 * time.Second}
+	s.Client, s.Log, s.Namespace, s.Name = relay.NewClient(nil), quiet, "default", "process"
+	s.Retry = relay.Retry{Count: 3, Base: time.Millisecond, Timeout: 2 * time.Second}
 	if err := s.Run(ctx, f); err != nil {
 		t.Fatal(err)
 	}
@@ -137,31 +137,31 @@ func TestEachAnswerAndWhatBecomesOfTheRecord(t *testing.T) {
 		requests int
 		outcome  string
 	}{
-		"200 is done":                                {[]int{200}, 1, onebox.Delivered},
-		"202 is done":                                {[]int{202}, 1, onebox.Delivered},
-		"503 is tried again until it is done":        {[]int{503, 503, 200}, 3, onebox.Delivered},
-		"500 is tried again":                         {[]int{500, 200}, 2, onebox.Delivered},
-		"404 is tried again":                         {[]int{404, 200}, 2, onebox.Delivered},
-		"408 is tried again":                         {[]int{408, 200}, 2, onebox.Delivered},
-		"409 is tried again":                         {[]int{409, 200}, 2, onebox.Delivered},
-		"429 is tried again":                         {[]int{429, 200}, 2, onebox.Delivered},
-		"a broken connection is tried again":         {[]int{0, 0, 200}, 3, onebox.Delivered},
-		"503 for ever goes to the dead letters":      {[]int{503}, 4, onebox.Dead},
-		"422 goes to the dead letters at once":       {[]int{422}, 1, onebox.Dead},
-		"400 goes to the dead letters at once":       {[]int{400}, 1, onebox.Dead},
-		"413 goes to the dead letters at once":       {[]int{413}, 1, onebox.Dead},
-		"a redirect goes to the dead letters":        {[]int{307}, 1, onebox.Dead},
-		"503 and then 422 goes to the dead letters":  {[]int{503, 422}, 2, onebox.Dead},
-		"no connection for ever to the dead letters": {[]int{0}, 4, onebox.Dead},
+		"200 is done":                                {[]int{200}, 1, relay.Delivered},
+		"202 is done":                                {[]int{202}, 1, relay.Delivered},
+		"503 is tried again until it is done":        {[]int{503, 503, 200}, 3, relay.Delivered},
+		"500 is tried again":                         {[]int{500, 200}, 2, relay.Delivered},
+		"404 is tried again":                         {[]int{404, 200}, 2, relay.Delivered},
+		"408 is tried again":                         {[]int{408, 200}, 2, relay.Delivered},
+		"409 is tried again":                         {[]int{409, 200}, 2, relay.Delivered},
+		"429 is tried again":                         {[]int{429, 200}, 2, relay.Delivered},
+		"a broken connection is tried again":         {[]int{0, 0, 200}, 3, relay.Delivered},
+		"503 for ever goes to the dead letters":      {[]int{503}, 4, relay.Dead},
+		"422 goes to the dead letters at once":       {[]int{422}, 1, relay.Dead},
+		"400 goes to the dead letters at once":       {[]int{400}, 1, relay.Dead},
+		"413 goes to the dead letters at once":       {[]int{413}, 1, relay.Dead},
+		"a redirect goes to the dead letters":        {[]int{307}, 1, relay.Dead},
+		"503 and then 422 goes to the dead letters":  {[]int{503, 422}, 2, relay.Dead},
+		"no connection for ever to the dead letters": {[]int{0}, 4, relay.Dead},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			to, dead, f := newSink(t, tt.statuses...), newSink(t, 202), &feed{records: []kafka.Record{record(7)}}
-			outcomes := deliver(t, onebox.KafkaSource{Sink: to.URL, DeadLetter: dead.URL}, f, 1)
+			outcomes := deliver(t, relay.KafkaSource{Sink: to.URL, DeadLetter: dead.URL}, f, 1)
 			if outcomes[tt.outcome] != 1 || len(to.requests()) != tt.requests {
 				t.Errorf("%v after %d requests, want %s after %d", outcomes, len(to.requests()), tt.outcome, tt.requests)
 			}
-			if (len(dead.requests()) == 1) != (tt.outcome == onebox.Dead) {
+			if (len(dead.requests()) == 1) != (tt.outcome == relay.Dead) {
 				t.Errorf("%d dead letters", len(dead.requests()))
 			}
 			if f.committed[place] != 8 {
@@ -175,8 +175,8 @@ func TestWithoutADeadLetterSinkThatWorksAnEventIsDropped(t *testing.T) {
 	for name, dead := range map[string]string{"none": "", "failing": newSink(t, 500).URL, "refusing": newSink(t, 400).URL, "absent": "http://127.0.0.1:1"} {
 		t.Run(name, func(t *testing.T) {
 			f := &feed{records: []kafka.Record{record(0)}}
-			outcomes := deliver(t, onebox.KafkaSource{Sink: newSink(t, 422).URL, DeadLetter: dead}, f, 1)
-			if outcomes[onebox.Dropped] != 1 || f.committed[place] != 1 {
+			outcomes := deliver(t, relay.KafkaSource{Sink: newSink(t, 422).URL, DeadLetter: dead}, f, 1)
+			if outcomes[relay.Dropped] != 1 || f.committed[place] != 1 {
 				t.Errorf("%v, committed %v, want one dropped and committed", outcomes, f.committed)
 			}
 		})
@@ -185,7 +185,7 @@ func TestWithoutADeadLetterSinkThatWorksAnEventIsDropped(t *testing.T) {
 
 func TestADeadLetterSaysWhy(t *testing.T) {
 	to, dead := newSink(t, 422), newSink(t, 202)
-	deliver(t, onebox.KafkaSource{Sink: to.URL, DeadLetter: dead.URL}, &feed{records: []kafka.Record{record(3)}}, 1)
+	deliver(t, relay.KafkaSource{Sink: to.URL, DeadLetter: dead.URL}, &feed{records: []kafka.Record{record(3)}}, 1)
 	got := dead.requests()[0]
 	want := map[string]string{"Ce-Id": "id-3", "Ce-Type": "dev.almanac.collected.v1", "Ce-Knativeerrordest": to.URL, "Ce-Knativeerrorcode": "422",
 		"Ce-Knativeerrordata": base64.StdEncoding.EncodeToString([]byte("because")), "Ce-Hint": "look there", "Content-Type": "application/json"}
@@ -228,7 +228,7 @@ func TestAttributesOfRecords(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			to := newSink(t, 200)
-			deliver(t, onebox.KafkaSource{Sink: to.URL}, &feed{records: []kafka.Record{tt.record}}, 1)
+			deliver(t, relay.KafkaSource{Sink: to.URL}, &feed{records: []kafka.Record{tt.record}}, 1)
 			got := map[string]string{}
 			for key := range to.got[0] {
 				if key != "User-Agent" && key != "Content-Length" {
@@ -249,7 +249,7 @@ func TestOrderedHoldsThePartition(t *testing.T) {
 	other := record(0)
 	other.Partition = 1
 	to := newSink(t, 503, 503, 200)
-	deliver(t, onebox.KafkaSource{Sink: to.URL, Ordered: true}, &feed{records: []kafka.Record{record(0), record(1), record(2)}}, 3)
+	deliver(t, relay.KafkaSource{Sink: to.URL, Ordered: true}, &feed{records: []kafka.Record{record(0), record(1), record(2)}}, 3)
 	var ids []string
 	for _, h := range to.requests() {
 		ids = append(ids, h.Get("Ce-Id"))
@@ -280,7 +280,7 @@ func TestUnorderedCommitsOnlyWhatIsDoneWithoutAGap(t *testing.T) {
 	f := &feed{records: []kafka.Record{record(0), record(1), record(2), record(3), record(4)}}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{}, 5)
-	s := onebox.KafkaSource{Sink: server.URL, Client: onebox.NewClient(nil), Log: quiet, Grace: 10 * time.Millisecond, Done: func(string, string) { done <- struct{}{} }}
+	s := relay.KafkaSource{Sink: server.URL, Client: relay.NewClient(nil), Log: quiet, Grace: 10 * time.Millisecond, Done: func(string, string) { done <- struct{}{} }}
 	ended := make(chan error)
 	go func() { ended <- s.Run(ctx, f) }()
 	<-all
@@ -300,7 +300,7 @@ func TestAStopEndsRetriesAndLeavesTheRecord(t *testing.T) {
 	to, dead := newSink(t, 503), newSink(t, 202)
 	f := &feed{records: []kafka.Record{record(0)}}
 	ctx, cancel := context.WithCancel(t.Context())
-	s := onebox.KafkaSource{Sink: to.URL, DeadLetter: dead.URL, Client: onebox.NewClient(nil), Log: quiet, Retry: onebox.Retry{Base: time.Hour}}
+	s := relay.KafkaSource{Sink: to.URL, DeadLetter: dead.URL, Client: relay.NewClient(nil), Log: quiet, Retry: relay.Retry{Base: time.Hour}}
 	ended := make(chan error)
 	go func() { ended <- s.Run(ctx, f) }()
 	<-to.arrived

@@ -1,4 +1,4 @@
-package onebox_test
+package relay_test
 
 import (
 	"context"

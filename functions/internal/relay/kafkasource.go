@@ -1,14 +1,14 @@
-package onebox
+package relay
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/almanac-data/almanac/functions/internal/kafka"
+	"github.com/almanac-data/almanac/functions/internal/relay/post"
 )
 
 // Feed is where a source gets records and notes how far it got.
@@ -32,7 +32,8 @@ type KafkaSource struct {
 	Sink      string // URL
 	// Others are URLs of more instances of the function. Events go to each in turn, and pass over one that does not answer.
 	Others     []string
-	DeadLetter string // URL, or empty for none
+	DeadLetter string            // URL, or empty for none
+	Extensions map[string]string // set in each event
 	// Ordered sends the records of a partition one after another and holds the partition while one is retried.
 	Ordered  bool
 	InFlight int // records at once; 0 means 50
@@ -67,8 +68,8 @@ func (s KafkaSource) Run(ctx context.Context, feed Feed) error {
 	sending, giveUp := context.WithCancel(context.WithoutCancel(ctx))
 	defer giveUp()
 	r := &run{KafkaSource: s, feed: feed, stop: ctx.Done(), slots: make(chan struct{}, s.InFlight), lanes: map[kafka.Place]chan sent{},
-		sinks: newSinks(append([]string{s.Sink}, s.Others...)...), dead: newSinks(s.DeadLetter),
-		sender: sender{s.Client, s.Retry.withDefaults(), kafkaRetries, s.Namespace}, progress: progress{places: map[kafka.Place]*lane{}}}
+		sinks: post.NewSinks(append([]string{s.Sink}, s.Others...)...), dead: post.NewSinks(s.DeadLetter),
+		sender: post.Sender{Client: s.Client, Retry: s.Retry, Again: post.KafkaRetries, Namespace: s.Namespace, Extensions: s.Extensions}, progress: progress{places: map[kafka.Place]*lane{}}}
 	var committing sync.WaitGroup
 	ended := make(chan struct{})
 	committing.Go(func() { r.commitEach(sending, ended) })
@@ -95,9 +96,9 @@ func (s KafkaSource) Run(ctx context.Context, feed Feed) error {
 type run struct {
 	KafkaSource
 
-	sender   sender
-	sinks    *sinks
-	dead     *sinks
+	sender   post.Sender
+	sinks    *post.Sinks
+	dead     *post.Sinks
 	feed     Feed
 	stop     <-chan struct{}
 	slots    chan struct{}
@@ -161,10 +162,10 @@ func (r *run) deliver(ctx context.Context, s sent) {
 	if r.Ordered && r.stopped() || !r.feed.Holds(s.record) {
 		return // in order or not at all; or by whoever has the partition now
 	}
-	e := eventOf(s.record, r.Namespace, r.Name)
+	e := post.EventOf(s.record, r.Namespace, r.Name)
 	outcome := Delivered
-	if a := r.sender.send(ctx, r.stop, r.sinks, e); !a.ok() {
-		if r.stopped() && kafkaRetries(a) {
+	if a := r.sender.Send(ctx, r.stop, r.sinks, e); !a.OK() {
+		if r.stopped() && post.KafkaRetries(a) {
 			return // comes again
 		}
 		outcome = r.bury(ctx, e, a)
@@ -188,20 +189,20 @@ func (r *run) stopped() bool {
 }
 
 // bury sends an event to the dead-letter sink. It returns "" when it was stopped on the way.
-func (r *run) bury(ctx context.Context, e event, a answer) string {
-	id, typ := e.attributes["id"], e.attributes["type"]
+func (r *run) bury(ctx context.Context, e post.Event, a post.Answer) string {
+	id, typ, answer := e.Attributes["id"], e.Attributes["type"], a.String()
 	if r.DeadLetter != "" {
-		d := r.sender.send(ctx, r.stop, r.dead, e.dead(a))
+		d := r.sender.Send(ctx, r.stop, r.dead, e.Dead(a))
 		switch {
-		case d.ok():
-			r.Log.WarnContext(ctx, "event went to the dead letters", "source", r.Name, "id", id, "type", typ, "answer", a.String())
+		case d.OK():
+			r.Log.WarnContext(ctx, "event went to the dead letters", "source", r.Name, "id", id, "type", typ, "answer", answer)
 			return Dead
-		case r.stopped() && kafkaRetries(d):
+		case r.stopped() && post.KafkaRetries(d):
 			return ""
 		}
-		a.err = errors.Join(a.err, errors.New("dead-letter sink: "+d.String()))
+		answer += "; dead-letter sink: " + d.String()
 	}
-	r.Log.ErrorContext(ctx, "event is dropped", "source", r.Name, "id", id, "type", typ, "answer", a.String())
+	r.Log.ErrorContext(ctx, "event is dropped", "source", r.Name, "id", id, "type", typ, "answer", answer)
 	return Dropped
 }
 

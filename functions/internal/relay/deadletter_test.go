@@ -1,4 +1,4 @@
-package onebox_test
+package relay_test
 
 import (
 	"context"
@@ -13,17 +13,17 @@ import (
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/kafka"
-	"github.com/almanac-data/almanac/functions/internal/onebox"
+	"github.com/almanac-data/almanac/functions/internal/relay"
 )
 
 func TestADeadLetterIsKeptInItsTopicAndSentAgain(t *testing.T) {
 	b := mustStart(t, folder(t))
 	defer b.close(t)
-	dead := httptest.NewServer(onebox.DeadLetterSink(b.cluster.Bury, quiet))
+	dead := httptest.NewServer(relay.DeadLetterSink(b.cluster.Bury, quiet))
 	defer dead.Close()
 	to := newSink(t, 422, 200)
-	outcomes := deliver(t, onebox.KafkaSource{Sink: to.URL, DeadLetter: dead.URL}, &feed{records: []kafka.Record{record(3)}}, 1)
-	if outcomes[onebox.Dead] != 1 {
+	outcomes := deliver(t, relay.KafkaSource{Sink: to.URL, DeadLetter: dead.URL}, &feed{records: []kafka.Record{record(3)}}, 1)
+	if outcomes[relay.Dead] != 1 {
 		t.Fatalf("outcomes are %v", outcomes)
 	}
 	d, err := b.cluster.DeadLetter(t.Context(), 0, 0)
@@ -36,14 +36,14 @@ func TestADeadLetterIsKeptInItsTopicAndSentAgain(t *testing.T) {
 	if diff := cmp.Diff(want, d.Attributes); diff != "" || string(d.Data) != `{"n":1}` {
 		t.Errorf("data %s, attributes (-want +got):\n%s", d.Data, diff)
 	}
-	if err := onebox.Resend(t.Context(), onebox.NewClient(nil), d); err != nil {
+	if err := relay.Resend(t.Context(), relay.NewClient(nil), d); err != nil {
 		t.Fatal(err)
 	}
 	if again := to.requests()[1]; again.Get("Ce-Id") != "id-3" || again.Get("Ce-Knativeerrorcode") != "" {
 		t.Errorf("sent again with %v", again)
 	}
 	to.statuses = []int{503}
-	if err := onebox.Resend(t.Context(), onebox.NewClient(nil), d); err == nil || !strings.Contains(err.Error(), "503") {
+	if err := relay.Resend(t.Context(), relay.NewClient(nil), d); err == nil || !strings.Contains(err.Error(), "503") {
 		t.Errorf("resending to a failing function says %v", err)
 	}
 }
@@ -69,7 +69,7 @@ func TestADeadLetterSinkSaysWhatItCannotKeep(t *testing.T) {
 				r.Header.Set(k, v)
 			}
 			w := httptest.NewRecorder()
-			onebox.DeadLetterSink(func(context.Context, kafka.DeadLetter) error { return tt.fails }, quiet).ServeHTTP(w, r)
+			relay.DeadLetterSink(func(context.Context, kafka.DeadLetter) error { return tt.fails }, quiet).ServeHTTP(w, r)
 			if w.Code != tt.want {
 				t.Errorf("answer is %d %s, want %d", w.Code, w.Body, tt.want)
 			}
@@ -96,7 +96,7 @@ func TestASourceGoesOnAfterARestart(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		left := 10
 		done := make(chan struct{}, 100)
-		s := onebox.KafkaSource{Namespace: "default", Name: "process", Sink: to.URL, Client: onebox.NewClient(nil), Log: quiet, Done: func(string, string) { done <- struct{}{} }}
+		s := relay.KafkaSource{Namespace: "default", Name: "process", Sink: to.URL, Client: relay.NewClient(nil), Log: quiet, Done: func(string, string) { done <- struct{}{} }}
 		ended := make(chan error, 1)
 		go func() { ended <- s.Run(ctx, f) }()
 		for ; left > 0; left-- {

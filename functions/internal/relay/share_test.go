@@ -1,4 +1,4 @@
-package onebox_test
+package relay_test
 
 import (
 	"context"
@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/almanac-data/almanac/functions/internal/kafka"
-	"github.com/almanac-data/almanac/functions/internal/onebox"
+	"github.com/almanac-data/almanac/functions/internal/relay"
 )
 
 func records(n int64) (all []kafka.Record) {
@@ -20,8 +20,8 @@ func records(n int64) (all []kafka.Record) {
 
 func TestSeveralSinksGetEventsInTurn(t *testing.T) {
 	one, two := newSink(t, 200), newSink(t, 200)
-	outcomes := deliver(t, onebox.KafkaSource{Sink: one.URL, Others: []string{two.URL}}, &feed{records: records(10)}, 10)
-	if a, b := len(one.requests()), len(two.requests()); a != 5 || b != 5 || outcomes[onebox.Delivered] != 10 {
+	outcomes := deliver(t, relay.KafkaSource{Sink: one.URL, Others: []string{two.URL}}, &feed{records: records(10)}, 10)
+	if a, b := len(one.requests()), len(two.requests()); a != 5 || b != 5 || outcomes[relay.Delivered] != 10 {
 		t.Errorf("the sinks got %d and %d events, %v, want 5 each", a, b, outcomes)
 	}
 }
@@ -30,14 +30,14 @@ func TestASinkThatIsDownIsPassedOver(t *testing.T) {
 	down, up, dead := newSink(t, 200), newSink(t, 503, 200), newSink(t, 202)
 	down.Close()
 	f := &feed{records: records(10)}
-	outcomes := deliver(t, onebox.KafkaSource{Sink: down.URL, Others: []string{up.URL}, DeadLetter: dead.URL}, f, 10)
-	if outcomes[onebox.Delivered] != 10 || f.committed[place] != 10 || len(up.requests()) != 11 {
+	outcomes := deliver(t, relay.KafkaSource{Sink: down.URL, Others: []string{up.URL}, DeadLetter: dead.URL}, f, 10)
+	if outcomes[relay.Delivered] != 10 || f.committed[place] != 10 || len(up.requests()) != 11 {
 		t.Errorf("%v, committed %v, %d requests, want all delivered by the one that answers, one of them by a second request", outcomes, f.committed, len(up.requests()))
 	}
 	gone := newSink(t, 200)
 	gone.Close()
-	outcomes = deliver(t, onebox.KafkaSource{Sink: down.URL, Others: []string{gone.URL}, DeadLetter: dead.URL}, &feed{records: records(1)}, 1)
-	if outcomes[onebox.Dead] != 1 {
+	outcomes = deliver(t, relay.KafkaSource{Sink: down.URL, Others: []string{gone.URL}, DeadLetter: dead.URL}, &feed{records: records(1)}, 1)
+	if outcomes[relay.Dead] != 1 {
 		t.Errorf("%v, want a dead letter where no sink answers", outcomes)
 	}
 }
@@ -48,9 +48,9 @@ func TestTicksPassOverASinkThatIsDown(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	ended := make(chan error, 1)
-	s := onebox.PingSource{
-		Namespace: "default", Name: "calendar", Schedule: "* * * * * *", Sink: down.URL, Others: []string{up.URL}, Clock: onebox.Running(time.Now),
-		Client: onebox.NewClient(nil), Log: quiet,
+	s := relay.PingSource{
+		Namespace: "default", Name: "calendar", Schedule: "* * * * * *", Sink: down.URL, Others: []string{up.URL}, Clock: relay.Running(time.Now),
+		Client: relay.NewClient(nil), Log: quiet,
 	}
 	go func() { ended <- s.Run(ctx) }()
 	select {
@@ -66,7 +66,7 @@ func TestTicksPassOverASinkThatIsDown(t *testing.T) {
 
 func TestARecordThatAnotherHasByNowIsNotSent(t *testing.T) {
 	to, f := newSink(t, 200), &feed{records: records(3), lost: map[int64]bool{1: true}}
-	deliver(t, onebox.KafkaSource{Sink: to.URL, Ordered: true}, f, 2)
+	deliver(t, relay.KafkaSource{Sink: to.URL, Ordered: true}, f, 2)
 	if n := len(to.requests()); n != 2 || f.committed[place] != 1 {
 		t.Errorf("%d requests, committed %v, want 2 and 1: what comes after the lost one is not done without a gap", n, f.committed)
 	}
@@ -87,7 +87,7 @@ func TestAPartitionThatIsGotAgainBeginsAnew(t *testing.T) {
 	f := &feed{records: []kafka.Record{before, after}}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{}, 2)
-	s := onebox.KafkaSource{Sink: server.URL, Client: onebox.NewClient(nil), Log: quiet, Grace: time.Millisecond, Done: func(string, string) { done <- struct{}{} }}
+	s := relay.KafkaSource{Sink: server.URL, Client: relay.NewClient(nil), Log: quiet, Grace: time.Millisecond, Done: func(string, string) { done <- struct{}{} }}
 	ended := make(chan error)
 	go func() { ended <- s.Run(ctx, f) }()
 	<-done

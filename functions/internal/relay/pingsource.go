@@ -1,4 +1,4 @@
-package onebox
+package relay
 
 import (
 	"context"
@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/robfig/cron/v3"
+
+	"github.com/almanac-data/almanac/functions/internal/relay/post"
 )
 
 // PingSource wakes a function on a schedule, as Knative's PingSource does: one POST per tick with the type dev.knative.sources.ping,
@@ -41,8 +43,8 @@ func (s PingSource) Run(ctx context.Context) error {
 	if s.Retry.Base == 0 {
 		s.Retry.Base = 50 * time.Millisecond
 	}
-	to := sender{s.Client, s.Retry.withDefaults(), pingRetries, ""}
-	sinks := newSinks(append([]string{s.Sink}, s.Others...)...)
+	to := post.Sender{Client: s.Client, Retry: s.Retry, Again: post.PingRetries}
+	sinks := post.NewSinks(append([]string{s.Sink}, s.Others...)...)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for {
@@ -55,23 +57,23 @@ func (s PingSource) Run(ctx context.Context) error {
 		}
 		e := s.event(s.Clock.Now())
 		wg.Go(func() {
-			if a := to.send(ctx, ctx.Done(), sinks, e); !a.ok() && ctx.Err() == nil {
+			if a := to.Send(ctx, ctx.Done(), sinks, e); !a.OK() && ctx.Err() == nil {
 				s.Log.WarnContext(ctx, "tick is lost", "source", s.Name, "answer", a.String())
 			}
 		})
 	}
 }
 
-func (s PingSource) event(now time.Time) event {
-	e := event{map[string]string{
-		"specversion": specVersion,
+func (s PingSource) event(now time.Time) post.Event {
+	e := post.Event{Attributes: map[string]string{
+		"specversion": post.SpecVersion,
 		"id":          randomUUID(),
 		"type":        "dev.knative.sources.ping",
 		"source":      fmt.Sprintf("/apis/v1/namespaces/%s/pingsources/%s", s.Namespace, s.Name),
 		"time":        now.UTC().Format(time.RFC3339Nano),
-	}, s.Data}
+	}, Data: s.Data}
 	if s.ContentType != "" {
-		e.attributes["datacontenttype"] = s.ContentType
+		e.Attributes["datacontenttype"] = s.ContentType
 	}
 	return e
 }

@@ -1,4 +1,4 @@
-package onebox_test
+package relay_test
 
 import (
 	"context"
@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/almanac-data/almanac/functions/internal/onebox"
+	"github.com/almanac-data/almanac/functions/internal/relay"
 )
 
 var newYear = time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -28,10 +28,10 @@ func (w watched) Wait(ctx context.Context, t time.Time) error {
 func newClock() watched { return watched{newMovable(newYear), make(chan struct{}, 100)} }
 
 // ticks runs a source while the clock is moved, and returns what arrived.
-func ticks(t *testing.T, s onebox.PingSource, to *sink, moves ...time.Time) []http.Header {
+func ticks(t *testing.T, s relay.PingSource, to *sink, moves ...time.Time) []http.Header {
 	t.Helper()
 	clock := newClock()
-	s.Clock, s.Client, s.Log, s.Sink, s.Namespace, s.Name = clock, onebox.NewClient(nil), quiet, to.URL, "default", "calendar"
+	s.Clock, s.Client, s.Log, s.Sink, s.Namespace, s.Name = clock, relay.NewClient(nil), quiet, to.URL, "default", "calendar"
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	ended := make(chan error, 1)
@@ -55,7 +55,7 @@ func ticks(t *testing.T, s onebox.PingSource, to *sink, moves ...time.Time) []ht
 
 func TestATickHasTheAttributesOfAPingSource(t *testing.T) {
 	to := newSink(t, 200)
-	got := ticks(t, onebox.PingSource{Schedule: "*/5 * * * *", ContentType: "application/json", Data: []byte(`{}`)}, to, newYear.Add(5*time.Minute), newYear.Add(10*time.Minute+3*time.Second))
+	got := ticks(t, relay.PingSource{Schedule: "*/5 * * * *", ContentType: "application/json", Data: []byte(`{}`)}, to, newYear.Add(5*time.Minute), newYear.Add(10*time.Minute+3*time.Second))
 	if len(got) != 2 {
 		t.Fatalf("%d ticks, want 2", len(got))
 	}
@@ -74,7 +74,7 @@ func TestATickHasTheAttributesOfAPingSource(t *testing.T) {
 }
 
 func TestMissedTicksDoNotComeLater(t *testing.T) {
-	if got := ticks(t, onebox.PingSource{Schedule: "0 * * * * *"}, newSink(t, 200), newYear.Add(24*time.Hour)); len(got) != 1 {
+	if got := ticks(t, relay.PingSource{Schedule: "0 * * * * *"}, newSink(t, 200), newYear.Add(24*time.Hour)); len(got) != 1 {
 		t.Errorf("%d ticks after a day was passed over, want 1", len(got))
 	}
 }
@@ -96,7 +96,7 @@ func TestWhenATickIsSentAgain(t *testing.T) {
 			for i := range moves {
 				moves[i] = newYear.Add(time.Hour)
 			}
-			got := ticks(t, onebox.PingSource{Schedule: "0 * * * *", Retry: onebox.Retry{Count: 3, Base: time.Millisecond}}, to, moves...)
+			got := ticks(t, relay.PingSource{Schedule: "0 * * * *", Retry: relay.Retry{Count: 3, Base: time.Millisecond}}, to, moves...)
 			if len(got) != tt.requests {
 				t.Errorf("%d requests, want %d", len(got), tt.requests)
 			}
@@ -115,7 +115,7 @@ func TestATickDoesNotWaitForTheOneBefore(t *testing.T) {
 	defer server.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	s := onebox.PingSource{Schedule: "* * * * *", Sink: server.URL, Clock: clock, Client: onebox.NewClient(nil), Log: quiet}
+	s := relay.PingSource{Schedule: "* * * * *", Sink: server.URL, Clock: clock, Client: relay.NewClient(nil), Log: quiet}
 	go func() { ended <- s.Run(ctx) }()
 	<-clock.waits
 	clock.Set(newYear.Add(time.Minute))
@@ -133,24 +133,24 @@ func TestATickDoesNotWaitForTheOneBefore(t *testing.T) {
 func TestTimeZonesAndBadSchedules(t *testing.T) {
 	clock := newMovable(newYear)
 	for _, schedule := range []string{"", "every day", "61 * * * *", "* * * * * * *"} {
-		s := onebox.PingSource{Schedule: schedule, Clock: clock}
+		s := relay.PingSource{Schedule: schedule, Clock: clock}
 		if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "cron") {
 			t.Errorf("schedule %q: %v", schedule, err)
 		}
 	}
-	never := onebox.PingSource{Schedule: "0 0 30 2 *", Clock: clock}
+	never := relay.PingSource{Schedule: "0 0 30 2 *", Clock: clock}
 	if err := never.Run(t.Context()); err == nil {
 		t.Error("30 February comes")
 	}
 	to := newSink(t, 200)
-	got := ticks(t, onebox.PingSource{Schedule: "CRON_TZ=Asia/Tokyo 0 6 * * *"}, to, time.Date(2001, 1, 1, 21, 0, 0, 0, time.UTC))
+	got := ticks(t, relay.PingSource{Schedule: "CRON_TZ=Asia/Tokyo 0 6 * * *"}, to, time.Date(2001, 1, 1, 21, 0, 0, 0, time.UTC))
 	if len(got) != 1 || got[0].Get("Ce-Time") != "2001-01-01T21:00:00Z" {
 		t.Errorf("tick of 6 o'clock in Tokyo: %v", got)
 	}
 }
 
 func TestClocks(t *testing.T) {
-	running := onebox.Running(time.Now)
+	running := relay.Running(time.Now)
 	if err := running.Wait(t.Context(), running.Now().Add(time.Millisecond)); err != nil {
 		t.Error(err)
 	}

@@ -1,4 +1,4 @@
-package onebox
+package post
 
 import (
 	"bytes"
@@ -46,8 +46,8 @@ func NewClient(dial func(ctx context.Context, network, address string) (net.Conn
 	}
 }
 
-// answer is what became of sending an event.
-type answer struct {
+// Answer is what became of sending an event.
+type Answer struct {
 	sink   string // that gave it
 	err    error  // of the transport
 	status int
@@ -55,17 +55,19 @@ type answer struct {
 	body   []byte // the first bytes
 }
 
-func (a answer) ok() bool { return a.err == nil && a.status < 300 }
+// OK says whether the event was taken.
+func (a Answer) OK() bool { return a.err == nil && a.status < 300 }
 
-func (a answer) String() string {
+// String is what a person reads of it.
+func (a Answer) String() string {
 	if a.err != nil {
 		return a.err.Error()
 	}
 	return strings.TrimSpace(fmt.Sprintf("%d %s", a.status, a.body))
 }
 
-// kafkaRetries and pingRetries say which answers the two sources try again after.
-func kafkaRetries(a answer) bool {
+// KafkaRetries says which answers a KafkaSource tries again after.
+func KafkaRetries(a Answer) bool {
 	switch a.status {
 	case http.StatusNotFound, http.StatusRequestTimeout, http.StatusConflict, http.StatusTooManyRequests:
 		return true
@@ -73,7 +75,8 @@ func kafkaRetries(a answer) bool {
 	return a.err != nil || a.status >= 500
 }
 
-func pingRetries(a answer) bool {
+// PingRetries says which answers a PingSource tries again after.
+func PingRetries(a Answer) bool {
 	switch a.status {
 	case http.StatusNotFound, http.StatusRequestEntityTooLarge, http.StatusTooEarly, http.StatusTooManyRequests,
 		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
@@ -82,22 +85,24 @@ func pingRetries(a answer) bool {
 	return a.err != nil
 }
 
-// sender posts events to sinks.
-type sender struct {
-	client    *http.Client
-	retry     Retry
-	again     func(answer) bool
-	namespace string
+// Sender posts events to sinks.
+type Sender struct {
+	Client     *http.Client
+	Retry      Retry
+	Again      func(Answer) bool // says which answers are tried again after
+	Namespace  string            // of the source; empty for none
+	Extensions map[string]string // set in each event, whatever it had
 }
 
-// send posts an event until an answer is final, the tries are used up, or stop ends: then it gives up between tries.
-func (s sender) send(ctx context.Context, stop <-chan struct{}, to *sinks, e event) answer {
+// Send posts an event until an answer is final, the tries are used up, or stop ends: then it gives up between tries.
+func (s Sender) Send(ctx context.Context, stop <-chan struct{}, to *Sinks, e Event) Answer {
+	s.Retry = s.Retry.withDefaults()
 	for try := 0; ; try++ {
 		a := s.sendOnce(ctx, to, e)
-		if a.ok() || !s.again(a) || try >= s.retry.Count {
+		if a.OK() || !s.Again(a) || try >= s.Retry.Count {
 			return a
 		}
-		t := time.NewTimer(s.retry.Base << (try + 1))
+		t := time.NewTimer(s.Retry.Base << (try + 1))
 		select {
 		case <-t.C:
 			continue
@@ -105,12 +110,12 @@ func (s sender) send(ctx context.Context, stop <-chan struct{}, to *sinks, e eve
 		case <-ctx.Done():
 		}
 		t.Stop()
-		return answer{sink: a.sink, err: fmt.Errorf("stopped while it was retried: %s", a)}
+		return Answer{sink: a.sink, err: fmt.Errorf("stopped while it was retried: %s", a)}
 	}
 }
 
 // sendOnce posts an event to the sink whose turn it is, or, where that does not answer at all, to one after it.
-func (s sender) sendOnce(ctx context.Context, to *sinks, e event) (a answer) {
+func (s Sender) sendOnce(ctx context.Context, to *Sinks, e Event) (a Answer) {
 	for range to.urls {
 		sink := to.next(time.Now())
 		a = s.post(ctx, sink, e)
@@ -123,32 +128,35 @@ func (s sender) sendOnce(ctx context.Context, to *sinks, e event) (a answer) {
 	return a
 }
 
-func (s sender) post(ctx context.Context, sink string, e event) answer {
-	ctx, cancel := context.WithTimeout(ctx, s.retry.Timeout)
+func (s Sender) post(ctx context.Context, sink string, e Event) Answer {
+	ctx, cancel := context.WithTimeout(ctx, s.Retry.Timeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, sink, bytes.NewReader(e.data))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, sink, bytes.NewReader(e.Data))
 	if err != nil {
-		return answer{err: err}
+		return Answer{err: err}
 	}
-	for name, value := range e.attributes {
+	for name, value := range e.Attributes {
 		if name == "datacontenttype" {
 			req.Header.Set("Content-Type", headerValue(value))
 			continue
 		}
 		req.Header.Set("Ce-"+name, headerValue(value))
 	}
-	req.Header.Set("Prefer", "reply")
-	if s.namespace != "" {
-		req.Header.Set("Kn-Namespace", s.namespace)
+	for name, value := range s.Extensions {
+		req.Header.Set("Ce-"+name, headerValue(value))
 	}
-	resp, err := s.client.Do(req)
+	req.Header.Set("Prefer", "reply")
+	if s.Namespace != "" {
+		req.Header.Set("Kn-Namespace", s.Namespace)
+	}
+	resp, err := s.Client.Do(req)
 	if err != nil {
-		return answer{err: err}
+		return Answer{err: err}
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorData))
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20)) // so that the connection can be used again
-	return answer{status: resp.StatusCode, header: resp.Header, body: body}
+	return Answer{status: resp.StatusCode, header: resp.Header, body: body}
 }
 
 // headerValue writes what a header cannot hold as %XX.
@@ -167,10 +175,10 @@ func headerValue(s string) string {
 // maxErrorData bounds knativeerrordata.
 const maxErrorData = 1024
 
-// dead is an event as a dead-letter sink gets it.
-func (e event) dead(a answer) event {
+// Dead is an event as a dead-letter sink gets it.
+func (e Event) Dead(a Answer) Event {
 	attributes := map[string]string{}
-	maps.Copy(attributes, e.attributes)
+	maps.Copy(attributes, e.Attributes)
 	attributes["knativeerrordest"] = a.sink
 	if a.err == nil {
 		attributes["knativeerrorcode"] = strconv.Itoa(a.status)
@@ -183,5 +191,5 @@ func (e event) dead(a answer) event {
 			}
 		}
 	}
-	return event{attributes, e.data}
+	return Event{attributes, e.Data}
 }
