@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"github.com/sethvargo/go-envconfig"
 
 	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/problem"
 )
 
 func newProcess(t testing.TB, env map[string]string) *Process {
@@ -308,4 +310,58 @@ func FuzzReceive(f *testing.F) {
 			t.Errorf("answer = %d %s", w.Code, w.Body)
 		}
 	})
+}
+
+func TestBesideEndsWithItsWork(t *testing.T) {
+	broken := errors.New("broken")
+	tests := map[string]struct {
+		work func(ctx context.Context) error
+		stop bool
+		want error
+	}{
+		"work that fails ends the process":  {func(context.Context) error { return broken }, false, broken},
+		"work that is done ends it":         {func(context.Context) error { return nil }, false, nil},
+		"a stop ends the work":              {func(ctx context.Context) error { <-ctx.Done(); return nil }, true, nil},
+		"work that cannot let go tells why": {func(ctx context.Context) error { <-ctx.Done(); return broken }, true, broken},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			p := newProcess(t, map[string]string{"ALMANAC_QUIET": "1ms", "PORT": "0"})
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			if tt.stop {
+				cancel()
+			}
+			if err := p.Beside(ctx, tt.work); !errors.Is(err, tt.want) {
+				t.Errorf("Beside = %v, want %v", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestAFunctionSaysWhereEventsGo(t *testing.T) {
+	l := listener(t)
+	port := l.Addr().(*net.TCPAddr).Port
+	_ = l.Close()
+	p := newProcess(t, map[string]string{"ALMANAC_QUIET": "1ms", "PORT": strconv.Itoa(port)})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- p.Serve(ctx, func(context.Context, events.Event) error { return nil }) }()
+	url := "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	for r, err := http.Get(url + "/healthz"); ; r, err = http.Get(url + "/healthz") {
+		if err == nil {
+			_ = r.Body.Close()
+			break
+		}
+	}
+	for path, want := range map[string]int{"/": 200, "/events": 404, "/healthz": 404} {
+		status, text, header := send(t, url+path, "POST", encode(t, due), binaryHeader(events.TypeDue))
+		if status != want || want == 404 && (header.Get("Content-Type") != problem.ContentType || !strings.Contains(text, "send events to /")) {
+			t.Errorf("POST %s = %d %s %q, want %d", path, status, header.Get("Content-Type"), text, want)
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
 }

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/almanac-data/almanac/functions/internal/kafka"
+	"github.com/almanac-data/almanac/functions/internal/problem"
 	"github.com/almanac-data/almanac/functions/internal/relay/post"
 )
 
@@ -18,23 +20,36 @@ const maxEvent = 8 << 20
 // DeadLetterSink is the HTTP endpoint that takes dead letters: it answers 202 once bury has kept the event.
 func DeadLetterSink(bury func(context.Context, kafka.DeadLetter) error, log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost {
+			w.Header().Set("Allow", http.MethodPost)
+			problem.New(http.StatusMethodNotAllowed, "send events by POST, not %s", r.Method).Write(w)
+			return
+		}
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxEvent))
 		if err != nil {
-			http.Error(w, "event cannot be read: "+err.Error(), http.StatusRequestEntityTooLarge)
+			problem.New(unread(err), "event cannot be read: %s", err).Write(w)
 			return
 		}
 		e := post.Received(r.Header, body)
 		if !e.Complete() {
-			http.Error(w, "this is no CloudEvent 1.0: ce-specversion, ce-id, ce-source and ce-type are needed", http.StatusBadRequest)
+			problem.New(http.StatusBadRequest, "this is no CloudEvent 1.0: ce-specversion, ce-id, ce-source and ce-type are needed").Write(w)
 			return
 		}
 		if err := bury(context.WithoutCancel(r.Context()), kafka.DeadLetter{Attributes: e.Attributes, Data: e.Data}); err != nil {
 			log.ErrorContext(r.Context(), "dead letter cannot be kept", "id", e.Attributes["id"], "error", err)
-			http.Error(w, "dead letter cannot be kept", http.StatusServiceUnavailable)
+			problem.New(http.StatusServiceUnavailable, "dead letter cannot be kept; the log of the function says why").Write(w)
 			return
 		}
 		w.WriteHeader(http.StatusAccepted)
 	})
+}
+
+// unread is the status of an event that could not be read.
+func unread(err error) int {
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		return http.StatusRequestEntityTooLarge
+	}
+	return http.StatusBadRequest
 }
 
 // Resend posts a dead letter to the address that it could not be delivered to, without what Knative added.

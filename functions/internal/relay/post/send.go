@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/almanac-data/almanac/functions/internal/problem"
 )
 
 // Retry says how often and when an event is sent again: after Base*2, Base*4, and so on, Count times at most.
@@ -63,7 +65,7 @@ func (a Answer) String() string {
 	if a.err != nil {
 		return a.err.Error()
 	}
-	return strings.TrimSpace(fmt.Sprintf("%d %s", a.status, a.body))
+	return strings.TrimSpace(fmt.Sprintf("%d %s", a.status, problem.Text(a.body)))
 }
 
 // KafkaRetries says which answers a KafkaSource tries again after.
