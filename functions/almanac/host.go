@@ -137,13 +137,13 @@ func (h *host) start(ctx context.Context) error {
 // cluster.
 func (h *host) feed(ctx context.Context, t trigger) (relay.Feed, error) {
 	if h.folder != nil {
-		feed, err := h.cluster.Feed(ctx, group(t.function), t.topics, h.log)
+		feed, err := h.cluster.Feed(ctx, relay.Group(t.function), t.topics, h.log)
 		if err == nil {
 			h.close = append(h.close, func() error { feed.Close(); return nil })
 		}
 		return feed, err
 	}
-	member, err := h.join(group(t.function), t.topics)
+	member, err := h.join(relay.Group(t.function), t.topics)
 	if err != nil || t.wakes == "" {
 		return member, err
 	}
@@ -182,16 +182,14 @@ func (h *host) retry() relay.Retry {
 	return patient
 }
 
-func group(function string) string { return "almanac-" + function }
-
 // shared is the group of those that share the wakes of a function.
-func shared(function string) string { return group(function) + "-shared" }
+func shared(function string) string { return relay.Group(function) + "-shared" }
 
 // lag is how many events wait for a function or are under way.
 func (h *host) lag(ctx context.Context) (int64, error) {
 	var sum int64
 	for _, t := range triggers() {
-		n, err := h.cluster.Lag(ctx, group(t.function), t.topics)
+		n, err := h.cluster.Lag(ctx, relay.Group(t.function), t.topics)
 		if err != nil {
 			return 0, fmt.Errorf("look at the sources: %w", err)
 		}

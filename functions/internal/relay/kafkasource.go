@@ -69,7 +69,8 @@ func (s KafkaSource) Run(ctx context.Context, feed Feed) error {
 	defer giveUp()
 	r := &run{KafkaSource: s, feed: feed, stop: ctx.Done(), slots: make(chan struct{}, s.InFlight), lanes: map[kafka.Place]chan sent{},
 		sinks: post.NewSinks(append([]string{s.Sink}, s.Others...)...), dead: post.NewSinks(s.DeadLetter),
-		sender: post.Sender{Client: s.Client, Retry: s.Retry, Again: post.KafkaRetries, Namespace: s.Namespace, Extensions: s.Extensions}, progress: progress{places: map[kafka.Place]*lane{}}}
+		sender:   post.Sender{Client: s.Client, Retry: s.Retry, Again: post.KafkaRetries, Namespace: s.Namespace, Extensions: s.Extensions},
+		progress: progress{places: map[kafka.Place]*lane{}}}
 	var committing sync.WaitGroup
 	ended := make(chan struct{})
 	committing.Go(func() { r.commitEach(sending, ended) })
