@@ -46,6 +46,10 @@ run: build ## replay half a year of real flights into tables and releases, then 
 test: tools ## run the unit and in-process tests
 	go test ./...
 
+.PHONY: manifests-check
+manifests-check: tools ## build the manifests of knative/ and hold them to schemas and rules, without a cluster
+	cd tests/manifests && go test ./...
+
 .PHONY: lint
 lint: tools ## run golangci-lint with every linter but those excluded with a reason
 	@mkdir -p $(CACHE)/bin
@@ -62,7 +66,7 @@ e2e: build functions ## run the README's commands and read the result with other
 	go test ./tests/e2e -count=1 -timeout 15m -args -almanac $(CURDIR)/$(BIN)/almanac -functions $(CURDIR)/$(BIN)
 
 .PHONY: check
-check: lint test e2e ## all that CI runs
+check: lint test manifests-check e2e ## all that CI runs
 	@$(MAKE) --no-print-directory -j2 --output-sync=target crash cluster-suites
 	@$(MAKE) --no-print-directory cluster-jobs
 
