@@ -33,24 +33,46 @@ const manifests = "../../knative"
 
 // manifest is what these tests look at of a manifest, before patches.
 type manifest struct {
-	Kind     string
-	Metadata struct{ Name string }
-	Spec     struct {
-		Topics        []string
-		ConsumerGroup string `yaml:"consumerGroup"`
-		Sink          struct{ Ref struct{ Name string } }
-		Template      template
-		Job           struct{ Spec struct{ Template template } }
-	}
+	Kind     string   `yaml:"kind"`
+	Metadata metadata `yaml:"metadata"`
+	Spec     spec     `yaml:"spec"`
+}
+
+type metadata struct {
+	Name string `yaml:"name"`
+}
+
+type spec struct {
+	Topics        []string `yaml:"topics"`
+	ConsumerGroup string   `yaml:"consumerGroup"`
+	Sink          struct {
+		Ref metadata `yaml:"ref"`
+	} `yaml:"sink"`
+	Template template `yaml:"template"`
+	Job      struct {
+		Spec struct {
+			Template template `yaml:"template"`
+		} `yaml:"spec"`
+	} `yaml:"job"`
 }
 
 type template struct {
 	Spec struct {
-		Containers []struct {
-			Image string
-			Env   []struct{ Name, Value string }
-		}
-	}
+		Containers []container `yaml:"containers"`
+	} `yaml:"spec"`
+}
+
+type container struct {
+	Image string `yaml:"image"`
+	Env   []struct {
+		Name  string `yaml:"name"`
+		Value string `yaml:"value"`
+	} `yaml:"env"`
+}
+
+// containers are those of a function, a job or a source.
+func (m manifest) containers() []container {
+	return slices.Concat(m.Spec.Template.Spec.Containers, m.Spec.Job.Spec.Template.Spec.Containers)
 }
 
 func readManifests(t *testing.T, pattern string) (all []manifest) {
@@ -87,7 +109,7 @@ func TestSourcesOfManifestsWakeAsOneProcessDoes(t *testing.T) {
 				continue // comments
 			}
 			topics := m.Spec.Topics
-			for _, c := range m.Spec.Template.Spec.Containers {
+			for _, c := range m.containers() {
 				for _, e := range c.Env {
 					if e.Name == "ALMANAC_SOURCE_TOPICS" {
 						topics = strings.Split(e.Value, ",")
@@ -185,8 +207,7 @@ func TestManifestsSetWhatFunctionsReadAndNothingElse(t *testing.T) {
 	all := map[string]bool{}
 	programs := 0
 	for _, m := range append(readManifests(t, "base/*.yaml"), readManifests(t, "components/container-source/sources.yaml")...) {
-		containers := append(m.Spec.Template.Spec.Containers, m.Spec.Job.Spec.Template.Spec.Containers...)
-		for _, c := range containers {
+		for _, c := range m.containers() {
 			programs++
 			function, _, _ := strings.Cut(strings.TrimPrefix(c.Image, "almanac/"), ":")
 			known := reads(t, function)
@@ -243,7 +264,7 @@ func TestEachFunctionHasAManifest(t *testing.T) {
 	want := slices.Sorted(slices.Values(strings.Fields(line)))
 	images := map[string]bool{}
 	for _, m := range append(readManifests(t, "base/*.yaml"), readManifests(t, "components/container-source/sources.yaml")...) {
-		for _, c := range append(m.Spec.Template.Spec.Containers, m.Spec.Job.Spec.Template.Spec.Containers...) {
+		for _, c := range m.containers() {
 			images[strings.TrimSuffix(strings.TrimPrefix(c.Image, "almanac/"), ":unpublished")] = true
 		}
 	}
