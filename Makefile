@@ -11,7 +11,7 @@ KILLS     ?= 200
 SEED      ?= 0
 FAULTS    ?= 200
 CACHE     := .cache
-FUNCTIONS := calendar collect process validate store aggregate deliver serve
+FUNCTIONS := calendar collect process validate store aggregate deliver serve source deadletter
 GOLANGCI  := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 IMAGES    := $(CACHE)/images
 IMAGES_GO := go1.26.8
@@ -54,6 +54,10 @@ test: tools ## run the unit and in-process tests
 	go test -C knative/images ./...
 	go test -C tests/lab/modules/registry ./...
 
+.PHONY: manifests-check
+manifests-check: tools ## build the manifests of knative/ and hold them to schemas and rules, without a cluster
+	cd tests/manifests && go test ./...
+
 .PHONY: lint
 lint: tools ## run golangci-lint with every linter but those excluded with a reason
 	@mkdir -p $(CACHE)/bin
@@ -76,7 +80,7 @@ auth-check: build functions ## test who is let in to the HTTP API with the token
 	-functions $(CURDIR)/$(BIN) -bao "$$(go run ./tests/lab bao)"
 
 .PHONY: check
-check: lint test e2e auth-check ## all that CI runs
+check: lint test manifests-check e2e auth-check ## all that CI runs
 	@$(MAKE) --no-print-directory -j2 --output-sync=target crash cluster-suites
 	@$(MAKE) --no-print-directory cluster-jobs
 

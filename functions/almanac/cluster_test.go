@@ -23,7 +23,8 @@ func TestEveryVariableHasAKey(t *testing.T) {
 		text, err := os.ReadFile(name)
 		for _, found := range tag.FindAllStringSubmatch(string(text), -1) {
 			tags++
-			if !slices.Contains(known, found[1]) {
+			of := strings.HasPrefix(found[1], "ALMANAC_SOURCE_") // of one source, where a cluster has many
+			if !of && !slices.Contains(known, found[1]) {
 				t.Errorf("%s: %s is in no configuration that settable() lists, so --config would call %s unknown", name, found[1], settings.Key(found[1]))
 			}
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/almanac-data/almanac/functions/internal/kafka"
-	"github.com/almanac-data/almanac/functions/internal/onebox"
+	"github.com/almanac-data/almanac/functions/internal/relay"
 )
 
 func newDeadLetters(o *options) *cobra.Command {
@@ -138,7 +138,7 @@ func (o *options) resendDeadLetter(ctx context.Context, s *state, d kafka.DeadLe
 		}
 		d.Attributes["knativeerrordest"] = s.http + dest.Path
 	}
-	if err := onebox.Resend(ctx, onebox.NewClient(nil), d); err != nil {
+	if err := relay.Resend(ctx, relay.NewClient(nil), d); err != nil {
 		return err
 	}
 	o.printf("delivered to %s\n", functionOf(d.Attributes))

@@ -15,6 +15,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/fn"
 	"github.com/almanac-data/almanac/functions/internal/kafka"
 	"github.com/almanac-data/almanac/functions/internal/onebox"
+	"github.com/almanac-data/almanac/functions/internal/relay"
 	"github.com/almanac-data/almanac/functions/internal/serve/access"
 )
 
@@ -87,7 +88,7 @@ func (h *host) serve(ctx context.Context, l net.Listener) <-chan error {
 	for name, handle := range h.handlers {
 		mux.Handle("/functions/"+name, fn.NewHandler(name, h.troubles.watch(name, handle), h.proc.Options(eventTimeout)))
 	}
-	mux.Handle("/functions/deadletter", onebox.DeadLetterSink(h.cluster.Bury, h.log))
+	mux.Handle("/functions/deadletter", relay.DeadLetterSink(h.cluster.Bury, h.log))
 	mux.Handle("/", h.proc.Instrument(h.api))
 	h.base = "http://" + l.Addr().String()
 	door := onebox.NewShortcut(l)
@@ -99,7 +100,7 @@ func (h *host) serve(ctx context.Context, l net.Listener) <-chan error {
 
 // start starts the sources; they end with ctx.
 func (h *host) start(ctx context.Context) error {
-	client := onebox.NewClient(h.dial)
+	client := relay.NewClient(h.dial)
 	// A connection that was made and never used would hold up the end of the server for five seconds.
 	h.idle = client.CloseIdleConnections
 	for _, t := range triggers() {
@@ -107,7 +108,7 @@ func (h *host) start(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		source := onebox.KafkaSource{
+		source := relay.KafkaSource{
 			Namespace: "default", Name: t.function, Sink: h.base + "/functions/" + t.function, DeadLetter: h.base + "/functions/deadletter",
 			Done: h.count(t.function), InFlight: t.inFlight, Retry: h.retry(), Commit: 200 * time.Millisecond, Client: client, Log: h.log,
 		}
@@ -120,9 +121,9 @@ func (h *host) start(ctx context.Context) error {
 	if h.folder != nil { // real servers let go of old blocks by their retention
 		h.sources.Go(func() { h.trimming(ctx) })
 	}
-	ping := onebox.PingSource{
+	ping := relay.PingSource{
 		Namespace: "default", Name: "calendar", Schedule: "*/10 * * * * *", Sink: h.base + "/functions/calendar",
-		Clock: onebox.Running(wall), Client: client, Log: h.log,
+		Clock: relay.Running(wall), Client: client, Log: h.log,
 	}
 	h.sources.Go(func() {
 		if err := ping.Run(ctx); err != nil {
@@ -134,15 +135,15 @@ func (h *host) start(ctx context.Context) error {
 
 // feed opens what hands out the events that wake a function: all of them over a data folder, which one run holds, and this run's share on a
 // cluster.
-func (h *host) feed(ctx context.Context, t trigger) (onebox.Feed, error) {
+func (h *host) feed(ctx context.Context, t trigger) (relay.Feed, error) {
 	if h.folder != nil {
-		feed, err := h.cluster.Feed(ctx, group(t.function), t.topics, h.log)
+		feed, err := h.cluster.Feed(ctx, relay.Group(t.function), t.topics, h.log)
 		if err == nil {
 			h.close = append(h.close, func() error { feed.Close(); return nil })
 		}
 		return feed, err
 	}
-	member, err := h.join(group(t.function), t.topics)
+	member, err := h.join(relay.Group(t.function), t.topics)
 	if err != nil || t.wakes == "" {
 		return member, err
 	}
@@ -172,25 +173,23 @@ func (h *host) join(group string, topics []string) (*kafka.Member, error) {
 }
 
 // patient is how often an event is sent again where servers may be started again: for two minutes and more.
-var patient = onebox.Retry{Count: 8, Base: 250 * time.Millisecond}
+var patient = relay.Retry{Count: 8, Base: 250 * time.Millisecond}
 
-func (h *host) retry() onebox.Retry {
+func (h *host) retry() relay.Retry {
 	if h.folder != nil {
-		return onebox.Retry{}
+		return relay.Retry{}
 	}
 	return patient
 }
 
-func group(function string) string { return "almanac-" + function }
-
 // shared is the group of those that share the wakes of a function.
-func shared(function string) string { return group(function) + "-shared" }
+func shared(function string) string { return relay.Group(function) + "-shared" }
 
 // lag is how many events wait for a function or are under way.
 func (h *host) lag(ctx context.Context) (int64, error) {
 	var sum int64
 	for _, t := range triggers() {
-		n, err := h.cluster.Lag(ctx, group(t.function), t.topics)
+		n, err := h.cluster.Lag(ctx, relay.Group(t.function), t.topics)
 		if err != nil {
 			return 0, fmt.Errorf("look at the sources: %w", err)
 		}
@@ -209,7 +208,7 @@ func (h *host) lag(ctx context.Context) (int64, error) {
 // count returns what counts the dead letters of a function.
 func (h *host) count(function string) func(topic, outcome string) {
 	return func(_, outcome string) {
-		if outcome != onebox.Delivered {
+		if outcome != relay.Delivered {
 			h.proc.Meter.DeadLetter(function)
 		}
 	}

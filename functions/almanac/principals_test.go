@@ -30,6 +30,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/lake"
 	"github.com/almanac-data/almanac/functions/internal/platform"
 	"github.com/almanac-data/almanac/functions/internal/process"
+	"github.com/almanac-data/almanac/functions/internal/relay"
 	"github.com/almanac-data/almanac/functions/internal/source"
 	"github.com/almanac-data/almanac/functions/internal/store"
 	"github.com/almanac-data/almanac/functions/internal/validate"
@@ -166,7 +167,7 @@ func (p *principals) assemble() {
 
 // source hands a function the events of its topics, as a member of its group under its own user, until ctx ends.
 func (p *principals) source(ctx context.Context, tr trigger) {
-	member, err := p.clusters[tr.function].Join(group(tr.function), tr.topics, slog.New(slog.DiscardHandler))
+	member, err := p.clusters[tr.function].Join(relay.Group(tr.function), tr.topics, slog.New(slog.DiscardHandler))
 	if err != nil {
 		p.t.Error(err)
 		return

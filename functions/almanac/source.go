@@ -3,19 +3,14 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/almanac-data/almanac/functions/internal/kafka"
-	"github.com/almanac-data/almanac/functions/internal/onebox"
-	"github.com/almanac-data/almanac/functions/internal/platform"
+	"github.com/almanac-data/almanac/functions/internal/platform/stream"
+	"github.com/almanac-data/almanac/functions/internal/relay"
 )
 
 const sourceHelp = `Source wakes a function over HTTP: for each record of Kafka topics, as Knative's KafkaSource does, or on a schedule, as its
@@ -35,7 +30,7 @@ type sourceFlags struct {
 	name, namespace string
 	inFlight        int
 	ordered         bool
-	retry           onebox.Retry
+	retry           relay.Retry
 }
 
 func newSource(o *options) *cobra.Command {
@@ -82,56 +77,29 @@ func (o *options) source(ctx context.Context, f *sourceFlags) error {
 		return err
 	}
 	log := slog.New(slog.NewJSONHandler(o.err, nil)).With("source", f.name)
-	client := onebox.NewClient(nil)
+	client := relay.NewClient(nil)
 	defer client.CloseIdleConnections()
 	if f.schedule != "" {
-		return onebox.PingSource{
+		return relay.PingSource{
 			Namespace: f.namespace, Name: f.name, Schedule: f.schedule, Sink: f.sinks[0], Others: f.sinks[1:], Retry: f.retry,
-			Clock: onebox.Running(wall), Client: client, Log: log,
+			Clock: relay.Running(wall), Client: client, Log: log,
 		}.Run(ctx)
 	}
-	cluster, done, err := o.openKafka(ctx, log, func(c *kafka.Cluster) error {
-		_, err := c.Lag(ctx, group(f.name), f.topics) // topics that are missing, and rights, show here and not in the log
-		return err
+	cluster, done, err := o.openKafka(ctx, log, func(ctx context.Context, c *kafka.Cluster) error {
+		return relay.Ask(ctx, c, f.name, f.topics) // what is missing shows here and not in the log
 	})
 	if err != nil {
 		return err
 	}
 	defer done()
-	member, err := cluster.Join(group(f.name), f.topics, log)
-	if err != nil {
-		return err
-	}
-	defer member.Close()
-	return f.pass(ctx, cluster, onebox.KafkaSource{
+	return relay.KafkaSource{
 		Namespace: f.namespace, Name: f.name, Sink: f.sinks[0], Others: f.sinks[1:], DeadLetter: f.deadLetter, Ordered: f.ordered,
 		InFlight: f.inFlight, Retry: f.retry, Client: client, Log: log,
-	}, member)
-}
-
-// pass passes records on. Without a sink for dead letters it is one itself.
-func (f *sourceFlags) pass(ctx context.Context, cluster *kafka.Cluster, source onebox.KafkaSource, feed onebox.Feed) error {
-	if f.deadLetter != "" {
-		return source.Run(ctx, feed)
-	}
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return fmt.Errorf("listen for dead letters: %w", err)
-	}
-	source.DeadLetter = "http://" + l.Addr().String()
-	server := &http.Server{Handler: onebox.DeadLetterSink(cluster.Bury, source.Log), ReadHeaderTimeout: 10 * time.Second}
-	var g errgroup.Group
-	g.Go(func() error { return server.Serve(l) })
-	err = source.Run(ctx, feed)
-	err = errors.Join(err, server.Close())
-	if ended := g.Wait(); !errors.Is(ended, http.ErrServerClosed) {
-		err = errors.Join(err, ended)
-	}
-	return err
+	}.Consume(ctx, cluster, f.topics)
 }
 
 // openKafka opens the Kafka of --config, and nothing else of the cluster, once it answers.
-func (o *options) openKafka(ctx context.Context, log *slog.Logger, ask func(*kafka.Cluster) error) (*kafka.Cluster, func(), error) {
+func (o *options) openKafka(ctx context.Context, log *slog.Logger, ask func(context.Context, *kafka.Cluster) error) (*kafka.Cluster, func(), error) {
 	env, err := o.environment()
 	if err != nil {
 		return nil, nil, err
@@ -144,7 +112,7 @@ func (o *options) openKafka(ctx context.Context, log *slog.Logger, ask func(*kaf
 	if err := o.patient(ctx, proc); err != nil {
 		return nil, nil, errors.Join(err, s.Close())
 	}
-	cluster, err := platform.Kafka(ctx, proc, ask)
+	cluster, err := stream.Open(ctx, proc, ask)
 	if err != nil {
 		return nil, nil, errors.Join(err, s.Close())
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/fn/meter"
+	"github.com/almanac-data/almanac/functions/internal/problem"
 )
 
 // Handler does one piece of work. The event is a pointer to a struct of package events (*events.Due, *events.Collected, ...), or
@@ -45,7 +46,7 @@ func (p *Process) Options(timeout time.Duration) Options {
 //	503            try again later: any other error, a panic, or the timeout
 //	400 405 413 415  not one CloudEvent sent by POST with at most 1 MiB
 //
-// and logs, counts and traces each. An event with another answer than 200 is logged once, here.
+// each but 200 with a problem detail (RFC 9457), and logs, counts and traces each. An event with another answer than 200 is logged once, here.
 func NewHandler(name string, h Handler, o Options) http.Handler {
 	e := &endpoint{name: name, handle: h, log: o.Log, meter: o.Meter, timeout: cmp.Or(o.Timeout, 5*time.Minute)}
 	if e.log == nil {
@@ -87,7 +88,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "2")
 	}
-	http.Error(w, err.Error(), status)
+	problem.New(status, "%s", err).Write(w)
 }
 
 // lifetime is the key of the context value under which a server says how long its handlers may work.

@@ -22,6 +22,7 @@ import (
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/fn/meter"
+	"github.com/almanac-data/almanac/functions/internal/problem"
 )
 
 var due = events.Due{Piece: events.Piece{Dataset: "flights", Window: "2001-01-05", Generation: 2, Slice: 3}, Step: events.StepCollect, Attempt: 4}
@@ -92,8 +93,8 @@ func TestHandlerAnswers(t *testing.T) {
 		"an event in structured mode is done":                   {ok, "POST", map[string]string{"Content-Type": "application/cloudevents+json"}, structured(encode(t, due)), 200, "", "done"},
 		"a tick is done":                                        {ok, "POST", binaryHeader(TypeTick), "tick", 200, "", "done"},
 		"a charset beside JSON does no harm":                    {ok, "POST", with(binaryHeader(events.TypeDue), "Content-Type", "application/json; charset=utf-8"), encode(t, due), 200, "", "done"},
-		"what the handler calls invalid is not retried":         {fails(fmt.Errorf("slice 3: %w", events.ErrInvalid)), "POST", binaryHeader(events.TypeDue), encode(t, due), 422, "slice 3: invalid\n", "invalid"},
-		"any other error is retried":                            {fails(errors.New("broker away")), "POST", binaryHeader(events.TypeDue), encode(t, due), 503, "broker away\n", "failed"},
+		"what the handler calls invalid is not retried":         {fails(fmt.Errorf("slice 3: %w", events.ErrInvalid)), "POST", binaryHeader(events.TypeDue), encode(t, due), 422, "slice 3: invalid", "invalid"},
+		"any other error is retried":                            {fails(errors.New("broker away")), "POST", binaryHeader(events.TypeDue), encode(t, due), 503, "broker away", "failed"},
 		"a panic is retried":                                    {func(context.Context, events.Event) error { panic("oops") }, "POST", binaryHeader(events.TypeDue), encode(t, due), 503, "panic: oops", "panic"},
 		"an event type of others is invalid":                    {ok, "POST", binaryHeader("com.example.x"), "{}", 422, `"com.example.x" is not one of Almanac's`, "invalid"},
 		"data that are not JSON are invalid":                    {ok, "POST", binaryHeader(events.TypeDue), "{", 422, "unexpected end of JSON", "invalid"},
@@ -119,6 +120,10 @@ func TestHandlerAnswers(t *testing.T) {
 			server := httptest.NewServer(NewHandler("collect", tt.handler, o))
 			defer server.Close()
 			status, text, header := send(t, server.URL, tt.method, tt.body, tt.header)
+			if status != 200 && header.Get("Content-Type") != problem.ContentType {
+				t.Errorf("answer is %s, no problem detail", header.Get("Content-Type"))
+			}
+			text = problem.Text([]byte(text))
 			if status != tt.status || !strings.Contains(text, tt.text) {
 				t.Errorf("answer = %d %q, want %d with %q", status, text, tt.status, tt.text)
 			}

@@ -16,6 +16,8 @@ import (
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel/propagation"
 	"knative.dev/pkg/network/handlers"
+
+	"github.com/almanac-data/almanac/functions/internal/problem"
 )
 
 // serverConfig is the part of the configuration that is about the server.
@@ -83,6 +85,7 @@ func (p *Process) Serve(ctx context.Context, h Handler) error {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/{$}", NewHandler(p.Name, h, p.Options(c.Timeout)))
+	mux.Handle("/", problem.NotFound("send events to /"))
 	return p.ServeHTTP(ctx, mux)
 }
 
@@ -98,6 +101,21 @@ func (p *Process) ServeHTTP(ctx context.Context, h http.Handler) error {
 		return fmt.Errorf("listen on %s: %w; set PORT (and ALMANAC_HOST) to an address that is free", address, err)
 	}
 	return p.Listen(ctx, l, h)
+}
+
+// Beside does work while the process answers /healthz, /readyz and /metrics as Listen does, and nothing else: until ctx is done, or the work is. It
+// returns when the work has let go.
+func (p *Process) Beside(ctx context.Context, work func(ctx context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	worked := make(chan error, 1)
+	go func() {
+		defer cancel()
+		worked <- work(ctx)
+	}()
+	err := p.ServeHTTP(ctx, problem.NotFound("there are /healthz, /readyz and /metrics"))
+	cancel()
+	return errors.Join(err, <-worked)
 }
 
 // Listen serves h on l, and beside it /healthz, /readyz and /metrics, until ctx is done; then it drains: it fails probes, waits until no

@@ -10,14 +10,17 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/sethvargo/go-envconfig"
+	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/problem"
 )
 
 func newProcess(t testing.TB, env map[string]string) *Process {
@@ -214,6 +217,9 @@ func TestExecute(t *testing.T) {
 			})
 		}
 	}
+	waits := func(ctx context.Context, p *Process) error {
+		return p.Serve(ctx, func(ctx context.Context, _ events.Event) error { <-ctx.Done(); return ctx.Err() })
+	}
 	job := func(path string) map[string]string {
 		return map[string]string{"K_EXECUTION_MODE": "batch", "K_EVENT_PATH": path}
 	}
@@ -229,6 +235,8 @@ func TestExecute(t *testing.T) {
 		"a job that fails ends with 1":                   {t.Context(), job(dir), handle(errors.New("broker away")), 1, "broker away"},
 		"a job without an event ends with 1":             {t.Context(), job(filepath.Join(dir, "none")), handle(nil), 1, "K_EVENT_PATH"},
 		"a job with half an event ends with 1":           {t.Context(), job(bad), handle(nil), 1, "not a CloudEvent"},
+		"a job that is interrupted ends with 1":          {interrupted, job(dir), func(ctx context.Context, _ *Process) error { return ctx.Err() }, 1, "function failed"},
+		"a job that is interrupted at work ends with 1":  {interrupted, job(dir), waits, 1, "event of"},
 		"a mistake in the configuration ends with 1":     {t.Context(), map[string]string{"PORT": "no"}, handle(nil), 1, "PORT: strconv"},
 		"a server that is interrupted ends with 0":       {interrupted, map[string]string{"PORT": "0", "ALMANAC_QUIET": "1ms"}, handle(nil), 0, "function ended"},
 		"work that ends by the interruption ends with 0": {interrupted, nil, func(ctx context.Context, _ *Process) error { return ctx.Err() }, 0, "function ended"},
@@ -308,4 +316,78 @@ func FuzzReceive(f *testing.F) {
 			t.Errorf("answer = %d %s", w.Code, w.Body)
 		}
 	})
+}
+
+func TestAJobGoesOnWithTheTraceOfItsEvent(t *testing.T) {
+	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	event := `{"specversion":"1.0","id":"42","source":"/almanac/calendar","type":"` + events.TypeDue + `","traceparent":"` + parent + `","data":` + encode(t, due) + `}`
+	path := filepath.Join(t.TempDir(), "event")
+	if err := os.WriteFile(path, []byte(event), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := newProcess(t, map[string]string{"K_EXECUTION_MODE": "batch", "K_EVENT_PATH": path})
+	carrier := propagation.MapCarrier{}
+	if err := p.Serve(t.Context(), func(ctx context.Context, _ events.Event) error {
+		propagation.TraceContext{}.Inject(ctx, carrier)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if got := carrier["traceparent"]; !strings.HasPrefix(got, parent[:35]) || got == parent {
+		t.Errorf("the handler's trace is %q, want a span of its own in that of %q", got, parent)
+	}
+}
+
+func TestBesideEndsWithItsWork(t *testing.T) {
+	broken := errors.New("broken")
+	tests := map[string]struct {
+		work func(ctx context.Context) error
+		stop bool
+		want error
+	}{
+		"work that fails ends the process":  {func(context.Context) error { return broken }, false, broken},
+		"work that is done ends it":         {func(context.Context) error { return nil }, false, nil},
+		"a stop ends the work":              {func(ctx context.Context) error { <-ctx.Done(); return nil }, true, nil},
+		"work that cannot let go tells why": {func(ctx context.Context) error { <-ctx.Done(); return broken }, true, broken},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			p := newProcess(t, map[string]string{"ALMANAC_QUIET": "1ms", "PORT": "0"})
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			if tt.stop {
+				cancel()
+			}
+			if err := p.Beside(ctx, tt.work); !errors.Is(err, tt.want) {
+				t.Errorf("Beside = %v, want %v", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestAFunctionSaysWhereEventsGo(t *testing.T) {
+	l := listener(t)
+	port := l.Addr().(*net.TCPAddr).Port
+	_ = l.Close()
+	p := newProcess(t, map[string]string{"ALMANAC_QUIET": "1ms", "PORT": strconv.Itoa(port)})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- p.Serve(ctx, func(context.Context, events.Event) error { return nil }) }()
+	url := "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	for r, err := http.Get(url + "/healthz"); ; r, err = http.Get(url + "/healthz") {
+		if err == nil {
+			_ = r.Body.Close()
+			break
+		}
+	}
+	for path, want := range map[string]int{"/": 200, "/events": 404, "/healthz": 404} {
+		status, text, header := send(t, url+path, "POST", encode(t, due), binaryHeader(events.TypeDue))
+		if status != want || want == 404 && (header.Get("Content-Type") != problem.ContentType || !strings.Contains(text, "send events to /")) {
+			t.Errorf("POST %s = %d %s %q, want %d", path, status, header.Get("Content-Type"), text, want)
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
 }

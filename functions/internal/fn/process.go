@@ -42,7 +42,7 @@ type Process struct {
 }
 
 // Main runs a function until it is done or a SIGINT or SIGTERM arrives, and ends the process: with 0 when run returned nil or
-// was interrupted, else with 1. A second signal ends it at once.
+// was interrupted, else with 1, and so when a job was interrupted. A second signal ends it at once.
 func Main(name string, run func(ctx context.Context, p *Process) error) {
 	os.Exit(execute(signals.NewContext(), name, envconfig.OsLookuper(), os.Stderr, run))
 }
@@ -59,7 +59,8 @@ func execute(ctx context.Context, name string, env envconfig.Lookuper, stderr io
 		err = run(ctx, p)
 	}
 	p.Close() //nolint:contextcheck // ctx may be done, and what is left is still to be sent
-	interrupted := errors.Is(err, context.Canceled) && ctx.Err() != nil
+	// A job that is interrupted has not done its event, and must not count as complete.
+	interrupted := p.service && errors.Is(err, context.Canceled) && ctx.Err() != nil
 	if err != nil && !interrupted {
 		log.Error("function failed", "error", err.Error())
 		return 1

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/almanac-data/almanac/functions/internal/fn/await"
+	"github.com/almanac-data/almanac/functions/internal/problem"
 )
 
 // Patient makes Await wait, for as long as ALMANAC_START_PATIENCE says, and tell what it waits for.
@@ -78,7 +79,7 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	text := d.text
 	d.mu.Unlock()
 	w.Header().Set("Retry-After", "2")
-	http.Error(w, text, http.StatusServiceUnavailable)
+	problem.New(http.StatusServiceUnavailable, "%s", text).Write(w)
 }
 
 func (d *door) close() {

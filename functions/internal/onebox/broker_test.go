@@ -27,6 +27,8 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/onebox"
 )
 
+var newYear = time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
+
 // box is a broker with a client.
 type box struct {
 	broker  *onebox.Broker

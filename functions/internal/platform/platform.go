@@ -4,7 +4,6 @@ package platform
 
 import (
 	"context"
-	"strings"
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/block"
@@ -15,6 +14,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/hdfs"
 	"github.com/almanac-data/almanac/functions/internal/kafka"
 	"github.com/almanac-data/almanac/functions/internal/lake"
+	"github.com/almanac-data/almanac/functions/internal/platform/stream"
 	"github.com/almanac-data/almanac/functions/internal/published/follow"
 )
 
@@ -68,7 +68,7 @@ func Open(ctx context.Context, p *fn.Process) (_ *Platform, err error) {
 		}
 		p.Ready("datasets", pf.Datasets.Ready)
 	}
-	if err = p.Await(ctx, kafkaAt(cfg.Settings), kafka.Passing, func(ctx context.Context) error { return pf.openKafka(ctx, p, cfg) }); err != nil {
+	if err = p.Await(ctx, stream.Server(cfg.Settings), kafka.Passing, func(ctx context.Context) error { return pf.openKafka(ctx, p, cfg) }); err != nil {
 		return nil, err
 	}
 	pf.Journal, pf.Blocks = meter.Observe(pf.journal, p.Meter), pf.Cluster.Blocks()
@@ -95,28 +95,6 @@ func (pf *Platform) openKafka(ctx context.Context, p *fn.Process, cfg config) er
 	}
 	pf.Cluster, pf.journal = cluster, journal
 	return nil
-}
-
-func kafkaAt(s kafka.Settings) string {
-	return "Kafka at " + strings.Join(s.Brokers, ", ") + " (ALMANAC_KAFKA)"
-}
-
-// Kafka opens the cluster that the configuration of the process names, once it can answer what the caller asks it. The caller closes it.
-func Kafka(ctx context.Context, p *fn.Process, ask func(*kafka.Cluster) error) (cluster *kafka.Cluster, err error) {
-	var cfg kafka.Settings
-	if err := fn.Load(ctx, p.Env, &cfg); err != nil {
-		return nil, err
-	}
-	err = p.Await(ctx, kafkaAt(cfg), kafka.Passing, func(ctx context.Context) error {
-		if cluster, err = kafka.Open(ctx, cfg.Config(p.Name, p.Now)); err != nil {
-			return err
-		}
-		if err = ask(cluster); err != nil {
-			cluster.Close()
-		}
-		return err
-	})
-	return cluster, err
 }
 
 // Variables lists the variables that functions read to find what they stand on, and those of the given configurations.

@@ -19,6 +19,7 @@ type Metrics struct {
 	bytes    *prometheus.CounterVec
 	reg      prometheus.Registerer
 	dead     *prometheus.CounterVec
+	sent     *prometheus.CounterVec
 	releases *prometheus.CounterVec
 	stops    *prometheus.CounterVec
 	lag      *lag
@@ -40,6 +41,7 @@ func New(reg prometheus.Registerer, now func() time.Time) *Metrics {
 		bytes:    counter("almanac_bytes_total", "Bytes written by step.", "dataset", "step"),
 		reg:      reg,
 		dead:     counter("almanac_deadletters_total", "Events given up, by the function that they were for.", "function"),
+		sent:     counter("almanac_source_events_total", "Events that a source was done with: delivered, dead or dropped.", "source", "topic", "outcome"),
 		releases: counter("almanac_releases_total", "Releases published.", "dataset", "name"),
 		stops:    counter("almanac_stops_total", "Pieces of work that stopped and wait for a person, or for their source.", "dataset", "step", "reason"),
 		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -48,7 +50,7 @@ func New(reg prometheus.Registerer, now func() time.Time) *Metrics {
 		}, []string{"code", "method"}),
 		lag: &lag{now: now, newest: map[string]time.Time{}},
 	}
-	reg.MustRegister(m.events, m.duration, m.rows, m.bytes, m.dead, m.releases, m.stops, m.requests, m.lag)
+	reg.MustRegister(m.events, m.duration, m.rows, m.bytes, m.dead, m.sent, m.releases, m.stops, m.requests, m.lag)
 	return m
 }
 
@@ -66,6 +68,11 @@ func (m *Metrics) CommitRetries(count func() int64) {
 
 // DeadLetter counts an event that a source gave up.
 func (m *Metrics) DeadLetter(function string) { m.dead.WithLabelValues(function).Inc() }
+
+// Sent counts an event that a source was done with.
+func (m *Metrics) Sent(source, topic, outcome string) {
+	m.sent.WithLabelValues(source, topic, outcome).Inc()
+}
 
 // Event counts an event that a function received.
 func (m *Metrics) Event(function, ceType, outcome string, took time.Duration) {

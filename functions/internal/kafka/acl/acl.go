@@ -102,6 +102,12 @@ func Roles() []Role {
 		function("aggregate", "works on tables", true, says("aggregated", "stopped")),
 		function("deliver", "works on tables", true, says("released", "stopped")),
 		function("serve", "only looks", false),
+		{"source", "wakes functions, and keeps what they do not take as dead letters", slices.Concat(
+			on("topic", true, []string{topics}, describe),
+			on("topic", true, []string{topics + "fact.", topics + "due."}, read),
+			on("topic", false, []string{topics + "deadletter"}, write),
+			on("group", true, []string{groups}, read),
+		)},
 		{"deadletter", "takes dead letters", on("topic", false, []string{topics + "deadletter"}, write)},
 		{"operator", "the operator's command: makes topics, looks, trims blocks, asks for work, sends dead letters again", slices.Concat(
 			on("topic", true, []string{topics}, create, read, describe, describeConfigs),

@@ -47,6 +47,7 @@ var roles = map[string]can{
 	"aggregate":  {write: "fact.aggregated fact.stopped", group: "almanac-aggregate"},
 	"deliver":    {write: "fact.released fact.stopped", group: "almanac-deliver"},
 	"serve":      {},
+	"source":     {write: "deadletter", group: "*"},
 	"deadletter": {write: "deadletter", read: "none"},
 	"operator":   {write: allDues, read: allBlocks + " deadletter", group: "*", rest: "create delete"},
 	"almanac":    {write: allFacts + " " + allDues + " " + allBlocks + " deadletter", read: allBlocks + " deadletter", group: "*", rest: "create delete"},

@@ -14,7 +14,7 @@ import (
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/kafka/feed"
 	"github.com/almanac-data/almanac/functions/internal/kafka/topics"
-	"github.com/almanac-data/almanac/functions/internal/onebox"
+	"github.com/almanac-data/almanac/functions/internal/relay"
 )
 
 // Run A has a record of each partition under way; run B joins, does them and more, and ends. A has the partitions again, and gets its late answers.
@@ -47,7 +47,7 @@ func TestALateAnswerDoesNotTakeBackWhatAnotherCommitted(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
-		s := onebox.KafkaSource{Namespace: "n", Name: "s", Sink: sink, Commit: 100 * time.Millisecond, Client: onebox.NewClient(nil), Log: quiet}
+		s := relay.KafkaSource{Namespace: "n", Name: "s", Sink: sink, Commit: 100 * time.Millisecond, Client: relay.NewClient(nil), Log: quiet}
 		go func() { ended <- s.Run(ctx, m) }()
 		return func() { cancel(); <-ended; m.Close() }
 	}

@@ -1,0 +1,118 @@
+package relay_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/kafka"
+	"github.com/almanac-data/almanac/functions/internal/relay"
+)
+
+func TestADeadLetterIsKeptInItsTopicAndSentAgain(t *testing.T) {
+	b := mustStart(t, folder(t))
+	defer b.close(t)
+	dead := httptest.NewServer(relay.DeadLetterSink(b.cluster.Bury, quiet))
+	defer dead.Close()
+	to := newSink(t, 422, 200)
+	outcomes := deliver(t, relay.KafkaSource{Sink: to.URL, DeadLetter: dead.URL}, &feed{records: []kafka.Record{record(3)}}, 1)
+	if outcomes[relay.Dead] != 1 {
+		t.Fatalf("outcomes are %v", outcomes)
+	}
+	d, err := b.cluster.DeadLetter(t.Context(), 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"specversion": "1.0", "id": "id-3", "source": "/almanac/collect", "type": "dev.almanac.collected.v1", "traceparent": "00-a-b-01",
+		"datacontenttype": "application/json", "knativekafkapartition": "0", "knativekafkaoffset": "3", "hint": "look there",
+		"knativeerrordest": to.URL, "knativeerrorcode": "422", "knativeerrordata": "YmVjYXVzZQ=="}
+	if diff := cmp.Diff(want, d.Attributes); diff != "" || string(d.Data) != `{"n":1}` {
+		t.Errorf("data %s, attributes (-want +got):\n%s", d.Data, diff)
+	}
+	if err := relay.Resend(t.Context(), relay.NewClient(nil), d); err != nil {
+		t.Fatal(err)
+	}
+	if again := to.requests()[1]; again.Get("Ce-Id") != "id-3" || again.Get("Ce-Knativeerrorcode") != "" {
+		t.Errorf("sent again with %v", again)
+	}
+	to.statuses = []int{503}
+	if err := relay.Resend(t.Context(), relay.NewClient(nil), d); err == nil || !strings.Contains(err.Error(), "503") {
+		t.Errorf("resending to a failing function says %v", err)
+	}
+}
+
+func TestADeadLetterSinkSaysWhatItCannotKeep(t *testing.T) {
+	ok := map[string]string{"Ce-Specversion": "1.0", "Ce-Id": "i", "Ce-Source": "/s", "Ce-Type": "t"}
+	tests := map[string]struct {
+		headers map[string]string
+		body    string
+		fails   error
+		want    int
+	}{
+		"an event":              {ok, "x", nil, http.StatusAccepted},
+		"no event":              {nil, "x", nil, http.StatusBadRequest},
+		"an event without id":   {map[string]string{"Ce-Specversion": "1.0", "Ce-Source": "/s", "Ce-Type": "t"}, "x", nil, http.StatusBadRequest},
+		"an event of 9 MiB":     {ok, strings.Repeat("x", 9<<20), nil, http.StatusRequestEntityTooLarge},
+		"a broker that is down": {ok, "x", errors.New("down"), http.StatusServiceUnavailable},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(tt.body))
+			for k, v := range tt.headers {
+				r.Header.Set(k, v)
+			}
+			w := httptest.NewRecorder()
+			relay.DeadLetterSink(func(context.Context, kafka.DeadLetter) error { return tt.fails }, quiet).ServeHTTP(w, r)
+			if w.Code != tt.want {
+				t.Errorf("answer is %d %s, want %d", w.Code, w.Body, tt.want)
+			}
+		})
+	}
+}
+
+// TestASourceGoesOnAfterARestart runs the real parts together: journal, broker, feed, source and a function.
+func TestASourceGoesOnAfterARestart(t *testing.T) {
+	dir := folder(t)
+	topic := events.Collected{}.Topic()
+	for start := range 3 {
+		b := mustStart(t, dir)
+		for n := range 10 {
+			if err := b.journal.Say(t.Context(), events.Collected{Piece: pieceOf(start*10 + n)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f, err := b.cluster.Feed(t.Context(), "almanac-process", []string{topic}, quiet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		to := newSink(t, 200)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		left := 10
+		done := make(chan struct{}, 100)
+		s := relay.KafkaSource{Namespace: "default", Name: "process", Sink: to.URL, Client: relay.NewClient(nil), Log: quiet, Done: func(string, string) { done <- struct{}{} }}
+		ended := make(chan error, 1)
+		go func() { ended <- s.Run(ctx, f) }()
+		for ; left > 0; left-- {
+			<-done
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		if got := to.requests(); len(got) != 10 {
+			t.Errorf("start %d: %d events, want the 10 that are new", start, len(got))
+		}
+		if lag, err := b.cluster.Lag(t.Context(), "almanac-process", []string{topic}); err != nil || lag != 0 {
+			t.Errorf("start %d: lag is %d, %v", start, lag, err)
+		}
+		b.close(t)
+	}
+}

@@ -1,0 +1,19 @@
+// Package relay wakes functions over HTTP, as the sources of Knative do: for each record of Kafka topics, or on a schedule; and keeps what they do
+// not take as dead letters.
+package relay
+
+import (
+	"context"
+	"net"
+	"net/http"
+
+	"github.com/almanac-data/almanac/functions/internal/relay/post"
+)
+
+// Retry is post.Retry.
+type Retry = post.Retry
+
+// NewClient is post.NewClient.
+func NewClient(dial func(ctx context.Context, network, address string) (net.Conn, error)) *http.Client {
+	return post.NewClient(dial)
+}

@@ -1,0 +1,2 @@
+// Package manifests tests what knative/ says, without a cluster.
+package manifests
