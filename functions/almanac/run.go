@@ -30,11 +30,12 @@ It may be stopped at any moment, also by kill -9, and goes on where it was. Run 
 With --config the same job is done over real servers: Kafka, HDFS and Spark, as the file says (docs/cluster.md).`
 
 type runFlags struct {
-	noServe  bool
-	from, to string
-	listen   string
-	logs     bool
-	profile  string
+	noServe   bool
+	from, to  string
+	listen    string
+	kafkaPort uint16
+	logs      bool
+	profile   string
 }
 
 func newRun(o *options) *cobra.Command {
@@ -54,6 +55,7 @@ func newRun(o *options) *cobra.Command {
 	cmd.Flags().StringVar(&f.from, "from", "", "leave out collection windows that start before this day (2001-02-01)")
 	cmd.Flags().StringVar(&f.to, "to", "", "set the clock to the start of this day (2001-02-01); the default is now")
 	cmd.Flags().StringVar(&f.listen, "listen", "127.0.0.1:8080", "address of the HTTP API and of the functions")
+	cmd.Flags().Uint16Var(&f.kafkaPort, "kafka-port", 0, "loopback port of the embedded broker, for clients that outlive a run; 0 takes any free one")
 	cmd.Flags().BoolVar(&f.logs, "logs", false, "write the functions' logs to standard error")
 	cmd.Flags().StringVar(&f.profile, "cpuprofile", "", "write a CPU profile of the run to this file, for go tool pprof")
 	return cmd
@@ -138,7 +140,7 @@ func (o *options) prepare(f *runFlags) (open func(context.Context, *slog.Logger)
 		return nil, nil, err
 	}
 	return func(ctx context.Context, log *slog.Logger) (*state, error) {
-		s, err := openState(ctx, o.data, catalog, log)
+		s, err := openState(ctx, o.data, catalog, int(f.kafkaPort), log)
 		if err == nil {
 			// The data folder is taken: whoever began something has ended. What stays is swept later, and does no harm.
 			if _, swept := s.lake.Sweep(ctx, 0); swept != nil {
