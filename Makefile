@@ -61,8 +61,12 @@ crash: build ## kill -9 the run KILLS times at random moments (SEED=n repeats a 
 e2e: build functions ## run the README's commands and read the result with other programs
 	go test ./tests/e2e -count=1 -timeout 15m -args -almanac $(CURDIR)/$(BIN)/almanac -functions $(CURDIR)/$(BIN)
 
+.PHONY: mlapp
+mlapp: build ## let an application learn from releases beside almanac run, and anew from each that an event tells of (docs/mlapp.md)
+	go test ./tests/mlapp -count=1 -timeout 15m -v -args -almanac $(CURDIR)/$(BIN)/almanac
+
 .PHONY: check
-check: lint test e2e ## all that CI runs
+check: lint test e2e mlapp ## all that CI runs
 	@$(MAKE) --no-print-directory -j2 --output-sync=target crash cluster-suites
 	@$(MAKE) --no-print-directory cluster-jobs
 
