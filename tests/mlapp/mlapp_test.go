@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -291,8 +292,8 @@ func (w *world) alike(t *testing.T, version, before, one, other string) {
 	}
 }
 
-// useless posts events that must change nothing: one that was dealt with, twice, one of another data set, and ones that claim what is not so.
-func (w *world) useless(t *testing.T, sink, version string) {
+// claims are the data of the released event of a version that is served.
+func (w *world) claims(t *testing.T, version string) map[string]any {
 	t.Helper()
 	var served struct {
 		Window   string `json:"window"`
@@ -309,10 +310,16 @@ func (w *world) useless(t *testing.T, sink, version string) {
 	if err := json.NewDecoder(response.Body).Decode(&served); err != nil {
 		t.Fatal(err)
 	}
-	released := map[string]any{
+	return map[string]any{
 		"dataset": "flights", "name": "training", "window": served.Window, "version": version, "revision": served.Revision, "inputs": "00",
 		"content": served.Content, "rows": served.Rows, "bytes": served.Bytes,
 	}
+}
+
+// useless posts events that must change nothing: one that was dealt with, twice, one of another data set, and ones that claim what is not so.
+func (w *world) useless(t *testing.T, sink, version string) {
+	t.Helper()
+	released := w.claims(t, version)
 	lessons := w.lessons(t, "http")
 	for _, c := range []struct {
 		change map[string]any
@@ -325,12 +332,8 @@ func (w *world) useless(t *testing.T, sink, version string) {
 		{map[string]any{"version": "training-2001-09.1", "window": "2001-09"}, 503},
 		{map[string]any{"version": "nonsense"}, 400},
 	} {
-		data := map[string]any{}
-		for _, part := range []map[string]any{released, c.change} {
-			for k, v := range part {
-				data[k] = v
-			}
-		}
+		data := maps.Clone(released)
+		maps.Copy(data, c.change)
 		body, err := json.Marshal(map[string]any{
 			"specversion": "1.0", "id": "stranger", "source": "/stranger", "type": "dev.almanac.released.v1", "datacontenttype": "application/json", "data": data,
 		})

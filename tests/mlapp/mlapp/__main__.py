@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--kafka-password-file", type=Path, metavar="FILE", help="its first line is the password")
     add("--margin", type=_positive, default=0.01, metavar="AUC", help="by which a model may be worse than the one before (%(default)s)")
     add("--seed", type=_natural, default=2001, metavar="N", help="of all that is drawn (%(default)s)")
-    add("--patience", type=_positive, default=300.0, metavar="SECONDS", help="that the API may not answer (%(default)s)")
+    add("--patience", type=_positive, default=300.0, metavar="SECONDS", help="that API or Kafka may not answer (%(default)s)")
     return parser
 
 

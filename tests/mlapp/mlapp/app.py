@@ -73,7 +73,7 @@ class App:
                 doors.append(door)
                 self._say(f"takes events at {door.url}")
             if brokers:
-                doors.append(Topic(brokers, lambda claim: self._receive(claim, "kafka"), self._wakes.put, self._say))
+                doors.append(Topic(brokers, lambda claim: self._receive(claim, "kafka"), self._wakes.put, self._say, self._task.patience))
                 self._say(f"takes events from {brokers.topic} at {brokers.servers}")
             self.once()
             while True:

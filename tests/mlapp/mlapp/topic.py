@@ -1,6 +1,8 @@
 """Events by Kafka: the topic of released facts, read by a consumer group of the application's own."""
 
+import re
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -13,8 +15,10 @@ from mlapp.hint import Claim, Malformed, Verdict, from_kafka
 from mlapp.trouble import Unreachable, WrongUse
 
 POLL_SECONDS = 0.5
+PROBE_SECONDS = 5.0
 TRIES = 8  # of an event that may fare better later
 LONGEST_LESSON = 30 * 60 * 1000  # milliseconds until the broker takes a member for dead that does not ask for more
+_AFTER = re.compile(r" \(after .*")
 FATAL = {KafkaError._AUTHENTICATION, KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED}  # noqa: SLF001
 
 
@@ -64,15 +68,21 @@ class Topic:
     """Reads the topic in a thread of its own, an event at a time.
 
     `receive` is called with each event and may take as long as a lesson does; only then is the event committed. `failed` is called once, if reading
-    cannot go on.
+    cannot go on: at once where a broker refuses, and after the patience where none answers.
     """
 
     def __init__(
-        self, brokers: Brokers, receive: Callable[[Claim | None], Verdict], failed: Callable[[Exception], None], say: Callable[[str], None]
+        self,
+        brokers: Brokers,
+        receive: Callable[[Claim | None], Verdict],
+        failed: Callable[[Exception], None],
+        say: Callable[[str], None],
+        patience: float,
     ) -> None:
-        self._brokers, self._receive, self._failed, self._say = brokers, receive, failed, say
+        self._brokers, self._receive, self._failed, self._say, self._patience = brokers, receive, failed, say, patience
         self._stop = threading.Event()
-        self._told = ""
+        self._told: list[str] = []  # since Kafka answered last, and since when
+        self._since = 0.0
         try:
             self._consumer = Consumer(brokers.settings() | {"error_cb": self._tell})
             self._consumer.subscribe([brokers.topic])
@@ -92,21 +102,36 @@ class Topic:
             while not self._stop.is_set():
                 message = self._consumer.poll(POLL_SECONDS)
                 if message is None:
-                    continue
-                if error := message.error():
+                    self._probe()
+                elif error := message.error():
                     self._tell(error)
-                elif self._handled(message):
-                    self._commit(message)
+                else:
+                    self._told.clear()
+                    if self._handled(message):
+                        self._commit(message)
         except Exception as failed:  # noqa: BLE001 # the thread's owner ends the program by it
             self._failed(failed)
 
     def _tell(self, error: KafkaError) -> None:
-        text = f"Kafka {self._brokers.servers}, topic {self._brokers.topic}: {error.str()}"
+        """Say what is wrong, once: the client goes on by itself."""
+        text = f"Kafka {self._brokers.servers}, topic {self._brokers.topic}: {_AFTER.sub('', error.str())}"
         if error.fatal() or error.code() in FATAL:
             raise Unreachable(text)
-        if text != self._told:
-            self._say(text + "; the client tries again")
-        self._told = text
+        if not self._told:
+            self._since = time.monotonic()
+        if text not in self._told:
+            self._told.append(text)
+            self._say(f"{text}; the client tries again")
+
+    def _probe(self) -> None:
+        """Find out whether Kafka answers again: a topic without events would not show it."""
+        if not self._told or time.monotonic() - self._since < self._patience:
+            return
+        try:
+            self._consumer.list_topics(self._brokers.topic, timeout=PROBE_SECONDS)
+        except KafkaException as failed:
+            raise Unreachable(f"{self._told[-1]}; it has not answered for {self._patience:.0f} s") from failed
+        self._told.clear()
 
     def _handled(self, message: Message) -> bool:
         """Deal with an event; one that cannot be used is passed over. It is not handled if there was a stop before its end."""
