@@ -132,6 +132,9 @@ func (o *options) prepare(f *runFlags) (open func(context.Context, *slog.Logger)
 	if clock.from, err = day("--from", f.from); err != nil {
 		return nil, nil, err
 	}
+	if o.config != "" && f.kafkaPort != 0 {
+		return nil, nil, &codedError{codeUsage, errors.New("--kafka-port is that of the embedded broker, and --config names another")}
+	}
 	if o.config != "" {
 		return o.awaitCluster, clock, nil
 	}

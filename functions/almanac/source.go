@@ -153,11 +153,15 @@ func (o *options) openKafka(ctx context.Context, log *slog.Logger, ask func(*kaf
 	return cluster, func() { cluster.Close(); _ = s.Close() }, nil
 }
 
-// kafkaVariables is where the variables of Kafka are found: those of --config, or of the process, whose default is the broker of the run that
-// holds the data folder.
+// kafkaVariables is where the variables of Kafka are found: those of --config, or of the process; if that names no Kafka, the broker is that of
+// the run that holds the data folder.
 func (o *options) kafkaVariables() (envconfig.Lookuper, error) {
 	if o.config != "" {
 		return o.environment()
+	}
+	env := set(envconfig.OsLookuper())
+	if _, named := env.Lookup("ALMANAC_KAFKA"); named {
+		return env, nil
 	}
 	at, err := readEndpoints(o.data)
 	if errors.Is(err, os.ErrNotExist) {
@@ -167,7 +171,7 @@ func (o *options) kafkaVariables() (envconfig.Lookuper, error) {
 	if err != nil {
 		return nil, err
 	}
-	return envconfig.MultiLookuper(set(envconfig.OsLookuper()), envconfig.MapLookuper(map[string]string{"ALMANAC_KAFKA": at.Kafka})), nil
+	return envconfig.MultiLookuper(env, envconfig.MapLookuper(map[string]string{"ALMANAC_KAFKA": at.Kafka})), nil
 }
 
 func newEnv(o *options) *cobra.Command {

@@ -65,6 +65,7 @@ func TestSourceOfADataFolder(t *testing.T) {
 	first.Stop()
 	s.serving(t, "--kafka-port", port)
 	wait("shop/2024-W02")
+	run(t, overServers(t).Box, 2, "run", "--no-serve", "--kafka-port", port)
 	other := newShop(t)
 	contains(t, "a port that is taken", run(t, other.Box, 1, "run", "--no-serve", "--kafka-port", port).Err, "port "+port+" is taken")
 }
