@@ -114,6 +114,8 @@ class Topic:
 
     def _tell(self, error: KafkaError) -> None:
         """Say what is wrong, once: the client goes on by itself."""
+        if self._stop.is_set():
+            return
         text = f"Kafka {self._brokers.servers}, topic {self._brokers.topic}: {_AFTER.sub('', error.str())}"
         if error.fatal() or error.code() in FATAL:
             raise Unreachable(text)
