@@ -79,8 +79,12 @@ auth-check: build functions ## test who is let in to the HTTP API with the token
 	go test ./tests/e2e -count=1 -timeout 10m -v -run TestTokensOfARealIssuer -args -almanac $(CURDIR)/$(BIN)/almanac \
 	-functions $(CURDIR)/$(BIN) -bao "$$(go run ./tests/lab bao)"
 
+.PHONY: mlapp
+mlapp: build ## let an application learn from releases beside almanac run, and anew from each that an event tells of (docs/mlapp.md)
+	go test ./tests/mlapp -count=1 -timeout 15m -v -args -almanac $(CURDIR)/$(BIN)/almanac
+
 .PHONY: check
-check: lint test manifests-check e2e auth-check ## all that CI runs
+check: lint test manifests-check e2e auth-check mlapp ## all that CI runs
 	@$(MAKE) --no-print-directory -j2 --output-sync=target crash cluster-suites
 	@$(MAKE) --no-print-directory cluster-jobs
 

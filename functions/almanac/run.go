@@ -32,11 +32,12 @@ It may be stopped at any moment, also by kill -9, and goes on where it was. Run 
 With --config the same job is done over real servers: Kafka, HDFS and Spark, as the file says (docs/cluster.md).`
 
 type runFlags struct {
-	noServe  bool
-	from, to string
-	listen   string
-	logs     bool
-	profile  string
+	noServe   bool
+	from, to  string
+	listen    string
+	kafkaPort uint16
+	logs      bool
+	profile   string
 }
 
 func newRun(o *options) *cobra.Command {
@@ -56,6 +57,7 @@ func newRun(o *options) *cobra.Command {
 	cmd.Flags().StringVar(&f.from, "from", "", "leave out collection windows that start before this day (2001-02-01)")
 	cmd.Flags().StringVar(&f.to, "to", "", "set the clock to the start of this day (2001-02-01); the default is now")
 	cmd.Flags().StringVar(&f.listen, "listen", "127.0.0.1:8080", "address of the HTTP API and of the functions")
+	cmd.Flags().Uint16Var(&f.kafkaPort, "kafka-port", 0, "loopback port of the embedded broker, for clients that outlive a run; 0 takes any free one")
 	cmd.Flags().BoolVar(&f.logs, "logs", false, "write the functions' logs to standard error")
 	cmd.Flags().StringVar(&f.profile, "cpuprofile", "", "write a CPU profile of the run to this file, for go tool pprof")
 	return cmd
@@ -133,6 +135,9 @@ func (o *options) prepare(f *runFlags) (open func(context.Context, *slog.Logger)
 	if clock.from, err = day("--from", f.from); err != nil {
 		return nil, nil, err
 	}
+	if o.config != "" && f.kafkaPort != 0 {
+		return nil, nil, &codedError{codeUsage, errors.New("--kafka-port is that of the embedded broker, and --config names another")}
+	}
 	if o.config != "" {
 		return o.awaitCluster, clock, nil
 	}
@@ -148,7 +153,7 @@ func (o *options) prepare(f *runFlags) (open func(context.Context, *slog.Logger)
 				return nil, err
 			}
 		}
-		s, err := openState(ctx, o.data, catalog, log)
+		s, err := openState(ctx, o.data, catalog, int(f.kafkaPort), log)
 		if err != nil {
 			return nil, errors.Join(err, catalog.Close())
 		}

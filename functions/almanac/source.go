@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 
+	"github.com/sethvargo/go-envconfig"
 	"github.com/spf13/cobra"
 
 	"github.com/almanac-data/almanac/functions/internal/kafka"
@@ -14,7 +17,8 @@ import (
 )
 
 const sourceHelp = `Source wakes a function over HTTP: for each record of Kafka topics, as Knative's KafkaSource does, or on a schedule, as its
-PingSource does. It is what a ContainerSource runs where those are not installed.
+PingSource does. It is what a ContainerSource runs where those are not installed. Without --config it reads the topics of the run that holds
+the data folder.
 
 An event that is answered by 404, 408, 409, 429, 500 or above, or not at all, is sent again, and else goes to the dead letters: to
 --dead-letter, or into their topic.
@@ -37,12 +41,13 @@ func newSource(o *options) *cobra.Command {
 	f := &sourceFlags{}
 	cmd := &cobra.Command{
 		Use: "source", Short: "Wake a function over HTTP for each record of topics, or on a schedule", Long: sourceHelp, Args: usage(cobra.NoArgs),
-		Example: "  almanac source --config cluster.yaml --name store --topics almanac.fact.validated --sink http://127.0.0.1:8085\n" +
+		Example: "  almanac source --name mlapp --topics almanac.fact.released --sink http://127.0.0.1:9080\n" +
+			"  almanac source --config cluster.yaml --name store --topics almanac.fact.validated --sink http://127.0.0.1:8085\n" +
 			"  almanac source --name calendar --schedule '*/10 * * * * *' --sink http://127.0.0.1:8081",
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.source(cmd.Context(), f) },
 	}
 	fl := cmd.Flags()
-	fl.StringSliceVar(&f.topics, "topics", nil, "Kafka topics to read, from where this source has got to; needs --config")
+	fl.StringSliceVar(&f.topics, "topics", nil, "Kafka topics to read, from where this source has got to")
 	fl.StringVar(&f.schedule, "schedule", "", "in place of topics: cron with 5 fields, or 6 of which the first is seconds")
 	fl.StringSliceVar(&f.sinks, "sink", nil, "URL of the function; of each of its instances, if there are several")
 	fl.StringVar(&f.deadLetter, "dead-letter", "", "URL that takes what the function does not; without it their topic does")
@@ -56,15 +61,13 @@ func newSource(o *options) *cobra.Command {
 }
 
 // check says what is wrong with the flags.
-func (f *sourceFlags) check(config string) error {
+func (f *sourceFlags) check() error {
 	var text string
 	switch {
 	case len(f.sinks) == 0 || slices.Contains(f.sinks, "") || f.name == "":
 		text = "--sink and --name are needed: whom to wake, and under which name to remember how far it got"
 	case (len(f.topics) == 0) == (f.schedule == ""):
 		text = "one of --topics and --schedule is needed: what the function is woken by"
-	case f.schedule == "" && config == "":
-		text = "--topics needs --config: the file that says where Kafka is"
 	default:
 		return nil
 	}
@@ -73,7 +76,7 @@ func (f *sourceFlags) check(config string) error {
 
 // source runs until ctx ends.
 func (o *options) source(ctx context.Context, f *sourceFlags) error {
-	if err := f.check(o.config); err != nil {
+	if err := f.check(); err != nil {
 		return err
 	}
 	log := slog.New(slog.NewJSONHandler(o.err, nil)).With("source", f.name)
@@ -98,9 +101,9 @@ func (o *options) source(ctx context.Context, f *sourceFlags) error {
 	}.Consume(ctx, cluster, f.topics)
 }
 
-// openKafka opens the Kafka of --config, and nothing else of the cluster, once it answers.
+// openKafka opens the Kafka of --config, and nothing else of the cluster, or that of the data folder, once it answers.
 func (o *options) openKafka(ctx context.Context, log *slog.Logger, ask func(context.Context, *kafka.Cluster) error) (*kafka.Cluster, func(), error) {
-	env, err := o.environment()
+	env, err := o.kafkaVariables()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -117,6 +120,27 @@ func (o *options) openKafka(ctx context.Context, log *slog.Logger, ask func(cont
 		return nil, nil, errors.Join(err, s.Close())
 	}
 	return cluster, func() { cluster.Close(); _ = s.Close() }, nil
+}
+
+// kafkaVariables is where the variables of Kafka are found: those of --config, or of the process; if that names no Kafka, the broker is that of
+// the run that holds the data folder.
+func (o *options) kafkaVariables() (envconfig.Lookuper, error) {
+	if o.config != "" {
+		return o.environment()
+	}
+	env := set(envconfig.OsLookuper())
+	if _, named := env.Lookup("ALMANAC_KAFKA"); named {
+		return env, nil
+	}
+	at, err := readEndpoints(o.data)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("no run has been at %s yet, so there is no broker to read from: start almanac run --data %s, or name a cluster by --config",
+			o.data, o.data)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return envconfig.MultiLookuper(env, envconfig.MapLookuper(map[string]string{"ALMANAC_KAFKA": at.Kafka})), nil
 }
 
 func newEnv(o *options) *cobra.Command {

@@ -53,6 +53,17 @@ type endpoints struct {
 
 const endpointsFile = "endpoints.json"
 
+func readEndpoints(data string) (at endpoints, err error) {
+	raw, err := os.ReadFile(filepath.Join(data, endpointsFile))
+	if err != nil {
+		return at, err
+	}
+	if err := json.Unmarshal(raw, &at); err != nil {
+		return at, fmt.Errorf("read %s: %w", endpointsFile, err)
+	}
+	return at, nil
+}
+
 // withState opens the data folder for a command that looks but does not run: through the process that holds it, if there is one.
 // With --config it opens the cluster.
 func (o *options) withState(ctx context.Context, do func(context.Context, *state) error) (err error) {
@@ -86,7 +97,7 @@ func (o *options) look(ctx context.Context) (*state, error) {
 
 // hold takes the data folder, or goes through the process that has it. It closes the datasets in the end.
 func (o *options) hold(ctx context.Context, catalog *platform.Datasets, log *slog.Logger) (*state, error) {
-	s, err := openState(ctx, o.data, catalog, log)
+	s, err := openState(ctx, o.data, catalog, 0, log)
 	if errors.Is(err, onebox.ErrHeld) {
 		s, err = attach(ctx, o.data, catalog, err)
 	}
@@ -97,8 +108,8 @@ func (o *options) hold(ctx context.Context, catalog *platform.Datasets, log *slo
 	return s, nil
 }
 
-// openState takes the data folder and starts the broker on it.
-func openState(ctx context.Context, data string, catalog *platform.Datasets, log *slog.Logger) (_ *state, err error) {
+// openState takes the data folder and starts the broker on it, at a port or, if that is 0, at any.
+func openState(ctx context.Context, data string, catalog *platform.Datasets, port int, log *slog.Logger) (_ *state, err error) {
 	s := &state{catalog: catalog, now: wall, pace: ownPace()}
 	defer func() {
 		if err != nil {
@@ -116,7 +127,7 @@ func openState(ctx context.Context, data string, catalog *platform.Datasets, log
 	if named != nil {
 		return s, s.connect(ctx, data, named.Config("almanac", wall))
 	}
-	if s.broker, err = onebox.StartBroker(onebox.BrokerConfig{Dir: s.folder.Broker(), Log: log}); err != nil {
+	if s.broker, err = onebox.StartBroker(onebox.BrokerConfig{Dir: s.folder.Broker(), Port: port, Log: log}); err != nil {
 		return nil, err
 	}
 	s.close = append(s.close, func() error { s.broker.Close(); return nil })
@@ -125,13 +136,12 @@ func openState(ctx context.Context, data string, catalog *platform.Datasets, log
 
 // attach connects to the broker of the process that holds the data folder.
 func attach(ctx context.Context, data string, catalog *platform.Datasets, held error) (_ *state, err error) {
-	raw, err := os.ReadFile(filepath.Join(data, endpointsFile))
-	if err != nil {
+	at, err := readEndpoints(data)
+	if errors.Is(err, os.ErrNotExist) {
 		return nil, held
 	}
-	var at endpoints
-	if err := json.Unmarshal(raw, &at); err != nil {
-		return nil, fmt.Errorf("read %s: %w", endpointsFile, err)
+	if err != nil {
+		return nil, err
 	}
 	s := &state{catalog: catalog, now: wall, http: at.HTTP, pace: ownPace()}
 	if t, err := time.Parse(time.RFC3339, at.Clock); err == nil {

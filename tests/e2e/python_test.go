@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/almanac-data/almanac/tests/internal/pyiceberg"
+	"github.com/almanac-data/almanac/tests/internal/python"
 	"github.com/almanac-data/almanac/tests/internal/reader"
 )
 
@@ -41,7 +42,7 @@ func TestContractsOfTheStandard(t *testing.T) {
 		filepath.Join(root, "spark-jobs", "births", "contract.yaml"),
 		filepath.Join("testdata", "shop", "contract.yaml"),
 	} {
-		out := pyiceberg.Output(t, patience, filepath.Join(dir, "bin", "datacontract"), "lint", contract)
+		out := python.Output(t, patience, filepath.Join(dir, "bin", "datacontract"), "lint", contract)
 		contains(t, "datacontract lint "+contract, string(out), "Data contract is valid")
 	}
 }
