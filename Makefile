@@ -56,7 +56,7 @@ test: tools ## run the unit and in-process tests
 
 .PHONY: manifests-check
 manifests-check: tools ## build the manifests of knative/ and hold them to schemas and rules, without a cluster
-	cd tests/manifests && go test ./...
+	cd tests/manifests && go test -count=1 ./...
 
 .PHONY: lint
 lint: tools ## run golangci-lint with every linter but those excluded with a reason

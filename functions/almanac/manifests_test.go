@@ -24,6 +24,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/kafka"
 	"github.com/almanac-data/almanac/functions/internal/maintain"
 	"github.com/almanac-data/almanac/functions/internal/platform"
+	"github.com/almanac-data/almanac/functions/internal/platform/gate"
 	"github.com/almanac-data/almanac/functions/internal/relay"
 	"github.com/almanac-data/almanac/functions/internal/secret"
 	"github.com/almanac-data/almanac/functions/internal/spark"
@@ -168,8 +169,11 @@ func reads(t *testing.T, function string) []string {
 			}
 			own = append(own, c)
 		case *ast.SelectorExpr:
-			if x, ok := n.X.(*ast.Ident); ok && x.Name == "platform" && n.Sel.Name == "Open" {
-				stands = true
+			if x, ok := n.X.(*ast.Ident); ok && n.Sel.Name == "Open" {
+				stands = stands || x.Name == "platform"
+				if x.Name == "gate" {
+					own = append(own, gate.Config{})
+				}
 			}
 		}
 		return true
