@@ -85,15 +85,29 @@ configMapGenerator:
   - {name: almanac, behavior: merge, envs: [site.env]}
 patches:
   - target: {group: serving.knative.dev, kind: Service}
-    patch: '[{op: remove, path: /spec/template/spec/containers/0/resources/requests}]'
+    patch: |
+      - {op: replace, path: /spec/template/spec/containers/0/resources/requests, value: {cpu: 10m, memory: 32Mi}}
   - target: {group: sinks.knative.dev, kind: JobSink}
-    patch: '[{op: remove, path: /spec/job/spec/template/spec/containers/0/resources/requests}]'
+    patch: |
+      - {op: replace, path: /spec/job/spec/template/spec/containers/0/resources/requests, value: {cpu: 10m, memory: 32Mi}}
   - target: {group: sources.knative.dev, kind: ContainerSource}
-    patch: '[{op: remove, path: /spec/template/spec/containers/0/resources/requests}]'
+    patch: |
+      - {op: replace, path: /spec/template/spec/containers/0/resources/requests, value: {cpu: 10m, memory: 32Mi}}
   - target: {group: sources.knative.dev, kind: PingSource}
-    patch: '[{op: replace, path: /spec/schedule, value: "*/10 * * * * *"}]'
+    patch: |
+      - {op: replace, path: /spec/schedule, value: "*/10 * * * * *"}
   - target: {kind: NetworkPolicy, labelSelector: almanac-servers}
-    patch: '[{op: replace, path: /spec/egress/0/to/0/ipBlock/cidr, value: %s/32}, {op: remove, path: /spec/egress/0/ports}]'
+    patch: |
+      - {op: replace, path: /spec/egress/0/to/0/ipBlock/cidr, value: %s/32}
+  - target: {kind: NetworkPolicy, labelSelector: almanac-servers=kafka}
+    patch: |
+      - {op: replace, path: /spec/egress/0/ports, value: [{protocol: TCP, port: 18090, endPort: 18099}]}
+  - target: {kind: NetworkPolicy, labelSelector: almanac-servers=hdfs}
+    patch: |
+      - {op: replace, path: /spec/egress/0/ports, value: [{protocol: TCP, port: 18020, endPort: 18089}]}
+  - target: {kind: NetworkPolicy, labelSelector: almanac-servers=spark}
+    patch: |
+      - {op: replace, path: /spec/egress/0/ports, value: [{protocol: TCP, port: 18015}]}
 `
 
 // install applies the overlay and waits until everything is ready.
@@ -252,6 +266,13 @@ func TestKnative(t *testing.T) {
 	b := k.box(t, datasets)
 	k.install(t, b)
 	k.job(t, r, b, want.outcome)
+	k.guards(t)
+	k.learns(t)
+	k.sleeps(t, b)
+	k.refuses(t)
+	k.same(t, b, want.outcome, sources(t, datasets)) // none of it changed anything
+	k.tells(t, b)
+	k.restates(t, b, want.box)
 }
 
 // job waits until everything is done.
