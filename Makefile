@@ -85,8 +85,7 @@ mlapp: build ## let an application learn from releases beside almanac run, and a
 
 .PHONY: check
 check: lint test manifests-check e2e auth-check mlapp ## all that CI runs
-	@$(MAKE) --no-print-directory -j2 --output-sync=target crash cluster-suites
-	@$(MAKE) --no-print-directory cluster-jobs
+	$(call on-both,3,crash)
 
 .PHONY: flights
 flights: tools ## make the daily CSV files of all 3,000,000 flights in FLIGHTS, for benchmarks
@@ -140,17 +139,34 @@ endef
 on-cluster = go test ./tests/cluster -count=1 -timeout 120m -v -run '$(2)' -args -almanac $(CURDIR)/$(BIN)/almanac \
 	-functions $(CURDIR)/$(BIN) -lab $(CURDIR)/.cache/lab/$(1)/env $(3)
 
-.PHONY: cluster-check cluster-suites cluster-jobs
-cluster-check: ## test the adapters and do the whole job on the lab's servers, plain and secured, amid faults, and compare with one process
-	@$(MAKE) --no-print-directory cluster-suites
-	@$(MAKE) --no-print-directory cluster-jobs
+# NODE is the address of the lab's Kubernetes, where its pods reach the lab's other servers.
+NODE := 10.244.0.1
 
-cluster-suites: build functions
-	$(call on-lab,plain,tests/lab/suites.sh plain)
+.PHONY: check-cluster
+check-cluster: build images ## do the job on Kubernetes with Knative, amid pods that are killed, and compare with one process; it takes root
+	@trap 'go run ./tests/lab down -address $(NODE); go run ./tests/lab cluster down' EXIT; \
+	go run ./tests/lab cluster up; go run ./tests/lab up -address $(NODE); \
+	$(MAKE) --no-print-directory publish REGISTRY=$(NODE):5000/almanac INSECURE=1; \
+	go test ./tests/cluster -count=1 -timeout 90m -v -run TestKnative -args -almanac $(CURDIR)/$(BIN)/almanac -lab $(CURDIR)/.cache/lab/plain-$(NODE)/env \
+	  -kube $(CURDIR)/.cache/lab/kube/env -published $(CURDIR)/$(CACHE)/published
 
-cluster-jobs: build functions
-	$(call on-lab,plain,$(call on-cluster,plain,.))
-	$(call on-lab,secure,tests/lab/suites.sh secure; $(call on-cluster,secure,TestJob|TestFaults,-faults 12))
+# on-both starts both forms of the lab and tests them at once, as tests wait more than they compute; and beside them what else is named.
+define on-both
+	@trap 'go run ./tests/lab down; go run ./tests/lab down -secure' EXIT; go run ./tests/lab up; go run ./tests/lab up -secure; \
+	$(MAKE) --no-print-directory -j$(1) --output-sync=line cluster-plain cluster-secure $(2)
+endef
+
+.PHONY: cluster-check cluster-plain cluster-secure
+cluster-check: build functions ## test the adapters and do the whole job on the lab's servers, plain and secured, amid faults, and compare with one process
+	$(call on-both,2)
+
+cluster-plain: build functions
+	tests/lab/suites.sh plain
+	$(call on-cluster,plain,.)
+
+cluster-secure: build functions
+	tests/lab/suites.sh secure
+	$(call on-cluster,secure,TestJob|TestFaults,-faults 12)
 
 .PHONY: cluster-crash
 cluster-crash: build functions ## do a part of the job amid FAULTS random faults on the lab (SEED=n repeats their choice, SECURE=1 takes the secured form)
