@@ -125,22 +125,22 @@ func (k *knative) sleeps(t *testing.T, b box.Box) {
 // refuses sends what is no event, or one that nothing can be made of.
 func (k *knative) refuses(t *testing.T) {
 	t.Helper()
-	real := k.fact(t, "almanac.fact.collected")
+	sent := k.fact(t, "almanac.fact.collected")
 	for name, tt := range map[string]struct {
 		method, path string
 		event        event
 		want         int
 	}{
-		"a dataset that is unknown":        {http.MethodPost, "/", real.replaced("flights", "nosuch"), http.StatusUnprocessableEntity},
-		"data that are no JSON":            {http.MethodPost, "/", real.with(map[string]string{"content-type": "text/plain"}), http.StatusUnprocessableEntity},
-		"a type that is unknown":           {http.MethodPost, "/", real.with(map[string]string{"ce-type": "dev.almanac.nosuch.v1"}), http.StatusUnprocessableEntity},
+		"a dataset that is unknown":        {http.MethodPost, "/", sent.replaced("flights", "nosuch"), http.StatusUnprocessableEntity},
+		"data that are no JSON":            {http.MethodPost, "/", sent.with(map[string]string{"content-type": "text/plain"}), http.StatusUnprocessableEntity},
+		"a type that is unknown":           {http.MethodPost, "/", sent.with(map[string]string{"ce-type": "dev.almanac.nosuch.v1"}), http.StatusUnprocessableEntity},
 		"no event":                         {http.MethodPost, "/", event{map[string]string{"content-type": "text/plain"}, []byte("x")}, http.StatusUnsupportedMediaType},
 		"a batch":                          {http.MethodPost, "/", event{map[string]string{"content-type": "application/cloudevents-batch+json"}, []byte("[]")}, http.StatusUnsupportedMediaType},
-		"a body of two MiB":                {http.MethodPost, "/", event{real.header, make([]byte, 2<<20)}, http.StatusRequestEntityTooLarge},
+		"a body of two MiB":                {http.MethodPost, "/", event{sent.header, make([]byte, 2<<20)}, http.StatusRequestEntityTooLarge},
 		"a question":                       {http.MethodGet, "/", event{}, http.StatusMethodNotAllowed},
-		"a path outside":                   {http.MethodPost, "/nosuch", real, http.StatusNotFound},
-		"a window without the fact before": {http.MethodPost, "/", real.replaced("2001-01-01", "2001-03-17"), http.StatusOK},
-		"a forged fact of a real window":   {http.MethodPost, "/", real.with(map[string]string{"ce-id": "forged"}).replaced(`"offset":0`, `"offset":7`), http.StatusOK},
+		"a path outside":                   {http.MethodPost, "/nosuch", sent, http.StatusNotFound},
+		"a window without the fact before": {http.MethodPost, "/", sent.replaced("2001-01-01", "2001-03-17"), http.StatusOK},
+		"a forged fact of a real window":   {http.MethodPost, "/", sent.with(map[string]string{"ce-id": "forged"}).replaced(`"offset":0`, `"offset":7`), http.StatusOK},
 	} {
 		status, kind, text := k.post(t, tt.method, "process", tt.path, tt.event)
 		if status != tt.want || tt.want >= http.StatusBadRequest && kind != "application/problem+json" {

@@ -38,7 +38,7 @@ func onKnative(t *testing.T) *knative {
 	if *kube == "" || *published == "" {
 		t.Skip("no Kubernetes: make check-cluster starts one")
 	}
-	k := &knative{centre: running(t), env: map[string]string{}}
+	k := &knative{env: map[string]string{}}
 	text, err := os.ReadFile(*kube)
 	if err != nil {
 		t.Fatal(err)
@@ -47,6 +47,11 @@ func onKnative(t *testing.T) *knative {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
 		k.env[key] = value
 	}
+	// What is left of an earlier test would write to the emptied lab. Knative lets a function end for as long as an event may take.
+	k.kubectl(t, "delete", "namespace", "almanac", "--ignore-not-found", "--wait=false")
+	k.kubectl(t, "-n", "almanac", "delete", "pods", "--all", "--force", "--grace-period=0")
+	k.kubectl(t, "delete", "namespace", "almanac", "--ignore-not-found", "--wait")
+	k.centre = running(t)
 	return k
 }
 
@@ -140,10 +145,6 @@ func (k *knative) install(t *testing.T, b box.Box) {
 			t.Fatal(err)
 		}
 	}
-	// Knative lets a function end for as long as an event may take; nobody needs what is left of an earlier test.
-	k.kubectl(t, "delete", "namespace", "almanac", "--ignore-not-found", "--wait=false")
-	k.kubectl(t, "-n", "almanac", "delete", "pods", "--all", "--force", "--grace-period=0")
-	k.kubectl(t, "delete", "namespace", "almanac", "--ignore-not-found", "--wait")
 	run(t, b, 0, "topics", "apply")
 	run(t, b, 0, "datasets", "publish")
 	k.kubectl(t, "apply", "-f", filepath.Join(root, "knative/base/namespace.yaml"))
