@@ -133,6 +133,11 @@ func TestAFolderWithMistakesIsNotPublished(t *testing.T) {
 func TestARunTakesPublishedDatasets(t *testing.T) {
 	root, write := trips(t)
 	data := filepath.Join(t.TempDir(), "data")
+	for _, variable := range os.Environ() { // those of a lab, which a data folder has nothing to do with
+		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "ALMANAC_") {
+			t.Setenv(name, "")
+		}
+	}
 	t.Setenv("ALMANAC_DATASETS_CACHE", t.TempDir())
 	run := []string{"run", "--data", data, "--datasets", "published", "--no-serve", "--to", "2001-02-01"}
 	if _, code, err := call(t, run...); code != 1 || !strings.Contains(err.Error(), "almanac datasets publish --data "+data) {
