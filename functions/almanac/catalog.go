@@ -55,7 +55,11 @@ func (o *options) openDatasets(ctx context.Context, log *slog.Logger) (*platform
 		done()
 		return nil, err
 	}
-	return datasets.Then(done), nil
+	datasets.Then(done)
+	if err := datasets.Wrong(); err != nil { // a person is to see it, and not one dataset less
+		return nil, errors.Join(err, datasets.Close())
+	}
+	return datasets, nil
 }
 
 // publishedWarehouse opens a warehouse for somebody who reads what is published in it.

@@ -93,6 +93,7 @@ func (h *host) serve(ctx context.Context, l net.Listener) <-chan error {
 	h.base = "http://" + l.Addr().String()
 	door := onebox.NewShortcut(l)
 	h.dial = door.Dial
+	h.proc.Front.Metrics = access.Local
 	ended := make(chan error, 1)
 	go func() { ended <- h.proc.Listen(ctx, door, access.Local(mux)) }()
 	return ended

@@ -63,6 +63,7 @@ func TestRulesSeeWhatIsBroken(t *testing.T) {
 		}},
 		"an answer that must begin at once":    {"times fit into each other", "Service", "process", func(o object) { delete(dotted(o, template).(map[string]any), "responseStartTimeoutSeconds") }},
 		"a job longer than the grace":          {"times fit into each other", "JobSink", "aggregate", put("spec.job.spec.activeDeadlineSeconds", 7200.0)},
+		"a job that ends with the grace":       {"times fit into each other", "JobSink", "aggregate", put("spec.job.spec.activeDeadlineSeconds", 1800.0)},
 		"a source that does not wait":          {"times fit into each other", "ContainerSource", "store", env("ALMANAC_SOURCE_TIMEOUT", "9m")},
 		"a KafkaSource that does not wait":     {"times fit into each other", "KafkaSource", "store", put("spec.delivery.timeout", "PT5M")},
 		"a calendar in haste":                  {"times fit into each other", "Service", "calendar", env("ALMANAC_GRACE_FACTS", "5m")},

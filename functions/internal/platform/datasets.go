@@ -77,6 +77,14 @@ func (d *Datasets) Ready(ctx context.Context) error {
 	return d.follower.Ready(ctx)
 }
 
+// Wrong says why the newest versions of some published datasets could not be read.
+func (d *Datasets) Wrong() error {
+	if d.follower == nil {
+		return nil
+	}
+	return d.follower.Wrong()
+}
+
 // Close ends the looking for newer versions.
 func (d *Datasets) Close() error {
 	if d.then != nil {

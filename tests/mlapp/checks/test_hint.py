@@ -49,6 +49,7 @@ MALFORMED = {
     "a version of another window": {"window": "2001-03"},
     "a version of another revision": {"revision": 7},
     "a version of another name": {"name": "other"},
+    "a revision of more digits than a number has": {"version": "training-2001-02." + 5000 * "1"},
 }
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from mlapp.trouble import WrongUse
 
-_FORM = re.compile(r"(?P<name>[a-z][a-z0-9_]*)-(?P<window>[0-9][0-9A-Z-]*)\.(?P<revision>[1-9][0-9]*)")
+# A revision is short, as int() refuses what has thousands of digits, by an error of its own.
+_FORM = re.compile(r"(?P<name>[a-z][a-z0-9_]*)-(?P<window>[0-9][0-9A-Z-]*)\.(?P<revision>[1-9][0-9]{0,8})")
 
 
 @dataclass(frozen=True, order=True)

@@ -44,10 +44,10 @@ func Open(ctx context.Context, p *fn.Process, out io.Writer) (*Gate, error) {
 		return nil, fmt.Errorf("open the audit trail: %w; set ALMANAC_SERVE_AUDIT to a file that can be written", err)
 	}
 	p.Ready("audit trail", g.Trail.Ready)
+	p.Front.Metrics = g.Metrics
 	if p.Front.TLS, err = c.tls(p); err != nil || !c.Asks() {
 		return g, err
 	}
-	p.Front.Metrics = g.Metrics
 	if !local && c.Cert == "" {
 		p.Log.Warn("tokens come over plain HTTP: something before this server must speak TLS, as Knative does, or ALMANAC_SERVE_CERT be set")
 	}

@@ -149,6 +149,48 @@ func TestTokensInClearAreWarnedOf(t *testing.T) {
 	}
 }
 
+// TestOnLoopbackNothingIsReadByAnotherName asks as a page does whose name was made to point here (DNS rebinding).
+func TestOnLoopbackNothingIsReadByAnotherName(t *testing.T) {
+	p := process(t, map[string]string{"ALMANAC_QUIET": "1ms"}, io.Discard)
+	g, err := gate.Open(t.Context(), p, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- p.Listen(ctx, l, g.Guard(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "rows") })))
+	}()
+	defer func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	for host, want := range map[string]int{"": 200, "evil.example": 421} {
+		for _, path := range []string{"/", "/metrics"} {
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+l.Addr().String()+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Host = host
+			resp, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			if resp.StatusCode != want {
+				t.Errorf("GET %s of host %q = %d, want %d", path, host, resp.StatusCode, want)
+			}
+		}
+	}
+}
+
 func TestADoctorSaysWhoIsLetIn(t *testing.T) {
 	issuer := oidctest.New(t)
 	env := map[string]string{"ALMANAC_SERVE_OIDC_ISSUER": issuer.URL, "ALMANAC_SERVE_OIDC_AUDIENCE": "a", "ALMANAC_SERVE_POLICY": write(t, "p.yaml", policy)}

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -59,8 +61,9 @@ type Follower struct {
 	changes atomic.Int64 // how often something was new
 
 	mu      sync.Mutex // held while it looks
-	began   time.Time  // when the last look began that went well
+	began   time.Time  // when the last look began that the warehouse answered
 	held    map[string]held
+	wrong   map[string]error     // why the newest version of a dataset could not be read by that look
 	waiting map[string]held      // what the calendar goes by, of datasets that have a younger version
 	retired map[string]time.Time // folders of versions that were replaced, and when
 
@@ -72,7 +75,8 @@ type Follower struct {
 }
 
 // Open reads the current versions from the warehouse's folder of published datasets, and looks for newer ones until Close. The files of a version
-// that was replaced stay for as long as keep says, for those who are still at work on them.
+// that was replaced stay for as long as keep says, for those who are still at work on them. A dataset that cannot be read keeps none of the others
+// from being read: Wrong tells it.
 func Open(ctx context.Context, files fs.FS, cfg Config, keep time.Duration, now func() time.Time, log *slog.Logger) (*Follower, error) {
 	f, err := read(ctx, files, cfg, keep, now, log)
 	if err != nil {
@@ -95,7 +99,10 @@ func read(ctx context.Context, files fs.FS, cfg Config, keep time.Duration, now 
 		held: map[string]held{}, waiting: map[string]held{}, retired: map[string]time.Time{}, ended: make(chan struct{}),
 	}
 	if _, err := f.Look(ctx); err != nil {
-		return nil, errors.Join(err, c.close())
+		if f.began.IsZero() {
+			return nil, errors.Join(err, c.close())
+		}
+		log.Warn("published datasets cannot be read; the others are used", "error", err.Error())
 	}
 	return f, nil
 }
@@ -115,6 +122,21 @@ func (f *Follower) Ready(context.Context) error {
 		return fmt.Errorf("the last versions that were read are used: %w", f.last)
 	}
 	return nil
+}
+
+// Wrong says why the newest versions of some datasets could not be read by the last look.
+func (f *Follower) Wrong() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return joined(f.wrong)
+}
+
+func joined(wrong map[string]error) error {
+	var all []error
+	for _, name := range slices.Sorted(maps.Keys(wrong)) {
+		all = append(all, wrong[name])
+	}
+	return errors.Join(all...)
 }
 
 // closing is how long Close waits for a look that is under way: one at a warehouse that does not answer may take longer.
@@ -161,17 +183,21 @@ func (f *Follower) run(ctx context.Context) {
 func (f *Follower) Look(ctx context.Context) (changed bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.look(ctx)
+	if changed, err = f.look(ctx); err == nil {
+		err = joined(f.wrong)
+	}
+	return changed, err
 }
 
+// look is Look, but what is wrong with single datasets is told by f.wrong alone.
 func (f *Follower) look(ctx context.Context) (changed bool, err error) {
 	began := f.now()
 	heads, away := published.Heads(f.files)
 	err = away
 	if away == nil {
-		var errs []error
-		changed, errs = f.read(ctx, heads)
-		err = errors.Join(errs...)
+		f.wrong = map[string]error{}
+		changed = f.read(ctx, heads)
+		err = ctx.Err()
 	}
 	if err == nil {
 		f.began = began
@@ -187,12 +213,12 @@ func (f *Follower) look(ctx context.Context) (changed bool, err error) {
 	return changed, err
 }
 
-// read takes what is new of the datasets. One that is gone, or has gone back, is no news: an absence is never taken for an order.
-func (f *Follower) read(ctx context.Context, heads map[string]int) (changed bool, errs []error) {
+// read takes what is new of the datasets, until ctx ends. One that is gone, or has gone back, is no news: an absence is never taken for an order.
+func (f *Follower) read(ctx context.Context, heads map[string]int) (changed bool) {
 	for name, was := range f.held {
 		if n := heads[name]; n < was.number {
-			errs = append(errs, fmt.Errorf("the history of %s ends at %d, and ended at %d before: bring %s/%s of the warehouse back, or start again to go by what is there",
-				name, n, was.number, published.Root, name))
+			f.wrong[name] = fmt.Errorf("the history of %s ends at %d, and ended at %d before: bring %s/%s of the warehouse back, or start again to go by what is there",
+				name, n, was.number, published.Root, name)
 			delete(heads, name)
 		}
 	}
@@ -201,12 +227,12 @@ func (f *Follower) read(ctx context.Context, heads map[string]int) (changed bool
 		if ok && was.number == number {
 			continue
 		}
-		if err := ctx.Err(); err != nil {
-			return changed, append(errs, err)
+		if ctx.Err() != nil {
+			return changed
 		}
 		d, err := f.load(name, number)
 		if err != nil {
-			errs = append(errs, err)
+			f.wrong[name] = err
 			continue
 		}
 		if _, waits := f.waiting[name]; !waits && !f.began.IsZero() {
@@ -220,7 +246,7 @@ func (f *Follower) read(ctx context.Context, heads map[string]int) (changed bool
 		changed = true
 		f.log.Info("dataset read", "dataset", name, "record", number, "contract", d.Version, "withdrawn", d.Withdrawn)
 	}
-	return changed, errs
+	return changed
 }
 
 // load reads a dataset as a record says it.
@@ -304,7 +330,7 @@ func (f *Follower) Handler(h func(context.Context, events.Event) error) func(con
 		if !errors.Is(err, events.ErrInvalid) {
 			return err
 		}
-		if lookErr := f.lookSince(ctx, came); lookErr != nil {
+		if lookErr := f.lookSince(ctx, came, ev); lookErr != nil {
 			return fmt.Errorf("look for newer datasets, as this version refuses the event (%s): %w", strings.ReplaceAll(err.Error(), "\n", "; "), lookErr)
 		}
 		if f.changes.Load() == known { // what others have read meanwhile counts too
@@ -314,13 +340,18 @@ func (f *Follower) Handler(h func(context.Context, events.Event) error) func(con
 	}
 }
 
-// lookSince looks, unless a look has begun since then and went well.
-func (f *Follower) lookSince(ctx context.Context, then time.Time) error {
+// lookSince looks, unless a look has begun since then that the warehouse answered. The error says why nobody can tell what the newest version of
+// the event's dataset is.
+func (f *Follower) lookSince(ctx context.Context, then time.Time, ev events.Event) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.began.After(then) {
+	if !f.began.After(then) {
+		if _, err := f.look(ctx); err != nil {
+			return err
+		}
+	}
+	if ev == nil {
 		return nil
 	}
-	_, err := f.look(ctx)
-	return err
+	return f.wrong[ev.Of().Dataset]
 }

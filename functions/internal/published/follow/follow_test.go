@@ -245,6 +245,30 @@ func TestAFollowerThatCanReadNothingDoesNotStart(t *testing.T) {
 	}
 }
 
+// TestADatasetThatCannotBeReadHoldsUpNoOther starts beside a damaged version: functions that are woken from zero start all the time.
+func TestADatasetThatCannotBeReadHoldsUpNoOther(t *testing.T) {
+	w := newWorld(t)
+	w.put("births", 1)
+	w.put("trips", 1)
+	r, err := published.Last(w.files, "trips")
+	w.must(err)
+	w.must(w.lake.WriteFile(t.Context(), "datasets/trips/"+r.Version+"/files/contract.yaml", []byte("spoiled")))
+	w.must(w.open())
+	w.want(w.Catalog(), "births 1.0.0")
+	w.must(w.Ready(t.Context()))
+	if err := w.Wrong(); err == nil || !strings.Contains(err.Error(), "of trips") {
+		t.Errorf("Wrong = %v, want what is wrong with trips", err)
+	}
+	bad := fmt.Errorf("%w: as no version takes it", events.ErrInvalid)
+	h := w.Handler(func(context.Context, events.Event) error { return bad })
+	for name, invalid := range map[string]bool{"births": true, "none": true, "trips": false} {
+		w.now = w.now.Add(time.Second)
+		if err := h(t.Context(), &events.Due{Piece: events.Piece{Dataset: name}}); err == nil || errors.Is(err, events.ErrInvalid) != invalid {
+			t.Errorf("an event of %s that is refused = %v, want events.ErrInvalid: %v", name, err, invalid)
+		}
+	}
+}
+
 func TestTheCacheOfAProcessThatDiedIsRemovedAndNoOther(t *testing.T) {
 	parent := t.TempDir()
 	living, err := openCache(parent)

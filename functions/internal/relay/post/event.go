@@ -79,7 +79,7 @@ func binaryMode(r kafka.Record) Event {
 		key := strings.ToLower(h.Key)
 		switch attribute, ok := strings.CutPrefix(key, "ce_"); {
 		case h.Value == nil:
-		case ok:
+		case ok && named(attribute):
 			e.Attributes[attribute] = string(h.Value)
 		case key == "content-type":
 			e.Attributes["datacontenttype"] = string(h.Value)
@@ -97,6 +97,7 @@ func structuredMode(value []byte) Event {
 	for name, raw := range fields {
 		var s string
 		isString := json.Unmarshal(raw, &s) == nil
+		attribute := strings.ToLower(name)
 		switch {
 		case name == "data" && isString && !strings.Contains(string(fields["datacontenttype"]), "json"):
 			e.Data = []byte(s)
@@ -104,14 +105,19 @@ func structuredMode(value []byte) Event {
 			e.Data = raw
 		case name == "data_base64":
 			e.Data, _ = base64.StdEncoding.DecodeString(s)
+		case !named(attribute):
 		case isString:
-			e.Attributes[strings.ToLower(name)] = s
+			e.Attributes[attribute] = s
 		default:
-			e.Attributes[strings.ToLower(name)] = string(raw)
+			e.Attributes[attribute] = string(raw)
 		}
 	}
 	return e
 }
+
+// named says whether CloudEvents allow an attribute's name. Others are left out: no header can carry them all, and an event that cannot even be sent
+// would be tried again in vain and then be no dead letter either.
+func named(attribute string) bool { return attribute != "" && alphanumeric(attribute) == attribute }
 
 func plain(r kafka.Record, namespace, name string) Event {
 	e := Event{map[string]string{

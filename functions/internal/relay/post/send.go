@@ -188,7 +188,7 @@ func (e Event) Dead(a Answer) Event {
 			attributes["knativeerrordata"] = base64.StdEncoding.EncodeToString(a.body)
 		}
 		for name := range a.header {
-			if extension, ok := strings.CutPrefix(strings.ToLower(name), "kne-"); ok && alphanumeric(extension) == extension && extension != "" {
+			if extension, ok := strings.CutPrefix(strings.ToLower(name), "kne-"); ok && named(extension) {
 				attributes[extension] = a.header.Get(name)
 			}
 		}

@@ -81,7 +81,11 @@ func Everyone(next http.Handler) http.Handler {
 func Local(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !local(r.Host) {
-			problem.Write(w, problem.New(http.StatusMisdirectedRequest, "Host", "this server answers to 127.0.0.1, [::1] and localhost only, as it asks nobody who he is"))
+			p := problem.New(http.StatusMisdirectedRequest, "Host", "this server answers to 127.0.0.1, [::1] and localhost only, as it asks nobody who he is")
+			if l, noted := r.Context().Value(lineKey{}).(*Line); noted {
+				l.Event, l.Reason = "refusal", p.Detail
+			}
+			problem.Write(w, p)
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -111,6 +115,9 @@ func (g *Gate) Guard(next http.Handler) http.Handler {
 
 // Metrics lets only those in whom the policy lets read metrics.
 func (g *Gate) Metrics(next http.Handler) http.Handler {
+	if !g.Asks() {
+		next = Local(next)
+	}
 	return g.guard(next, func(grant policy.Grant) *problem.Error {
 		if !grant.Metrics() {
 			return problem.New(http.StatusForbidden, "", "the policy does not grant you the metrics; ask for metrics: true in your entry")

@@ -385,20 +385,35 @@ func TestAGateThatAsksNobodyIsForThisMachine(t *testing.T) {
 	if resp, body := s.get(t, http.DefaultClient, "/"); resp.StatusCode != http.StatusOK || body != "flights" || resp.Header.Get("Cache-Control") != "public, max-age=1" {
 		t.Errorf("GET = %d %s", resp.StatusCode, body)
 	}
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.server.URL, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	refused := 0
 	for host, want := range map[string]int{"evil.example": 421, "127.0.0.1.evil.example": 421, "localhost": 200, "localhost:80": 200, "[::1]:80": 200, "127.0.0.2": 200, "192.0.2.1": 421} {
-		r.Host = host
-		resp, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
+		for _, path := range []string{"/", "/metrics"} {
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.server.URL+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Host = host
+			resp, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			if resp.StatusCode != want {
+				t.Errorf("%s of host %s = %d, want %d", path, host, resp.StatusCode, want)
+			}
+			if want != http.StatusOK {
+				refused++
+			}
 		}
-		_ = resp.Body.Close()
-		if resp.StatusCode != want {
-			t.Errorf("Host %s = %d, want %d", host, resp.StatusCode, want)
+	}
+	s.server.Close() // waits until every line is written
+	for _, l := range s.audit.lines(t) {
+		if l.Event == "refusal" && l.Status == http.StatusMisdirectedRequest && strings.Contains(l.Reason, "localhost only") {
+			refused--
 		}
+	}
+	if refused != 0 {
+		t.Errorf("%d refusals are not in the audit trail", refused)
 	}
 }
 
