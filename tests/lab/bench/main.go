@@ -16,6 +16,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/almanac-data/almanac/tests/internal/gauge"
@@ -47,7 +48,7 @@ func main() {
 	flag.StringVar(&o.only, "only", "days,months,connect,records,hdfs,spark", "what to measure")
 	flag.StringVar(&o.profile, "profile", "", "`file` for a CPU profile of the last run of process, validate and store")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, o)
 	stop()
 	if err != nil {
