@@ -23,8 +23,8 @@ import (
 
 // Sink is a connector that brings the records of a topic, rows as JSON, into a table on HDFS, which it makes.
 type Sink struct {
-	// Name of the connector. The groups of its consumers are named after it: one that was used in the last minute may still have members that died, and the sink loses
-	// rows whose commit it announces before they are given up (seen with 1.12.0).
+	// Name of the connector, after which the groups of its consumers are named. It must be new: a group that was used in the last minute may have members that died, and until
+	// they are given up the sink's coordinator misses what tasks write, which is then never committed (seen with 1.12.0).
 	Name string
 	Jars string // folder of the groups connect and sink
 	Dir  string // folder for the worker, which is made
