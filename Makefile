@@ -173,7 +173,7 @@ cluster-crash: build functions ## do a part of the job amid FAULTS random faults
 	$(call on-lab,$(if $(SECURE),secure,plain),$(call on-cluster,$(if $(SECURE),secure,plain),TestFaults,-faults $(FAULTS) -seed $(SEED)))
 
 .PHONY: bench-lab
-bench-lab: build functions flights ## measure the job on the plain lab beside Kafka's performance tools, hdfs dfs -put and Spark's own client
+bench-lab: build functions flights ## measure the job on the plain lab beside Kafka's performance tools, Kafka Connect, hdfs dfs -put and Spark's own client
 	@trap 'go run ./tests/lab down' EXIT; go run ./tests/lab up; \
 	go run ./tests/lab/bench -bin $(BIN) -flights $(FLIGHTS) $(ARGS)
 

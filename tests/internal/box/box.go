@@ -92,6 +92,9 @@ func (r *Running) wait() {
 	close(r.ended)
 }
 
+// PID is the number of the command's process.
+func (r *Running) PID() int { return r.cmd.Process.Pid }
+
 // Ended is closed once the command has ended.
 func (r *Running) Ended() <-chan struct{} { return r.ended }
 

@@ -234,7 +234,7 @@ func (b *bench) records(ctx context.Context) error {
 	c := compared{Name: "rows as records to Kafka", Peer: "ProducerPerformance", Units: float64(s.rows), Unit: "rows", Goal: 0.9}
 	for round := range b.rounds {
 		progress(c.Name, round, b.rounds)
-		if err := b.lab.topic(ctx, rowsTopic); err != nil {
+		if err := b.lab.topic(ctx, rowsTopic, partitions); err != nil {
 			return err
 		}
 		result, err := command(ctx, env, program, "-test.run", "^$", "-test.bench", "^BenchmarkRows$", "-test.benchtime", "1x")
@@ -265,7 +265,7 @@ var produced = regexp.MustCompile(`(?m)^(\d+) records sent, ([\d.]+) records/sec
 // produce writes rows as records: as many of those in the payload file, chosen at random, as Kafka's tool does. Wall time is that from its first record
 // to its last acknowledgement, as it tells.
 func (b *bench) produce(ctx context.Context, rows int64) (gauge.Figure, error) {
-	if err := b.lab.topic(ctx, rowsTopic); err != nil {
+	if err := b.lab.topic(ctx, rowsTopic, partitions); err != nil {
 		return gauge.Figure{}, err
 	}
 	result, err := b.java(ctx, "ProducerPerformance", "--num-records", strconv.FormatInt(rows, 10), "--throughput", "-1", "--payload-file", b.payload(),

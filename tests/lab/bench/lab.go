@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
@@ -89,13 +90,16 @@ func (l *lab) remove(ctx context.Context, names ...string) error {
 	return nil
 }
 
-// topic makes an empty topic with as many partitions as Almanac's have.
-func (l *lab) topic(ctx context.Context, name string) error {
+// partitions are as many as Almanac's topics have.
+const partitions = 4
+
+// topic makes an empty topic.
+func (l *lab) topic(ctx context.Context, name string, partitions int32) error {
 	if err := l.remove(ctx, name); err != nil {
 		return err
 	}
 	for {
-		made, err := l.kafka.CreateTopic(ctx, 4, 1, nil, name)
+		made, err := l.kafka.CreateTopic(ctx, partitions, 1, nil, name)
 		if err = errors.Join(err, made.Err); !errors.Is(err, kerr.TopicAlreadyExists) {
 			return err
 		}
@@ -140,7 +144,7 @@ func (l *lab) hdfs(ctx context.Context, args ...string) (box.Result, error) {
 	return command(ctx, []string{"HADOOP_USER_NAME=almanac"}, "java", append(java, args...)...)
 }
 
-// web asks WebHDFS about a path.
+// web asks WebHDFS about a path. The error is fs.ErrNotExist if there is none.
 func (l *lab) web(ctx context.Context, path, op string) (string, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, l.env["WEBHDFS_URL"]+path+"?user.name=almanac&op="+op, nil)
 	if err != nil {
@@ -152,7 +156,10 @@ func (l *lab) web(ctx context.Context, path, op string) (string, error) {
 	}
 	defer func() { _ = response.Body.Close() }()
 	text, err := io.ReadAll(response.Body)
-	if err == nil && response.StatusCode != http.StatusOK {
+	switch {
+	case err == nil && response.StatusCode == http.StatusNotFound:
+		err = fmt.Errorf("%s of %s: %w", op, path, fs.ErrNotExist)
+	case err == nil && response.StatusCode != http.StatusOK:
 		err = fmt.Errorf("%s of %s: %s: %s", op, path, response.Status, text)
 	}
 	return string(text), err

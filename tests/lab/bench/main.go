@@ -16,6 +16,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/almanac-data/almanac/tests/internal/gauge"
@@ -25,7 +26,8 @@ import (
 // options are the flags.
 type options struct {
 	bin, flights, datasets, env, cache, dir, out string
-	rounds, inFlight, weeks                      int
+	rounds, inFlight, weeks, tasks               int
+	interval                                     time.Duration
 	only, profile                                string
 }
 
@@ -41,10 +43,12 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 5, "how often each side runs")
 	flag.IntVar(&o.inFlight, "in-flight", 16, "windows that are collected at once")
 	flag.IntVar(&o.weeks, "weeks", 4, "weekly aggregates in each round")
-	flag.StringVar(&o.only, "only", "days,months,records,hdfs,spark", "what to measure")
+	flag.IntVar(&o.tasks, "tasks", 1, "tasks of Kafka Connect's sink")
+	flag.DurationVar(&o.interval, "interval", time.Second, "time between commits of Kafka Connect's sink")
+	flag.StringVar(&o.only, "only", "days,months,connect,records,hdfs,spark", "what to measure")
 	flag.StringVar(&o.profile, "profile", "", "`file` for a CPU profile of the last run of process, validate and store")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, o)
 	stop()
 	if err != nil {
@@ -87,7 +91,7 @@ func run(ctx context.Context, o options) (err error) {
 	}{
 		{"days", func(ctx context.Context) error { return b.ingest(ctx, days) }},
 		{"months", func(ctx context.Context) error { return b.ingest(ctx, months) }},
-		{"records", b.records}, {"hdfs", b.put}, {"spark", b.weekly},
+		{"connect", b.connect}, {"records", b.records}, {"hdfs", b.put}, {"spark", b.weekly},
 	} {
 		if !strings.Contains(o.only, w.name) {
 			continue

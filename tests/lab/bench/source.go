@@ -129,44 +129,61 @@ const (
 	count    = "SELECT count(*)::VARCHAR FROM "
 )
 
-// same downloads the warehouse by Hadoop's own client, and holds it to the files of the source. It gives the data files of the rows, by their paths
-// below the warehouse.
-func (b *bench) same(ctx context.Context, s *source) ([]string, error) {
-	local := filepath.Join(b.dir, "warehouse")
-	if err := os.RemoveAll(local); err != nil {
-		return nil, err
-	}
-	if _, err := b.lab.hdfs(ctx, "-get", b.lab.env["HDFS_WAREHOUSE"], local); err != nil {
-		return nil, err
-	}
-	csv := "read_csv('" + s.glob + "', header = true, auto_detect = false, delim = ',', quote = '\"', timestampformat = '%Y-%m-%d %H:%M:%S', " +
+// csv reads the files of the source in SQL.
+func (s *source) csv() string {
+	return "read_csv('" + s.glob + "', header = true, auto_detect = false, delim = ',', quote = '\"', timestampformat = '%Y-%m-%d %H:%M:%S', " +
 		"columns = {'date': 'TIMESTAMP', 'delay': 'BIGINT', 'distance': 'BIGINT', 'origin': 'VARCHAR', 'destination': 'VARCHAR'})"
+}
+
+// same downloads the warehouse, and holds it to the files of the source. It gives the data files of the rows, by their paths below the warehouse.
+func (b *bench) same(ctx context.Context, s *source) ([]string, error) {
+	local, err := b.download(ctx, b.lab.env["HDFS_WAREHOUSE"])
+	if err != nil {
+		return nil, err
+	}
+	t, err := equal(ctx, filepath.Join(local, "flights", "rows"), sums, s.csv()+" WHERE "+contract)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := equal(ctx, filepath.Join(local, "flights", "quarantine"), count, s.csv()+" WHERE NOT ("+contract+")"); err != nil {
+		return nil, err
+	}
 	var rows []string
-	for table, queries := range map[string][2]string{
-		"rows":       {sums, sums + csv + " WHERE " + contract},
-		"quarantine": {count, count + csv + " WHERE NOT (" + contract + ")"},
-	} {
-		t, err := reader.Open(filepath.Join(local, "flights", table))
-		if err != nil {
-			return nil, err
-		}
-		names := make([]string, len(t.Files))
-		for i, f := range t.Files {
-			names[i] = "'" + f.Path + "'"
-			if table == "rows" {
-				rows = append(rows, strings.TrimPrefix(f.Path, local))
-			}
-		}
-		got, err := ask(ctx, queries[0]+"read_parquet(["+strings.Join(names, ", ")+"])")
-		if err != nil {
-			return nil, err
-		}
-		if want, err := ask(ctx, queries[1]); err != nil || got != want {
-			return nil, errors.Join(err, fmt.Errorf("%s differ: stored %s, in the files %s", table, got, want))
-		}
+	for _, f := range t.Files {
+		rows = append(rows, strings.TrimPrefix(f.Path, local))
 	}
 	slices.Sort(rows)
 	return rows, nil
+}
+
+// download copies a folder of HDFS by Hadoop's own client.
+func (b *bench) download(ctx context.Context, folder string) (string, error) {
+	local := filepath.Join(b.dir, "warehouse")
+	if err := os.RemoveAll(local); err != nil {
+		return "", err
+	}
+	_, err := b.lab.hdfs(ctx, "-get", folder, local)
+	return local, err
+}
+
+// equal holds a table to what a query gives of rows that SQL reads elsewhere.
+func equal(ctx context.Context, table, query, from string) (*reader.Table, error) {
+	t, err := reader.Open(table)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(t.Files))
+	for i, f := range t.Files {
+		names[i] = "'" + f.Path + "'"
+	}
+	got, err := ask(ctx, query+"read_parquet(["+strings.Join(names, ", ")+"])")
+	if err != nil {
+		return nil, err
+	}
+	if want, err := ask(ctx, query+from); err != nil || got != want {
+		return nil, errors.Join(err, fmt.Errorf("%s differs: stored %s, in the files %s", filepath.Base(table), got, want))
+	}
+	return t, nil
 }
 
 // ask gives the one text that a query has.

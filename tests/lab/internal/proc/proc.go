@@ -71,14 +71,23 @@ func Of(pid int) (ID, error) {
 	return ID{PID: pid, Start: start}, nil
 }
 
-// parse reads state and start time. The name, in brackets, may hold blanks and brackets itself: fields count from its end.
+// parse reads state and start time.
 func parse(stat string) (state string, start uint64, err error) {
-	f := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
-	if len(f) < 20 {
-		return "", 0, fmt.Errorf("not a stat line: %q", stat)
+	f, err := fields(stat)
+	if err != nil {
+		return "", 0, err
 	}
 	start, err = strconv.ParseUint(f[19], 10, 64)
 	return f[0], start, err
+}
+
+// fields are those from the state on, which proc(5) counts as the third. The name before it, in brackets, may hold blanks and brackets itself.
+func fields(stat string) ([]string, error) {
+	f := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
+	if len(f) < 20 {
+		return nil, fmt.Errorf("not a stat line: %q", stat)
+	}
+	return f, nil
 }
 
 // Read tells which process a pid file names, and whether that very process runs.
@@ -212,6 +221,25 @@ func Memory(pid int) int64 {
 	}
 	pages, _ := strconv.ParseInt(f[1], 10, 64)
 	return pages * int64(os.Getpagesize())
+}
+
+// CPU is what a running process has used so far, all its threads together.
+func CPU(pid int) (time.Duration, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	f, err := fields(string(stat))
+	if err != nil {
+		return 0, err
+	}
+	user, err := strconv.ParseInt(f[11], 10, 64)
+	if err != nil {
+		return 0, err
+	}
+	system, err := strconv.ParseInt(f[12], 10, 64)
+	const tick = 10 * time.Millisecond // USER_HZ is 100 wherever Go runs
+	return time.Duration(user+system) * tick, err
 }
 
 // Tail is the end of a file: its last n lines, or why it cannot be read.

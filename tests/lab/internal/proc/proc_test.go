@@ -53,6 +53,26 @@ func TestStopEndsWhatWasStarted(t *testing.T) {
 	}
 }
 
+func TestCPUCountsWhatAProcessComputes(t *testing.T) {
+	busy, _ := start(t, "sh", "-c", "while true; do :; done")
+	idle, _ := start(t, "sleep", "60")
+	for limit := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		used, err := CPU(busy.PID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if used >= 100*time.Millisecond {
+			break
+		}
+		if time.Now().After(limit) {
+			t.Fatalf("CPU of a process that computes all the time is %s after a minute", used)
+		}
+	}
+	if used, err := CPU(idle.PID); err != nil || used >= 100*time.Millisecond {
+		t.Errorf("CPU of a process that sleeps = %s, %v", used, err)
+	}
+}
+
 func TestSignalReachesWhatWasStarted(t *testing.T) {
 	id, s := start(t, "sleep", "60")
 	for _, want := range []struct {
