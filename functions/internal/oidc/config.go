@@ -32,7 +32,7 @@ func (c Config) Check() error {
 			"set it to what the issuer writes into the claim aud of tokens for this server, so that those for others are refused"))
 	}
 	// What they are set to is not told: a URL may hold a password, which is one of the mistakes.
-	if u, err := url.Parse(c.Issuer); err != nil || u.RawQuery != "" || u.Fragment != "" || c.Keys == "" && !safe(u) {
+	if u, err := url.Parse(c.Issuer); err != nil || u.User != nil || u.RawQuery != "" || u.Fragment != "" || c.Keys == "" && !safe(u) {
 		all = append(all, errors.New("ALMANAC_SERVE_OIDC_ISSUER must be an https URL without user and query (http is taken for 127.0.0.1 and [::1])"))
 	}
 	if remote(c.Keys) {

@@ -80,6 +80,7 @@ func TestWhatItDoesNotStartWith(t *testing.T) {
 		"nothing on IPv6":                   {map[string]string{"ALMANAC_HOST": "::"}, "must ask callers"},
 		"nothing on a name":                 {map[string]string{"ALMANAC_HOST": "serve.example.org"}, "must ask callers"},
 		"TLS alone off loopback":            {with(nil, "ALMANAC_SERVE_CERT", cert, "ALMANAC_SERVE_KEY", key), "must ask callers"},
+		"an issuer that tells a password":   {with(oidc, "ALMANAC_SERVE_OIDC_ISSUER", "https://a:b@id.example.org", "ALMANAC_SERVE_OIDC_KEYS", "/keys.json"), "URL without user"},
 		"no policy":                         {with(oidc, "ALMANAC_SERVE_POLICY", ""), "ALMANAC_SERVE_POLICY must be set"},
 		"a policy for nobody":               {map[string]string{"ALMANAC_SERVE_POLICY": good}, "needs ALMANAC_SERVE_OIDC_ISSUER or"},
 		"a policy that is not there":        {with(oidc, "ALMANAC_SERVE_POLICY", "/nowhere.yaml"), "read ALMANAC_SERVE_POLICY"},
