@@ -106,6 +106,12 @@ func TestDatasetsArePublishedListedAndWithdrawn(t *testing.T) {
 			t.Errorf("withdraw: exit %d, %v: %s", code, err, out)
 		}
 	}
+	for _, name := range []string{"status", "plan"} {
+		all := callJSON[[]surveyed](t, name, "trips", "--data", data, "--datasets", "published")
+		if len(all) != 1 || !all[0].Withdrawn || len(all[0].Windows) != 0 {
+			t.Errorf("%s of what is withdrawn = %+v, want nothing to be due", name, all)
+		}
+	}
 	if h := callJSON[[]published.Record](t, at("datasets", "history", "trips")...); len(h) != 3 || h[0].Number != 1 || h[2].Action != published.Withdraw {
 		t.Errorf("history = %+v", h)
 	}

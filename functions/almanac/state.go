@@ -233,7 +233,11 @@ func (s *state) survey(ctx context.Context, names []string) ([]surveyed, error) 
 		if d.Withdrawn && len(names) == 0 {
 			continue // nothing of it goes on
 		}
-		surveys = append(surveys, newSurveyed(d, calendar.Survey(d, view, s.now(), wall(), s.pace)))
+		states := calendar.Survey(d, view, s.now(), wall(), s.pace)
+		if d.Withdrawn {
+			states = slices.DeleteFunc(states, func(st calendar.State) bool { return st.Phase == calendar.Due || st.Phase == calendar.Blocked })
+		}
+		surveys = append(surveys, newSurveyed(d, states))
 	}
 	return surveys, nil
 }

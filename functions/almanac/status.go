@@ -46,11 +46,12 @@ func newStatus(o *options) *cobra.Command {
 
 // surveyed is what status and plan know of one dataset.
 type surveyed struct {
-	Dataset string         `json:"dataset"`
-	Title   string         `json:"title"`
-	Version string         `json:"contract_version"`
-	Windows []windowStatus `json:"windows"`
-	states  []calendar.State
+	Dataset   string         `json:"dataset"`
+	Title     string         `json:"title"`
+	Version   string         `json:"contract_version"`
+	Withdrawn bool           `json:"withdrawn,omitempty"` // then nothing is due, whatever the schedule says
+	Windows   []windowStatus `json:"windows"`
+	states    []calendar.State
 }
 
 // windowStatus is one window of one step, as --json prints it.
@@ -69,7 +70,7 @@ type windowStatus struct {
 }
 
 func newSurveyed(d *dataset.Dataset, states []calendar.State) surveyed {
-	s := surveyed{Dataset: d.Name, Title: d.Title, Version: d.Version, Windows: []windowStatus{}, states: states}
+	s := surveyed{Dataset: d.Name, Title: d.Title, Version: d.Version, Withdrawn: d.Withdrawn, Windows: []windowStatus{}, states: states}
 	for _, st := range states {
 		w := windowStatus{
 			Step: st.Step, Name: st.Piece.Name, Window: st.Piece.Window, Phase: st.Phase, Why: st.Why,
@@ -100,7 +101,11 @@ func (o *options) printStatus(all []surveyed, windows bool) {
 		if i > 0 {
 			o.printf("\n")
 		}
-		o.printf("%s: %s (contract %s)\n", s.Dataset, s.Title, s.Version)
+		withdrawn := ""
+		if s.Withdrawn {
+			withdrawn = ", withdrawn: nothing more of it is due"
+		}
+		o.printf("%s: %s (contract %s)%s\n", s.Dataset, s.Title, s.Version, withdrawn)
 		o.printSteps(s.states)
 		if windows {
 			o.printWindows(s.states)
