@@ -124,7 +124,7 @@ func get(ctx context.Context, client *http.Client, from string) ([]byte, error) 
 	case resp.StatusCode >= http.StatusInternalServerError || resp.StatusCode == http.StatusTooManyRequests:
 		return nil, awayError{fmt.Errorf("get %s: %s", from, resp.Status)}
 	case resp.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("get %s: %s, which is not followed: see that ALMANAC_SERVE_OIDC_ISSUER or _KEYS is right", from, resp.Status)
+		return nil, fmt.Errorf("get %s: %s, and redirects are not followed: see that ALMANAC_SERVE_OIDC_ISSUER or _KEYS is right", from, resp.Status)
 	}
 	text, err := bounded(resp.Body)
 	if err != nil {

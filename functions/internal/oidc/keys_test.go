@@ -163,6 +163,7 @@ func TestIssuersThatCannotBeUsed(t *testing.T) {
 			i.Answer(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) })
 		}
 	}
+	other := oidctest.New(t)
 	untrusted := httptest.NewTLSServer(http.NotFoundHandler())
 	defer untrusted.Close()
 	untrusted.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
@@ -175,9 +176,9 @@ func TestIssuersThatCannotBeUsed(t *testing.T) {
 		"one that nobody listens for": {func(_ *oidctest.Issuer, c *oidc.Config) { c.Issuer = "http://127.0.0.1:1" }, "refused", true},
 		"one that says another name":  {func(_ *oidctest.Issuer, c *oidc.Config) { c.Issuer += "/" }, "ALMANAC_SERVE_OIDC_ISSUER", false},
 		"no discovery document":       {func(i *oidctest.Issuer, c *oidc.Config) { c.Issuer = i.URL + "/keys" }, "404", false},
-		"keys that redirect": {func(i *oidctest.Issuer, _ *oidc.Config) {
-			i.Answer(http.RedirectHandler("/x", http.StatusFound).ServeHTTP)
-		}, "not followed", false},
+		"keys that redirect to good ones": {func(i *oidctest.Issuer, _ *oidc.Config) {
+			i.Answer(http.RedirectHandler(other.URL+"/keys", http.StatusFound).ServeHTTP)
+		}, "redirects are not followed", false},
 		"keys without end":                  {answer(strings.Repeat(" ", 2<<20)), "larger than", false},
 		"keys that are none":                {answer("<html>"), "no JSON Web Key Set", false},
 		"no keys":                           {answer("{}"), "no key that", false},
