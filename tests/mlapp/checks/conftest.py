@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import rfc8785
@@ -62,7 +63,7 @@ class Published:
         self.files, entries = {}, []
         table = rows(month, **how)
         for split in ("test", "train"):
-            part = table.filter(pa.compute.equal(table["split"], split))
+            part = table.filter(pc.equal(table["split"], split))
             sink = io.BytesIO()
             pq.write_table(part, sink)
             data = sink.getvalue()
