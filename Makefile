@@ -84,8 +84,7 @@ mlapp: build ## let an application learn from releases beside almanac run, and a
 	go test ./tests/mlapp -count=1 -timeout 15m -v -args -almanac $(CURDIR)/$(BIN)/almanac
 
 .PHONY: check
-check: lint test manifests-check e2e auth-check mlapp ## all that CI runs
-	$(call on-both,3,crash)
+check: lint test manifests-check crash e2e auth-check mlapp cluster-check ## all that CI runs
 
 .PHONY: flights
 flights: tools ## make the daily CSV files of all 3,000,000 flights in FLIGHTS, for benchmarks
@@ -150,23 +149,10 @@ check-cluster: build images ## do the job on Kubernetes with Knative, amid pods 
 	go test ./tests/cluster -count=1 -timeout 90m -v -run TestKnative -args -almanac $(CURDIR)/$(BIN)/almanac -lab $(CURDIR)/.cache/lab/plain-$(NODE)/env \
 	  -kube $(CURDIR)/.cache/lab/kube/env -published $(CURDIR)/$(CACHE)/published
 
-# on-both starts both forms of the lab and tests them at once, as tests wait more than they compute; and beside them what else is named.
-define on-both
-	@trap 'go run ./tests/lab down; go run ./tests/lab down -secure' EXIT; go run ./tests/lab up; go run ./tests/lab up -secure; \
-	$(MAKE) --no-print-directory -j$(1) --output-sync=line cluster-plain cluster-secure $(2)
-endef
-
-.PHONY: cluster-check cluster-plain cluster-secure
+.PHONY: cluster-check
 cluster-check: build functions ## test the adapters and do the whole job on the lab's servers, plain and secured, amid faults, and compare with one process
-	$(call on-both,2)
-
-cluster-plain: build functions
-	tests/lab/suites.sh plain
-	$(call on-cluster,plain,.)
-
-cluster-secure: build functions
-	tests/lab/suites.sh secure
-	$(call on-cluster,secure,TestJob|TestFaults,-faults 12)
+	$(call on-lab,plain,tests/lab/suites.sh plain; $(call on-cluster,plain,.))
+	$(call on-lab,secure,tests/lab/suites.sh secure; $(call on-cluster,secure,TestJob|TestFaults,-faults 12))
 
 .PHONY: cluster-crash
 cluster-crash: build functions ## do a part of the job amid FAULTS random faults on the lab (SEED=n repeats their choice, SECURE=1 takes the secured form)

@@ -25,15 +25,11 @@ if [ "$form" = plain ]; then
 	export ALMANAC_TEST_HDFS_KILL=$temp/crash ALMANAC_TEST_HDFS_LAB=$root/env ALMANAC_TEST_SPARK_HDFS=$HDFS_URL ALMANAC_TEST_SPARK_UI=$SPARK_UI
 fi
 suite() { go test -count=1 -timeout 20m -p 1 "$@" | grep -v 'no test files'; }
-# The suite of HDFS waits most of its time: for DataNodes that were killed, for answers that do not come. That of Kafka has nothing to do with it.
-suite ./functions/internal/kafka/... &
-kafka=$!
+suite ./functions/internal/kafka/... ./functions/internal/spark/... ./functions/almanac
 # What kills and fills is the same in both forms; how to log in, and what is encrypted, is not.
 if [ "$form" = plain ]; then
 	suite ./functions/internal/hdfs/...
 else
 	suite -run '^(TestConformance|TestOneOfManyRenamesWins|TestIcebergReadsByURI)$' ./functions/internal/hdfs/...
 fi
-wait "$kafka"
-suite ./functions/internal/spark/... ./functions/almanac
 go test -count=1 -timeout 20m ./tests/lab -args -form "$form"
