@@ -82,6 +82,7 @@ func TestAFunctionIsNotReadyBeforeItsServers(t *testing.T) {
 	datasets := firstMonths(t, "2001-01-10")
 	b := c.box(t, datasets)
 	env := append(box.Lines(run(t, b, 0, "env").Out), "ALMANAC_DATASETS="+datasets)
+	run(t, b, 0, "topics", "apply") // a source does not wait for topics that nobody has made
 	c.command(t, "kill", "kafka")
 	port := freePort(t)
 	cmd := exec.Command(filepath.Join(absolute(t, *functions), "process"))
