@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -199,6 +200,23 @@ func TestSmallFileIsWrittenUntilItIsWhole(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+func TestAttemptsLeaveNothing(t *testing.T) {
+	for verb, lost := range map[string]int{"create": 5, "write": 3, "commit": 3} {
+		synctest.Test(t, func(t *testing.T) {
+			f, k := newFake(t)
+			defer f.Close()
+			k.after = lose(verb, lost)
+			if err := fsys.WriteFile(f, "x", []byte("text")); err != nil {
+				t.Errorf("%s lost: WriteFile = %v", verb, err)
+			}
+			names := slices.Sorted(maps.Keys(k.nodes))
+			if k.counts[verb] <= lost || !slices.Equal(names, []string{"/w", "/w/x"}) || string(k.nodes["/w/x"].data) != "text" {
+				t.Errorf("after %d times %s there are %v", k.counts[verb], verb, names)
+			}
+		})
 	}
 }
 

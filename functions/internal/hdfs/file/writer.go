@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"time"
 
 	"github.com/almanac-data/almanac/functions/internal/hdfs/remote"
 	"github.com/almanac-data/almanac/functions/internal/hdfs/session"
@@ -22,6 +23,9 @@ type Writer = interface {
 // again as a whole when a DataNode dies; a larger one fails, and its writer begins anew: the library cannot mend a pipeline.
 const heldBytes = 4 << 20
 
+// removePatience is for how long it is tried to delete what an attempt has left.
+const removePatience = time.Second
+
 // writer is a file in the making.
 type writer struct {
 	session *session.Session
@@ -31,9 +35,10 @@ type writer struct {
 
 	client *session.Client // of the sink
 	sink   remote.Sink
-	as     string // path that the sink writes to
-	bytes  int64  // that the sink got
-	taken  bool   // the name is
+	as     string   // path that the sink writes to
+	asides []string // paths that attempts wrote to beside it
+	bytes  int64    // that the sink got
+	taken  bool     // the name is
 
 	err    error // of what went wrong, or io.EOF when the file is whole
 	closed bool
@@ -108,6 +113,7 @@ func (w *writer) create(t session.Transport) (remote.Sink, error) {
 
 func (w *writer) createAside(t session.Transport) (remote.Sink, error) {
 	w.as = path.Join(path.Dir(w.at), ".tmp-"+rand.Text())
+	w.asides = append(w.asides, w.as)
 	return t.Create(w.as)
 }
 
@@ -122,6 +128,9 @@ func (w *writer) Sync() error {
 	}
 	if err != nil {
 		return w.fail(err)
+	}
+	if n := len(w.asides); n > 1 { // the last has been renamed
+		w.remove(w.asides[:n-1]...)
 	}
 	w.err, w.held = io.EOF, nil
 	return nil
@@ -175,10 +184,18 @@ func (w *writer) release(err error) {
 func (w *writer) fail(err error) error {
 	w.release(err)
 	w.err, w.held = err, nil
-	if w.as != "" {
-		_ = w.session.With(func(t session.Transport) error { return t.Delete(w.as, false) })
+	w.remove(w.asides...)
+	if w.as == w.at {
+		w.remove(w.at)
 	}
 	return err
+}
+
+// remove deletes what attempts have left, if that can be had soon: a sweep finds the rest.
+func (w *writer) remove(names ...string) {
+	for _, name := range names {
+		_ = w.session.Patient(removePatience).Simply("remove", name, func(t session.Transport) error { return t.Delete(name, false) })
+	}
 }
 
 func (w *writer) refuse(op string) error {
