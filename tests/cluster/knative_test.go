@@ -80,12 +80,12 @@ func (k *knative) ask(ctx context.Context, args ...string) (string, error) {
 }
 
 // site is the overlay of this test: the shipped one with the lab's addresses and what make publish has pushed, woken each ten seconds. A node of
-// two cores holds no pod's reservation for it, and the lab's servers have ports of their own.
+// two cores holds no pod's reservation for it, and the lab's servers have ports of their own; its DNS is no pod.
 const site = `apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 namespace: almanac
-resources: [%s]
-components: [%s]
+resources: [%[1]s]
+components: [%[2]s]
 configMapGenerator:
   - {name: almanac, behavior: merge, envs: [site.env]}
 patches:
@@ -101,9 +101,12 @@ patches:
   - target: {group: sources.knative.dev, kind: PingSource}
     patch: |
       - {op: replace, path: /spec/schedule, value: "*/10 * * * * *"}
+  - target: {kind: NetworkPolicy, name: all-to-dns}
+    patch: |
+      - {op: add, path: /spec/egress/0/to/-, value: {ipBlock: {cidr: %[3]s/32}}}
   - target: {kind: NetworkPolicy, labelSelector: almanac-servers}
     patch: |
-      - {op: replace, path: /spec/egress/0/to/0/ipBlock/cidr, value: %s/32}
+      - {op: replace, path: /spec/egress/0/to/0/ipBlock/cidr, value: %[3]s/32}
   - target: {kind: NetworkPolicy, labelSelector: almanac-servers=kafka}
     patch: |
       - {op: replace, path: /spec/egress/0/ports, value: [{protocol: TCP, port: 18090, endPort: 18099}]}

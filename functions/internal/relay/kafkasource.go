@@ -71,6 +71,9 @@ func (s KafkaSource) Run(ctx context.Context, feed Feed) error {
 		sinks: post.NewSinks(append([]string{s.Sink}, s.Others...)...), dead: post.NewSinks(s.DeadLetter),
 		sender:   post.Sender{Client: s.Client, Retry: s.Retry, Again: post.KafkaRetries, Namespace: s.Namespace, Extensions: s.Extensions},
 		progress: progress{places: map[kafka.Place]*lane{}}}
+	r.sender.Waiting = func(e post.Event, a post.Answer) {
+		r.Log.WarnContext(sending, "event is not taken yet", "source", r.Name, "id", e.Attributes["id"], "type", e.Attributes["type"], "answer", a.String())
+	}
 	var committing sync.WaitGroup
 	ended := make(chan struct{})
 	committing.Go(func() { r.commitEach(sending, ended) })

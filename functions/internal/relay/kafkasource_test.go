@@ -1,6 +1,7 @@
 package relay_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -120,7 +121,10 @@ func deliver(t *testing.T, s relay.KafkaSource, f *feed, n int) map[string]int {
 			cancel()
 		}
 	}
-	s.Client, s.Log, s.Namespace, s.Name = relay.NewClient(nil), quiet, "default", "process"
+	s.Client, s.Namespace, s.Name = relay.NewClient(nil), "default", "process"
+	if s.Log == nil {
+		s.Log = quiet
+	}
 	s.Retry = relay.Retry{Count: 3, Base: time.Millisecond, Timeout: 2 * time.Second}
 	if err := s.Run(ctx, f); err != nil {
 		t.Fatal(err)
@@ -129,6 +133,24 @@ func deliver(t *testing.T, s relay.KafkaSource, f *feed, n int) map[string]int {
 		t.Fatalf("only %v came to an end", outcomes)
 	}
 	return outcomes
+}
+
+func TestAnEventThatWaitsIsTold(t *testing.T) {
+	for name, tt := range map[string]struct {
+		statuses []int
+		want     int
+	}{
+		"taken at the second try": {[]int{http.StatusServiceUnavailable, http.StatusOK}, 0},
+		"taken at the fourth":     {[]int{http.StatusServiceUnavailable, http.StatusNotFound, http.StatusServiceUnavailable, http.StatusOK}, 1},
+		"refused":                 {[]int{http.StatusUnprocessableEntity}, 0},
+	} {
+		var log bytes.Buffer
+		to := newSink(t, tt.statuses...)
+		deliver(t, relay.KafkaSource{Sink: to.URL, Log: slog.New(slog.NewTextHandler(&log, nil))}, &feed{records: []kafka.Record{record(3)}}, 1)
+		if got := strings.Count(log.String(), "event is not taken yet"); got != tt.want {
+			t.Errorf("%s: the log tells %d times of an event that is not taken yet, want %d: %s", name, got, tt.want, log.String())
+		}
+	}
 }
 
 func TestEachAnswerAndWhatBecomesOfTheRecord(t *testing.T) {

@@ -91,9 +91,10 @@ func PingRetries(a Answer) bool {
 type Sender struct {
 	Client     *http.Client
 	Retry      Retry
-	Again      func(Answer) bool // says which answers are tried again after
-	Namespace  string            // of the source; empty for none
-	Extensions map[string]string // set in each event, whatever it had
+	Again      func(Answer) bool   // says which answers are tried again after
+	Waiting    func(Event, Answer) // told of an event that two tries have not got taken, if that is tried again; may be nil
+	Namespace  string              // of the source; empty for none
+	Extensions map[string]string   // set in each event, whatever it had
 }
 
 // Send posts an event until an answer is final, the tries are used up, or stop ends: then it gives up between tries.
@@ -103,6 +104,9 @@ func (s Sender) Send(ctx context.Context, stop <-chan struct{}, to *Sinks, e Eve
 		a := s.sendOnce(ctx, to, e)
 		if a.OK() || !s.Again(a) || try >= s.Retry.Count {
 			return a
+		}
+		if try == 1 && s.Waiting != nil {
+			s.Waiting(e, a)
 		}
 		t := time.NewTimer(s.Retry.Base << (try + 1))
 		select {
