@@ -97,7 +97,7 @@ func (k *knative) restates(t *testing.T, b, alone box.Box) {
 		t.Fatal(err)
 	}
 	jobs := func() []string {
-		return strings.Fields(k.kubectl(t, "-n", "almanac", "get", "jobs", "-l", "app.kubernetes.io/name=deliver,app.kubernetes.io/component=job", "-o", "name"))
+		return strings.Fields(k.kubectl(t, "-n", "almanac", "get", "jobs", "-l", "sinks.knative.dev/job-sink-name=deliver", "-o", "name"))
 	}
 	before := strings.Join(jobs(), " ")
 	began := time.Now()
@@ -124,6 +124,9 @@ func (k *knative) restates(t *testing.T, b, alone box.Box) {
 			}
 		}
 		released = strings.Contains(run(t, b, 0, "releases", "list", "flights").Out, "training-2001-02.2")
+	}
+	if victim == "" {
+		t.Fatalf("no new job was made within %.0fs: %s", time.Since(began).Seconds(), run(t, b, 0, "status").Out)
 	}
 	state := k.kubectl(t, "-n", "almanac", "get", "job", victim, "-o", `jsonpath={.status.conditions[*].type}`)
 	t.Logf("a day is restated in %.0fs; %d pods of the job %s were killed, it is %s", time.Since(began).Seconds(), killed, victim, state)
