@@ -110,46 +110,6 @@ func (m *model) watch(e events.Event) {
 	}
 }
 
-// watchQuery holds that tries with the same inputs are counted and end, that a letter tells of the last one before anything else does, and that
-// counting begins anew only after that.
-func (m *model) watchQuery(e events.Event) {
-	switch e := e.(type) {
-	case events.Stopped:
-		if !m.letters[attempt(e.Piece, e.Attempt)] {
-			m.t.Errorf("%s is given up without a letter", attempt(e.Piece, e.Attempt))
-		}
-	case events.Due:
-		last, _, _ := facts.LatestDue(m.view(), e.Step, e.Piece)
-		stop, stopped := facts.Get[events.Stopped](m.view(), e.Piece)
-		again := last.Inputs != e.Inputs || stopped && stop.Attempt == last.Attempt
-		if e.Attempt != last.Attempt+1 || e.Try > attempts || again != (e.Try == 1) || !again && e.Try != last.Try+1 {
-			m.t.Errorf("after %+v (given up: %t) %+v is announced", last, stopped && stop.Attempt == last.Attempt, e)
-		}
-	}
-}
-
-func attempt(p events.Piece, n int) string { return fmt.Sprint(p.Key(), " ", n) }
-
-// Bury keeps what is given up, unless the calendar is killed before.
-func (m *model) Bury(_ context.Context, e events.Event, _ string) error {
-	if m.sometimes(30) {
-		return errKilled
-	}
-	m.letters[attempt(e.Of(), e.(events.Due).Attempt)] = true
-	return nil
-}
-
-// ask does what a person does about what is given up.
-func (m *model) ask() {
-	for _, st := range Survey(m.d, m.view(), start.AddDate(1, 0, 0), m.m.Now, m.pace()) {
-		if st.GivenUp() && m.r.IntN(2) == 0 {
-			again := st.Asked
-			again.Attempt, again.Try, again.Reason = again.Attempt+1, 1, "requested"
-			m.say(again)
-		}
-	}
-}
-
 func (*model) pace() Pace {
 	return Pace{Grace: 10 * time.Minute, Retry: 30 * time.Minute, Parallel: 5, Recheck: 2 * time.Hour, Attempts: attempts}
 }
