@@ -47,7 +47,8 @@ type Calendar struct {
 	Pace     Pace
 
 	mu       sync.Mutex
-	surveyed map[string]int // dataset: facts that had ended work when it was last surveyed
+	surveyed map[string]int  // dataset: facts that had ended work when it was last surveyed
+	buried   map[string]bool // dues by their ids
 }
 
 // Pace says how soon things are announced again, and how much at once.
@@ -158,12 +159,32 @@ func (c *Calendar) bury(ctx context.Context, states []State) error {
 		if !ok {
 			continue
 		}
-		if err := c.Letters.Bury(ctx, states[i].Asked, stop.Detail); err != nil {
+		if err := c.buryOnce(ctx, states[i].Asked, stop.Detail); err != nil {
 			errs = append(errs, err)
 			states[i].Say = nil
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// buryOnce makes one letter of a due, also where what comes after it cannot be said for long.
+func (c *Calendar) buryOnce(ctx context.Context, due events.Due, detail string) error {
+	c.mu.Lock()
+	done := c.buried[due.ID()]
+	c.mu.Unlock()
+	if done {
+		return nil
+	}
+	if err := c.Letters.Bury(ctx, due, detail); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.buried == nil {
+		c.buried = map[string]bool{}
+	}
+	c.buried[due.ID()] = true
+	return nil
 }
 
 // reconcile says stored again for what a table holds and no fact tells: the process died between commit and fact, or Kafka was lost.
@@ -234,7 +255,8 @@ func untold(name string, head table.Head, told map[string]events.Stored) ([]even
 	return say, nil
 }
 
-// Announcements lists what to say now: everything that got stuck, and new windows up to the number that may be ingested at once.
+// Announcements lists what to say now: everything that got stuck, and new windows up to the number that may be ingested at once; last what is given
+// up, which needs a right of its own.
 func Announcements(states []State, parallel int) []events.Event {
 	working := 0
 	for _, s := range states {
@@ -242,8 +264,12 @@ func Announcements(states []State, parallel int) []events.Event {
 			working++
 		}
 	}
-	var say []events.Event
+	var say, stops []events.Event
 	for _, s := range states {
+		if stop, ok := s.givesUp(); ok {
+			stops = append(stops, stop)
+			continue
+		}
 		if s.Step == events.StepCollect && s.Phase == Due {
 			if parallel > 0 && working >= parallel {
 				continue
@@ -252,5 +278,5 @@ func Announcements(states []State, parallel int) []events.Event {
 		}
 		say = append(say, s.Say...)
 	}
-	return say
+	return append(say, stops...)
 }
