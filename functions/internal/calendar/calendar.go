@@ -32,7 +32,7 @@ type Tables interface {
 
 // Letters keeps dead letters.
 type Letters interface {
-	// Bury keeps a due that nothing has come of, and what a person should know of it. Twice the same due is harmless.
+	// Bury keeps a due that nothing has come of, and what a person should know of it. Of a due that is buried twice there are two letters.
 	Bury(ctx context.Context, due events.Event, detail string) error
 }
 
@@ -70,7 +70,7 @@ type Pace struct {
 type Config struct {
 	Grace    time.Duration `env:"ALMANAC_GRACE_FACTS,default=15m"` // longer than a slice takes
 	Retry    time.Duration `env:"ALMANAC_RETRY,default=15m"`
-	Recheck  time.Duration `env:"ALMANAC_RECHECK,default=24h"` // of the sources of stored windows
+	Recheck  time.Duration `env:"ALMANAC_RECHECK,default=24h"` // of the sources of stored windows, and of what was given up
 	Parallel int           `env:"ALMANAC_PARALLEL,default=8"`
 	Attempts int           `env:"ALMANAC_ATTEMPTS,default=5"` // of an aggregate or release with the same inputs; 0: without end
 }
