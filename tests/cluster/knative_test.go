@@ -284,6 +284,7 @@ func TestKnative(t *testing.T) {
 	k.same(t, b, want.outcome, sources(t, datasets)) // none of it changed anything
 	k.tells(t, b)
 	k.restates(t, b, want.box)
+	k.givesUp(t, b, want.box)
 }
 
 // job waits until everything is done.
