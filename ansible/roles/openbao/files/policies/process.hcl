@@ -1,0 +1,13 @@
+# The function process.
+path "kv/data/almanac/process/*" {
+  capabilities = ["read"]
+}
+path "kv/data/almanac/shared/*" {
+  capabilities = ["read"]
+}
+path "pki/issue/process" {
+  capabilities = ["update"]
+}
+path "transit/hmac/almanac-pseudonym" {
+  capabilities = ["update"]
+}

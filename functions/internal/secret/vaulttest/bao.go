@@ -1,0 +1,345 @@
+package vaulttest
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/almanac-data/almanac/functions/internal/certs/certstest"
+	"github.com/almanac-data/almanac/functions/internal/secret/vault"
+)
+
+// Program names the variable with the path of the server, which make secrets-check sets.
+const Program = "ALMANAC_TEST_BAO"
+
+// policies are those that ansible gives to the functions, from the folder of this package.
+const policies = "../../../../ansible/roles/openbao/files/policies"
+
+// Bao is an OpenBao with TLS, raft storage and an audit log, furnished as ansible does: kv, transit with its keys, a policy and a role of AppRole for
+// each function. It ends with the test.
+type Bao struct {
+	URL string
+	CA  string // PEM file
+
+	dir    string
+	client *http.Client
+	done   chan struct{} // closed when it has ended
+	root   string
+	unseal string
+}
+
+// output is what a server says, for the test that it breaks.
+type output struct {
+	mu sync.Mutex
+	bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.Buffer.Write(p)
+}
+
+func (o *output) text() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.String()
+}
+
+// Start runs it, or skips the test where no server is named. Each of the listener's settings is a line of its configuration.
+func Start(t testing.TB, listener ...string) *Bao {
+	t.Helper()
+	program := os.Getenv(Program)
+	if program == "" {
+		t.Skip("needs a real OpenBao: make secrets-check")
+	}
+	dir := t.TempDir()
+	b := &Bao{dir: dir, CA: filepath.Join(dir, "ca.pem")}
+	authority := certstest.NewAuthority(t, "authority")
+	authority.WriteCA(b.CA)
+	now := time.Now()
+	authority.IssueServer(dir, "server", []string{"localhost"}, now.Add(-time.Hour), now.Add(time.Hour))
+	cert, key := filepath.Join(dir, "server.crt"), filepath.Join(dir, "server.key")
+	address := free(t)
+	_, port, _ := net.SplitHostPort(address)
+	b.URL = "https://localhost:" + port
+	config, data := filepath.Join(dir, "bao.hcl"), filepath.Join(dir, "data")
+	if err := os.Mkdir(data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, config, fmt.Sprintf(`
+storage "raft" {
+  path    = %q
+  node_id = "one"
+}
+cluster_addr = %q
+listener "tcp" {
+  address       = %q
+  tls_cert_file = %q
+  tls_key_file  = %q
+  tls_min_version = "tls13"
+  %s
+}
+audit "file" "file" { options = { file_path = %q } }
+api_addr = %q
+`, data, "https://"+free(t), address, cert, key, strings.Join(listener, "\n  "), b.audit(), b.URL))
+	log := new(output)
+	cmd := exec.Command(program, "server", "-config="+config) //nolint:gosec // the tester names it
+	cmd.Stdout, cmd.Stderr, cmd.Env = log, log, []string{"HOME=" + dir}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	b.done = make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // it is killed in the end
+		close(b.done)
+	}()
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // it may have ended by itself
+		<-b.done
+		if t.Failed() {
+			t.Logf("OpenBao says: %s", log.text())
+		}
+	})
+	pool := x509.NewCertPool()
+	pem, err := os.ReadFile(b.CA)
+	if err != nil || !pool.AppendCertsFromPEM(pem) {
+		t.Fatal(err)
+	}
+	b.client = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: pool}}, Timeout: 20 * time.Second}
+	t.Cleanup(b.client.CloseIdleConnections)
+	b.wait(t, func() bool { return b.status("sys/seal-status") == http.StatusOK })
+	init := b.Call(t, "PUT", "sys/init", map[string]any{"secret_shares": 1, "secret_threshold": 1})
+	b.root, _ = init["root_token"].(string)
+	keys, _ := init["keys_base64"].([]any)
+	b.unseal, _ = keys[0].(string)
+	b.Unseal(t)
+	b.furnish(t)
+	return b
+}
+
+func free(t testing.TB) string {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }() // its address is all that is wanted
+	return l.Addr().String()
+}
+
+func write(t testing.TB, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (b *Bao) audit() string { return filepath.Join(b.dir, "audit.log") }
+
+func (b *Bao) wait(t testing.TB, until func() bool) {
+	t.Helper()
+	for began := time.Now(); !until(); {
+		select {
+		case <-b.done:
+			t.Fatal("OpenBao has ended")
+		case <-time.After(50 * time.Millisecond):
+		}
+		if time.Since(began) > 30*time.Second {
+			t.Fatal("OpenBao does not come up")
+		}
+	}
+}
+
+func (b *Bao) status(path string) int {
+	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, b.URL+"/v1/"+path, nil)
+	if err != nil {
+		return 0
+	}
+	response, err := b.client.Do(request)
+	if err != nil {
+		return 0
+	}
+	_ = response.Body.Close()
+	return response.StatusCode
+}
+
+// Unseal opens it, and waits until it is active.
+func (b *Bao) Unseal(t testing.TB) {
+	t.Helper()
+	b.Call(t, "PUT", "sys/unseal", map[string]any{"key": b.unseal})
+	b.wait(t, func() bool { return b.status("sys/health") == http.StatusOK })
+}
+
+// Seal closes it.
+func (b *Bao) Seal(t testing.TB) {
+	t.Helper()
+	b.Call(t, "PUT", "sys/seal", nil)
+}
+
+// furnish makes what functions find.
+func (b *Bao) furnish(t testing.TB) {
+	t.Helper()
+	b.Call(t, "POST", "sys/mounts/kv", map[string]any{"type": "kv", "options": map[string]any{"version": "2"}})
+	b.Call(t, "POST", "sys/mounts/transit", map[string]any{"type": "transit"})
+	b.Call(t, "POST", "transit/keys/almanac-pseudonym", map[string]any{"type": "hmac", "key_size": 32, "exportable": true})
+	b.Call(t, "POST", "transit/keys/almanac-rows", map[string]any{"type": "aes256-gcm96"})
+	b.Call(t, "POST", "sys/auth/approle", map[string]any{"type": "approle"})
+	for _, function := range b.Functions(t) {
+		text, err := os.ReadFile(filepath.Join(policies, function+".hcl"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Call(t, "POST", "sys/policies/acl/"+function, map[string]any{"policy": string(text)})
+		b.Role(t, function, "1h", "24h")
+	}
+}
+
+// Functions are those that have a policy.
+func (b *Bao) Functions(t testing.TB) (names []string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(policies, "*.hcl"))
+	if err != nil || len(files) < 10 {
+		t.Fatalf("policies: %v, %v", files, err)
+	}
+	for _, f := range files {
+		names = append(names, strings.TrimSuffix(filepath.Base(f), ".hcl"))
+	}
+	return names
+}
+
+// Role says how long the tokens of a function live.
+func (b *Bao) Role(t testing.TB, function, ttl, most string) {
+	t.Helper()
+	b.Call(t, "POST", "auth/approle/role/"+function, map[string]any{"token_policies": []string{function}, "token_ttl": ttl, "token_max_ttl": most})
+}
+
+// Call asks its API as root, and gives the answer.
+func (b *Bao) Call(t testing.TB, method, path string, body any) map[string]any {
+	t.Helper()
+	text, err := json.Marshal(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request, err := http.NewRequestWithContext(t.Context(), method, b.URL+"/v1/"+path, bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("X-Vault-Token", b.root)
+	response, err := b.client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }() // it is read
+	raw, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode >= http.StatusMultipleChoices {
+		t.Fatalf("%s %s is answered by %d: %s, %v", method, path, response.StatusCode, raw, err)
+	}
+	var answer map[string]any
+	if len(raw) > 0 {
+		if err := json.Unmarshal(raw, &answer); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return answer
+}
+
+// Put writes a secret of the mount kv.
+func (b *Bao) Put(t testing.TB, path string, values map[string]string) {
+	t.Helper()
+	b.Call(t, "POST", "kv/data/"+path, map[string]any{"data": values})
+}
+
+// Config logs in as a function, with a new secret id.
+func (b *Bao) Config(t testing.TB, function string) vault.Config {
+	t.Helper()
+	role, _ := b.Call(t, "GET", "auth/approle/role/"+function+"/role-id", nil)["data"].(map[string]any)
+	cfg := vault.Config{
+		Server: b.URL, CA: b.CA, SecretIDFile: filepath.Join(t.TempDir(), "secret-id"), RoleID: fmt.Sprint(role["role_id"]),
+		Refresh: vault.DefaultRefresh, Timeout: vault.DefaultTimeout,
+	}
+	b.NewSecretID(t, function, cfg.SecretIDFile)
+	return cfg
+}
+
+// NewSecretID puts another secret id into a file.
+func (b *Bao) NewSecretID(t testing.TB, function, file string) {
+	t.Helper()
+	made, _ := b.Call(t, "POST", "auth/approle/role/"+function+"/secret-id", nil)["data"].(map[string]any)
+	write(t, file, fmt.Sprintln(made["secret_id"]))
+}
+
+// RevokeSecretID makes that of a file useless.
+func (b *Bao) RevokeSecretID(t testing.TB, function, file string) {
+	t.Helper()
+	id, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Call(t, "POST", "auth/approle/role/"+function+"/secret-id/destroy", map[string]any{"secret_id": strings.TrimSpace(string(id))})
+}
+
+// RevokeTokens ends all tokens of AppRole.
+func (b *Bao) RevokeTokens(t testing.TB) {
+	t.Helper()
+	b.Call(t, "PUT", "sys/leases/revoke-prefix/auth/approle/login", nil)
+}
+
+// Denied lists the paths of requests that the audit log says were denied, each once.
+func (b *Bao) Denied(t testing.TB) (paths []string) {
+	t.Helper()
+	f, err := os.Open(b.audit())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }() // it is only read
+	for lines := bufio.NewReader(f); ; {
+		line, err := lines.ReadBytes('\n')
+		var entry struct {
+			Type    string `json:"type"`
+			Error   string `json:"error"`
+			Request struct {
+				Path string `json:"path"`
+			} `json:"request"`
+		}
+		if json.Unmarshal(line, &entry) == nil && strings.Contains(entry.Error, "permission denied") && !slices.Contains(paths, entry.Request.Path) {
+			paths = append(paths, entry.Request.Path)
+		}
+		if err != nil {
+			return paths
+		}
+	}
+}
+
+// Audit is the audit log.
+func (b *Bao) Audit(t testing.TB) string {
+	t.Helper()
+	text, err := os.ReadFile(b.audit())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// Stranger is a PEM file of an authority that has signed nothing.
+func Stranger(t testing.TB) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	certstest.NewAuthority(t, "stranger").WriteCA(file)
+	return file
+}
