@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/sethvargo/go-envconfig"
 	"github.com/spf13/cobra"
@@ -157,6 +158,10 @@ func newEnv(o *options) *cobra.Command {
 			}
 			for _, line := range file.Env() {
 				o.printf("%s\n", line)
+			}
+			if hidden := file.Hidden(); len(hidden) > 0 {
+				return &codedError{1, fmt.Errorf("%s holds a secret in clear in %s, which is not printed: put it into a file or the secrets store (docs/secrets.md)",
+					o.config, strings.Join(hidden, ", "))}
 			}
 			return nil
 		},

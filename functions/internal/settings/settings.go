@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -17,10 +18,10 @@ import (
 const prefix = "ALMANAC_"
 
 // sections are the words that begin a level of their own where keys are shown.
-var sections = []string{"kafka", "hdfs", "spark", "serve"}
+var sections = []string{"kafka", "hdfs", "spark", "serve", "vault"}
 
 // names are keys of variables that bear the name of a section.
-var names = map[string]string{"kafka.brokers": prefix + "KAFKA", "spark.server": prefix + "SPARK"}
+var names = map[string]string{"kafka.brokers": prefix + "KAFKA", "spark.server": prefix + "SPARK", "vault.server": prefix + "VAULT"}
 
 // File is what a file sets. It is a lookuper (sethvargo/go-envconfig).
 type File struct{ values map[string]string }
@@ -31,14 +32,29 @@ func (f File) Lookup(variable string) (string, bool) {
 	return v, ok
 }
 
-// Env lists what the file sets as NAME=value, sorted by name.
+// Env lists what the file sets as NAME=value, sorted by name. What of a value is a secret that has no place there is hidden.
 func (f File) Env() []string {
 	env := make([]string, 0, len(f.values))
 	for _, name := range slices.Sorted(maps.Keys(f.values)) {
-		env = append(env, name+"="+f.values[name])
+		env = append(env, name+"="+hide(f.values[name]))
 	}
 	return env
 }
+
+// Hidden lists the variables whose values hold a secret in clear, which Env does not show.
+func (f File) Hidden() (names []string) {
+	for _, name := range slices.Sorted(maps.Keys(f.values)) {
+		if hide(f.values[name]) != f.values[name] {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// inClear finds secrets in URLs: the password of a user, and parameters of such names, as sc://host:15002/;token=… has one.
+var inClear = regexp.MustCompile(`(?i)(://[^/\s:@,]*:)[^/\s@]+(@)|([;?&](?:[a-z_-]*(?:token|password|passwd|secret|secret_id|api_?key))=)[^;&\s,]*`)
+
+func hide(value string) string { return inClear.ReplaceAllString(value, "$1$3***$2") }
 
 // Read reads a file that may set the known variables. Every mistake is told at once, with its line; a key that stands for none of them
 // with those that are spelled most alike.

@@ -46,6 +46,35 @@ func TestRead(t *testing.T) {
 	}
 }
 
+func TestEnvHidesSecretsInClear(t *testing.T) {
+	for name, c := range map[string]struct {
+		value, want string
+		hidden      bool
+	}{
+		"a token of Spark":          {"sc://spark:15002/;token=s3cr3t;user_id=me", "sc://spark:15002/;token=***;user_id=me", true},
+		"one in another parameter":  {"sc://spark/;use_ssl=true;Access_Token=s3cr3t", "sc://spark/;use_ssl=true;Access_Token=***", true},
+		"a password in a URL":       {"https://me:s3cr3t@spark/x", "https://me:***@spark/x", true},
+		"a password as a parameter": {"jdbc:x?user=me&password=s3cr3t&x=1", "jdbc:x?user=me&password=***&x=1", true},
+		"a reference":               {"vault://kv/almanac/aggregate/spark?encoding=base64#token", "vault://kv/almanac/aggregate/spark?encoding=base64#token", false},
+		"a plain address":           {"sc://spark:15002", "sc://spark:15002", false},
+		"two brokers":               {"a:9092,b:9092", "a:9092,b:9092", false},
+	} {
+		f, err := read(t, "spark: {server: \""+c.value+"\"}\nwarehouse: w")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := f.Env()[0]; got != "ALMANAC_SPARK="+c.want {
+			t.Errorf("%s: Env() = %s, want %s", name, got, c.want)
+		}
+		if got := slices.Equal(f.Hidden(), []string{"ALMANAC_SPARK"}); got != c.hidden || !got && len(f.Hidden()) > 0 {
+			t.Errorf("%s: Hidden() = %v", name, f.Hidden())
+		}
+		if got, _ := f.Lookup("ALMANAC_SPARK"); got != c.value {
+			t.Errorf("%s: Lookup() = %s, want %s", name, got, c.value)
+		}
+	}
+}
+
 func TestReadTellsEveryMistake(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"an unknown key":     {"warehouse: w\nkafka:\n  brokers: a\n  cacert: x", "cluster.yaml:4: kafka.cacert: is not a key; did you mean kafka.ca, "},
