@@ -12,6 +12,8 @@ import (
 	"github.com/sethvargo/go-envconfig"
 
 	"github.com/almanac-data/almanac/functions/internal/fn/await"
+	"github.com/almanac-data/almanac/functions/internal/secret/reference"
+	"github.com/almanac-data/almanac/functions/internal/secret/vault"
 )
 
 // Common is the configuration that functions share; a function's Config embeds it.
@@ -44,15 +46,23 @@ func Variables(configs ...any) []string {
 			}
 		}
 	}
-	for _, c := range append(configs, serverConfig{}, await.Config{}) {
+	for _, c := range append(configs, serverConfig{}, await.Config{}, vault.Config{}) {
 		visit(reflect.Indirect(reflect.ValueOf(c)).Type())
 	}
 	slices.Sort(all)
 	return slices.Compact(all)
 }
 
+// Resolver finds what references to the secrets store stand for. An environment may be one; *Secrets is.
+type Resolver interface {
+	// Resolve gives the path at which the value is found, as long as the process lives.
+	Resolve(ctx context.Context, value reference.Value) (path string, err error)
+}
+
 // Load fills the struct that config points to, by its env tags (sethvargo/go-envconfig). A variable set to the empty string
-// counts as not set. Every mistake is reported at once, each by the name of its variable; then, if there is none, those that
+// counts as not set. Fields with the tag secret:"file" are paths of files that hold secrets: they may be references, file:///path or
+// vault://mount/path#key, and get the path of what is referred to; so may those with the tag secret:"key", which else stay as they are.
+// Every mistake is reported at once, each by the name of its variable; then, if there is none, those that
 // Check methods of the struct and of its embedded structs find.
 func Load(ctx context.Context, env envconfig.Lookuper, config any) error {
 	set := envconfig.LookuperFunc(func(key string) (string, bool) {
@@ -61,6 +71,10 @@ func Load(ctx context.Context, env envconfig.Lookuper, config any) error {
 	})
 	v := reflect.ValueOf(config).Elem()
 	err := fill(ctx, set, v)
+	if err == nil {
+		resolver, _ := env.(Resolver)
+		err = resolve(ctx, resolver, v)
+	}
 	if err == nil {
 		err = checkAll(v)
 	}

@@ -27,7 +27,7 @@ import (
 type Process struct {
 	Name    string
 	Log     *slog.Logger
-	Env     envconfig.Lookuper
+	Env     envconfig.Lookuper // whose variables may be references to the secrets store
 	Metrics *prometheus.Registry
 	Meter   *meter.Metrics // Almanac's own metrics; registered in Metrics
 	Tracer  trace.TracerProvider
@@ -36,6 +36,7 @@ type Process struct {
 
 	service bool // answers probes while it waits for servers at its start
 	waiter  await.Waiter
+	secrets *Secrets // Env
 	mu      sync.Mutex
 	checks  []check
 	flush   func(context.Context) error
@@ -77,13 +78,20 @@ func New(ctx context.Context, name string, env envconfig.Lookuper, log *slog.Log
 	}
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return &Process{
-		Name: name, Log: log, Env: env, Now: now, Metrics: reg, Meter: meter.New(reg, now), Tracer: tracer, flush: flush,
-	}, nil
+	p := &Process{Name: name, Log: log, Now: now, Metrics: reg, Meter: meter.New(reg, now), Tracer: tracer, flush: flush}
+	if s, ok := env.(*Secrets); ok {
+		env = s.Lookuper // each process logs in by itself
+	}
+	p.secrets = NewSecrets(env, name, log)
+	p.secrets.await, p.Env = p.Await, p.secrets
+	return p, nil
 }
 
-// Close sends what is left of the traces. It takes at most a few seconds.
+// Close logs out of the secrets store, and sends what is left of the traces. It takes at most a few seconds.
 func (p *Process) Close() {
+	if err := p.secrets.Close(); err != nil {
+		p.Log.Warn("secrets not let go of", "error", err.Error())
+	}
 	if p.flush == nil {
 		return
 	}
