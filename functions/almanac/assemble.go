@@ -19,8 +19,8 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/maintain"
 	"github.com/almanac-data/almanac/functions/internal/platform"
 	"github.com/almanac-data/almanac/functions/internal/process"
-	"github.com/almanac-data/almanac/functions/internal/process/vector"
 	"github.com/almanac-data/almanac/functions/internal/secret"
+	"github.com/almanac-data/almanac/functions/internal/secret/reference"
 	"github.com/almanac-data/almanac/functions/internal/serve"
 	"github.com/almanac-data/almanac/functions/internal/snapshot"
 	"github.com/almanac-data/almanac/functions/internal/source"
@@ -41,14 +41,18 @@ func newProcess(ctx context.Context, s *state, env envconfig.Lookuper, log *slog
 
 // newHost puts every function together over an open data folder, or over a cluster.
 func newHost(ctx context.Context, s *state, log *slog.Logger) (*host, error) {
-	var key *secret.Key
-	var later func() (*secret.Key, error)
+	var key secret.Config
 	var err error
 	if s.folder == nil {
-		key, later, err = s.pseudonyms(ctx)
+		err = fn.Load(ctx, s.proc.Env, &key)
 	} else {
 		key, err = s.furnish(ctx, log)
 	}
+	if err != nil {
+		return nil, err
+	}
+	core := &process.Process{}
+	core.Pseudonyms, core.OpenKey, err = s.pseudonyms(ctx, key)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +65,7 @@ func newHost(ctx context.Context, s *state, log *slog.Logger) (*host, error) {
 		return nil, err
 	}
 	h := &host{state: s, log: log}
-	h.handlers = h.functions(key, later, engine, slices)
+	h.handlers = h.functions(core, engine, slices)
 	for name, handle := range h.handlers {
 		h.handlers[name] = h.catalog.Handler(handle)
 	}
@@ -75,16 +79,19 @@ func newHost(ctx context.Context, s *state, log *slog.Logger) (*host, error) {
 	return h, nil
 }
 
-// furnish gives a data folder what a cluster has: a process, and the key of pseudonyms.
-func (s *state) furnish(ctx context.Context, log *slog.Logger) (*secret.Key, error) {
+// furnish gives a data folder what a cluster has: a process, and the key of pseudonyms, which lies in the folder if it is not one of a secrets store.
+func (s *state) furnish(ctx context.Context, log *slog.Logger) (key secret.Config, err error) {
 	env := envconfig.MultiLookuper(envconfig.MapLookuper(map[string]string{"ALMANAC_QUIET": "0s", "ALMANAC_GRACE": "10s"}), envconfig.OsLookuper())
-	var err error
 	if s.proc, err = newProcess(ctx, s, env, log); err != nil {
-		return nil, err
+		return key, err
 	}
 	s.journal = meter.Observe(s.journal, s.proc.Meter)
 	s.proc.Meter.CommitRetries(s.lake.Retries)
-	return secret.KeyFile(filepath.Join(s.folder.Dir, "pseudonym.key"))
+	err = fn.Load(ctx, s.proc.Env, &key)
+	if !reference.Store(key.Key) {
+		key.Key = filepath.Join(s.folder.Dir, "pseudonym.key")
+	}
+	return key, err
 }
 
 // openEngine takes the Spark server that ALMANAC_SPARK names, or starts DuckDB, such that SQL reads nothing but the warehouse.
@@ -116,20 +123,14 @@ func openEngine(ctx context.Context, s *state) (snapshot.Engine, error) {
 	return engine, nil
 }
 
-func (h *host) functions(key *secret.Key, later func() (*secret.Key, error), engine snapshot.Engine, slices collect.Config) map[string]fn.Handler {
+func (h *host) functions(parse *process.Process, engine snapshot.Engine, slices collect.Config) map[string]fn.Handler {
 	blocks, said := h.cluster.Blocks(), h.journal
 	pace := h.pace
 	pace.ProbeBefore = wall()
 	cal := &calendar.Calendar{
 		Journal: said, Datasets: h.catalog.Schedule, Tables: h.lake, Letters: h.cluster.LetterBox("calendar"), Now: h.now, Wall: wall, Pace: pace,
 	}
-	parse := &process.Process{Journal: said, Blocks: blocks, Datasets: h.catalog}
-	if key != nil {
-		parse.Pseudonyms = key
-	}
-	if later != nil {
-		parse.OpenKey = func() (vector.Pseudonyms, error) { return later() }
-	}
+	parse.Journal, parse.Blocks, parse.Datasets = said, blocks, h.catalog
 	return map[string]fn.Handler{
 		"calendar": cal.Handle,
 		"collect": (&collect.Collect{

@@ -18,6 +18,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/maintain"
 	"github.com/almanac-data/almanac/functions/internal/platform"
 	"github.com/almanac-data/almanac/functions/internal/platform/gate"
+	"github.com/almanac-data/almanac/functions/internal/process"
 	"github.com/almanac-data/almanac/functions/internal/secret"
 	"github.com/almanac-data/almanac/functions/internal/settings"
 	"github.com/almanac-data/almanac/functions/internal/spark"
@@ -137,18 +138,13 @@ func (o *options) withReleases(ctx context.Context, do func(fs.FS) error) error 
 	return do(warehouse.FS("releases"))
 }
 
-// pseudonyms opens the key of a cluster's pseudonyms. It is nil if no dataset has personal columns; the function gives it once one has.
-func (s *state) pseudonyms(ctx context.Context) (*secret.Key, func() (*secret.Key, error), error) {
-	var cfg secret.Config
-	if err := fn.Load(ctx, s.proc.Env, &cfg); err != nil {
-		return nil, nil, err
+// pseudonyms opens the key of pseudonyms; that of a cluster not before a dataset has personal columns.
+func (s *state) pseudonyms(ctx context.Context, key secret.Config) (opened process.Pseudonyms, later func(context.Context) (process.Pseudonyms, error), err error) {
+	later = func(ctx context.Context) (process.Pseudonyms, error) { return platform.Pseudonyms(ctx, s.proc, key) }
+	if s.folder != nil || s.catalog.Personal() {
+		opened, err = later(ctx)
 	}
-	later := func() (*secret.Key, error) { return secret.KeyFile(cfg.Key) }
-	if !s.catalog.Personal() {
-		return nil, later, nil
-	}
-	key, err := later()
-	return key, later, err
+	return opened, later, err
 }
 
 // scratch is an empty folder for what DuckDB spills.

@@ -7,7 +7,6 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/fn"
 	"github.com/almanac-data/almanac/functions/internal/platform"
 	"github.com/almanac-data/almanac/functions/internal/process"
-	"github.com/almanac-data/almanac/functions/internal/process/vector"
 	"github.com/almanac-data/almanac/functions/internal/secret"
 )
 
@@ -23,9 +22,10 @@ func run(ctx context.Context, p *fn.Process) error {
 		return err
 	}
 	defer on.Close()
-	core := &process.Process{Journal: on.Journal, Blocks: on.Blocks, Datasets: on.Datasets, OpenKey: func() (vector.Pseudonyms, error) { return secret.KeyFile(cfg.Key) }}
+	open := func(ctx context.Context) (process.Pseudonyms, error) { return platform.Pseudonyms(ctx, p, cfg) }
+	core := &process.Process{Journal: on.Journal, Blocks: on.Blocks, Datasets: on.Datasets, OpenKey: open}
 	if on.Datasets.Personal() {
-		if core.Pseudonyms, err = core.OpenKey(); err != nil {
+		if core.Pseudonyms, err = open(ctx); err != nil {
 			return err
 		}
 	}

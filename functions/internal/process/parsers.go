@@ -36,10 +36,14 @@ func (p *parsers) pool(d *dataset.Dataset) *sync.Pool {
 
 func (p *parsers) get(d *dataset.Dataset, w window.Window, keys vector.Pseudonyms) (*parse.Parser, error) {
 	if used, ok := p.pool(d).Get().(*parse.Parser); ok {
-		used.Reset(d, w)
+		used.Reset(d, w, keys)
 		return used, nil
 	}
 	return parse.New(d, w, keys)
 }
 
-func (p *parsers) put(d *dataset.Dataset, used *parse.Parser) { p.pool(d).Put(used) }
+// put keeps a parser, but not the pseudonyms of its slice.
+func (p *parsers) put(d *dataset.Dataset, used *parse.Parser) {
+	used.Forget()
+	p.pool(d).Put(used)
+}

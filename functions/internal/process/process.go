@@ -26,32 +26,41 @@ type Datasets interface {
 	Dataset(name string) (*dataset.Dataset, error)
 }
 
+// Pseudonyms begins a slice: what it gives makes its pseudonyms, and is used by one goroutine.
+type Pseudonyms func() vector.Pseudonyms
+
 // Process handles collected facts.
 type Process struct {
 	Journal  facts.Journal
 	Blocks   block.Store
 	Datasets Datasets
-	// Pseudonyms stand for personal values; nil where no dataset has any.
-	Pseudonyms vector.Pseudonyms
+	// Pseudonyms gives those of a slice, which stand for personal values; nil where no dataset has any.
+	Pseudonyms Pseudonyms
 	// OpenKey gives them when the first dataset that has personal values comes later than the process; nil if none can.
-	OpenKey func() (vector.Pseudonyms, error)
+	OpenKey func(context.Context) (Pseudonyms, error)
 
 	parsers parsers
 	opening sync.Mutex
 }
 
-// keys gives the pseudonyms of a dataset.
-func (p *Process) keys(d *dataset.Dataset) (vector.Pseudonyms, error) {
+// keys gives the pseudonyms of a slice of a dataset; nil if it has no use for them.
+func (p *Process) keys(ctx context.Context, d *dataset.Dataset) (vector.Pseudonyms, error) {
+	if !slices.ContainsFunc(d.Columns, dataset.Column.Personal) {
+		return nil, nil
+	}
 	p.opening.Lock()
 	defer p.opening.Unlock()
-	if p.Pseudonyms != nil || p.OpenKey == nil || !slices.ContainsFunc(d.Columns, dataset.Column.Personal) {
-		return p.Pseudonyms, nil
-	}
-	keys, err := p.OpenKey()
-	if err == nil {
+	if p.Pseudonyms == nil && p.OpenKey != nil {
+		keys, err := p.OpenKey(ctx)
+		if err != nil {
+			return nil, err
+		}
 		p.Pseudonyms = keys
 	}
-	return keys, err
+	if p.Pseudonyms == nil {
+		return nil, nil
+	}
+	return p.Pseudonyms(), nil
 }
 
 // Handle parses and cleans the slice that the event names, if that is not done. It may be called any number of times, in any
@@ -136,7 +145,7 @@ func (p *Process) run(ctx context.Context, d *dataset.Dataset, w window.Window, 
 	defer refused.Close()
 	s := &slice{dataset: d, collected: c, rows: rows, quarantine: newQuarantine(d, refused)}
 	defer s.quarantine.close()
-	keys, err := p.keys(d)
+	keys, err := p.keys(ctx, d)
 	if err != nil {
 		return fact, err
 	}

@@ -50,7 +50,7 @@ func (s *slice) block(ctx context.Context, b block.Block) error {
 	if err != nil {
 		return err
 	}
-	batch, err := s.parser.Block(data, skip, func(r parse.Reject) error { return s.quarantine.add(ctx, r) })
+	batch, err := s.parser.Block(ctx, data, skip, func(r parse.Reject) error { return s.quarantine.add(ctx, r) })
 	if err != nil {
 		return fmt.Errorf("raw block %d, offset %d of %s: %w", b.Index, b.From.Offset, s.uri(b.From.File), err)
 	}

@@ -1,7 +1,8 @@
-// Package secret keeps the secrets of Almanac: so far the key of pseudonyms, in a file.
+// Package secret keeps the key of pseudonyms in a file. Its sub-packages speak to a secrets store instead.
 package secret
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -20,7 +21,7 @@ const keyBytes = 32
 
 // Config names the key of pseudonyms.
 type Config struct {
-	Key string `env:"ALMANAC_PSEUDONYM_KEY,default=pseudonym.key"` // file of 64 hexadecimal digits; made if it is missing
+	Key string `env:"ALMANAC_PSEUDONYM_KEY,default=pseudonym.key" secret:"key"` // file of 64 hexadecimal digits, made if it is missing; or vault://transit/almanac-pseudonym
 }
 
 // Key makes pseudonyms: the hex HMAC-SHA-256 of a value. Equal values have equal pseudonyms, and nobody without the key can
@@ -33,14 +34,17 @@ func NewKey(key []byte) *Key {
 	return &Key{pool: sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
 }
 
-// Append appends the pseudonym of a value to dst.
-func (k *Key) Append(dst, value []byte) []byte {
+// Append appends the pseudonym of each value to dst, 64 hexadecimal digits each, in order. It never fails.
+func (k *Key) Append(_ context.Context, dst []byte, values [][]byte) ([]byte, error) {
 	h := k.pool.Get().(hash.Hash)
 	defer k.pool.Put(h)
-	h.Reset()
-	h.Write(value)
 	var sum [sha256.Size]byte
-	return hex.AppendEncode(dst, h.Sum(sum[:0]))
+	for _, v := range values {
+		h.Reset()
+		h.Write(v)
+		dst = hex.AppendEncode(dst, h.Sum(sum[:0]))
+	}
+	return dst, nil
 }
 
 // KeyFile reads the key in a file, 64 hexadecimal digits. If there is no such file it makes one with a random key that only

@@ -10,9 +10,10 @@ import (
 
 func TestPseudonymIsTheHMAC(t *testing.T) {
 	// RFC 4231, test case 2.
-	got := string(NewKey([]byte("Jefe")).Append([]byte("x:"), []byte("what do ya want for nothing?")))
-	if want := "x:5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"; got != want {
-		t.Errorf("Append() = %s, want %s", got, want)
+	out, err := NewKey([]byte("Jefe")).Append(t.Context(), []byte("x:"), [][]byte{[]byte("what do ya want for nothing?")})
+	got := string(out)
+	if want := "x:5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"; err != nil || got != want {
+		t.Errorf("Append() = %s, %v, want %s", got, err, want)
 	}
 }
 
@@ -27,7 +28,8 @@ func TestKeyFileIsMadeOnce(t *testing.T) {
 				t.Errorf("KeyFile: %v", err)
 				return
 			}
-			got[i] = string(k.Append(nil, []byte("value")))
+			out, _ := k.Append(t.Context(), nil, [][]byte{[]byte("value")})
+			got[i] = string(out)
 		})
 	}
 	wait.Wait()
@@ -88,9 +90,9 @@ func TestKeyFileRefuses(t *testing.T) {
 
 func BenchmarkPseudonym(b *testing.B) {
 	k := NewKey([]byte("key"))
-	value := []byte("N12345")
+	values := [][]byte{[]byte("N12345")}
 	buf := make([]byte, 0, 64)
 	for b.Loop() {
-		buf = k.Append(buf[:0], value)
+		buf, _ = k.Append(b.Context(), buf[:0], values)
 	}
 }

@@ -46,7 +46,7 @@ func BenchmarkBlock(b *testing.B) {
 				b.SetBytes(int64(len(data)))
 				b.ReportAllocs()
 				for b.Loop() {
-					batch, err := p.Block(data, 0, func(r Reject) error { return fmt.Errorf("%+v", r) })
+					batch, err := p.Block(b.Context(), data, 0, func(r Reject) error { return fmt.Errorf("%+v", r) })
 					if err != nil || batch.NumRows() != n {
 						b.Fatal(batch.NumRows(), err)
 					}

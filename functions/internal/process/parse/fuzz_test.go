@@ -113,7 +113,7 @@ func FuzzCSV(f *testing.F) {
 			t.Fatal(err)
 		}
 		refused := 0
-		batch, err := p.Block([]byte(text), 0, func(Reject) error { refused++; return nil })
+		batch, err := p.Block(t.Context(), []byte(text), 0, func(Reject) error { refused++; return nil })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -170,7 +170,7 @@ func FuzzNDJSON(f *testing.F) {
 		}
 		reasons := []string{}
 		// Twice, so that the keys are known the second time.
-		batch, err := p.Block([]byte(line+"\n"+line), 0, func(r Reject) error { reasons = append(reasons, r.Reason); return nil })
+		batch, err := p.Block(t.Context(), []byte(line+"\n"+line), 0, func(r Reject) error { reasons = append(reasons, r.Reason); return nil })
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,6 +7,7 @@
 package parse
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
@@ -125,7 +126,10 @@ func (p *Parser) fields(names, drop []string) {
 }
 
 // Reset makes the parser ready for another slice of the dataset, in the memory that it has.
-func (p *Parser) Reset(d *dataset.Dataset, w window.Window) {
+func (p *Parser) Reset(d *dataset.Dataset, w window.Window, keys vector.Pseudonyms) {
+	for _, c := range p.columns {
+		c.For(keys)
+	}
 	event := p.book.event
 	p.book = newBook(d, w)
 	p.book.event = event
@@ -135,13 +139,20 @@ func (p *Parser) Reset(d *dataset.Dataset, w window.Window) {
 	}
 }
 
+// Forget drops what belongs to the slice that is done.
+func (p *Parser) Forget() {
+	for _, c := range p.columns {
+		c.For(nil)
+	}
+}
+
 // Block reads the records of a raw block from offset skip on as one batch, and hands each record that is refused to refuse,
 // in order. The batch and its buffers are valid until the next call. What lies between the length and the capacity of data
 // may be overwritten.
-func (p *Parser) Block(data []byte, skip int, refuse func(Reject) error) (arrow.RecordBatch, error) {
+func (p *Parser) Block(ctx context.Context, data []byte, skip int, refuse func(Reject) error) (arrow.RecordBatch, error) {
 	p.rows = 0
 	for p.chunk.Start(data, skip); p.chunk.Next(); {
-		if err := p.take(refuse); err != nil {
+		if err := p.take(ctx, refuse); err != nil {
 			return nil, err
 		}
 	}
@@ -168,7 +179,7 @@ func (p *Parser) TooLong(start []byte, length int64) Reject {
 func (p *Parser) Sheet() events.Sheet { return p.book.sheet() }
 
 // take turns the records of the chunk into rows of the batch.
-func (p *Parser) take(refuse func(Reject) error) error {
+func (p *Parser) take(ctx context.Context, refuse func(Reject) error) error {
 	n := p.chunk.N
 	clear(p.state[:n])
 	p.whole = true
@@ -192,7 +203,9 @@ func (p *Parser) take(refuse func(Reject) error) error {
 	}
 	kept, size := p.keep(), 0
 	for _, c := range p.columns {
-		c.Hide(p.rows, p.rows+kept)
+		if err := c.Hide(ctx, p.rows, p.rows+kept); err != nil {
+			return err
+		}
 		size += c.Size(p.rows + kept)
 	}
 	p.rows += kept

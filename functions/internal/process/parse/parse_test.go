@@ -1,6 +1,7 @@
 package parse
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
+	"github.com/almanac-data/almanac/functions/internal/process/vector"
 	"github.com/almanac-data/almanac/functions/internal/window"
 )
 
@@ -67,8 +69,16 @@ type result struct {
 
 type upper struct{}
 
-func (upper) Append(dst, value []byte) []byte {
-	return append(dst, "<"+strings.ToUpper(string(value))+">"...)
+func (upper) Append(_ context.Context, dst []byte, values [][]byte) ([]byte, error) {
+	for _, v := range values {
+		dst = append(dst, shown(string(v))...)
+	}
+	return dst, nil
+}
+
+// shown is the value in capitals, as long as a pseudonym.
+func shown(value string) string {
+	return fmt.Sprintf("%-*s", vector.PseudonymBytes, "<"+strings.ToUpper(value)+">")
 }
 
 // parse reads blocks of one file, the first with its header.
@@ -91,7 +101,7 @@ func parse(t testing.TB, d *dataset.Dataset, key string, blocks ...string) resul
 				t.Fatal(err)
 			}
 		}
-		batch, err := p.Block([]byte(b), skip, func(reject Reject) error {
+		batch, err := p.Block(t.Context(), []byte(b), skip, func(reject Reject) error {
 			r.Rejects = append(r.Rejects, strings.TrimSpace(fmt.Sprintf("%d %s %s %q %s", reject.Ordinal, reject.Reason, reject.Column, reject.Original, reject.Day)))
 			r.Details = append(r.Details, reject.Detail)
 			return nil
@@ -224,7 +234,7 @@ func TestBlock(t *testing.T) {
 				d.Key = []string{"origin"}
 			},
 			in:      "2001-01-05 00:01:00,1,1,bob,\n2001-01-05 00:02:00,1,1,ann,x\n2001-01-05 00:03:00,1,1,\"\",x\n2001-01-05 00:04:00,1,1,eve,\"\"\n",
-			rows:    []string{"2001-01-05T00:01:00Z 1 1 <BOB> (null) 0", "2001-01-05T00:04:00Z 1 1 <EVE> <> 3"},
+			rows:    []string{"2001-01-05T00:01:00Z 1 1 " + shown("bob") + " (null) 0", "2001-01-05T00:04:00Z 1 1 " + shown("eve") + " " + shown("") + " 3"},
 			rejects: []string{`2 missing origin "2001-01-05 00:03:00,1,1,\"\",x" 2001-01-05`},
 			details: []string{"the column is required, and the record has no value for it"},
 			sheet:   events.Sheet{"2001-01-05": {Read: 4, Stored: 2, Quarantined: 1, Filtered: 1}},
@@ -290,7 +300,7 @@ func TestHeader(t *testing.T) {
 			if mismatch, ok := errors.AsType[*MismatchError](p.Header([]byte(c.header))); ok {
 				got = mismatch.Reason + ": " + mismatch.Error()
 			} else {
-				batch, err := p.Block([]byte(c.record), 0, func(r Reject) error { return fmt.Errorf("%+v", r) })
+				batch, err := p.Block(t.Context(), []byte(c.record), 0, func(r Reject) error { return fmt.Errorf("%+v", r) })
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -440,7 +450,7 @@ func TestRowsThatGrowWithoutBoundAreAnError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = p.Block([]byte(strings.Repeat("{}\n", 100000)), 0, nil)
+	_, err = p.Block(t.Context(), []byte(strings.Repeat("{}\n", 100000)), 0, nil)
 	if mismatch, ok := errors.AsType[*MismatchError](err); !ok || mismatch.Reason != "rows_too_large" {
 		t.Errorf("Block() = %v, want rows_too_large", err)
 	}

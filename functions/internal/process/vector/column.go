@@ -3,6 +3,7 @@ package vector
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"slices"
 	"unicode/utf8"
@@ -15,11 +16,14 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/process/split"
 )
 
-// Pseudonyms makes the pseudonyms that stand for personal values.
+// Pseudonyms makes the pseudonyms that stand for personal values, for one slice at a time.
 type Pseudonyms interface {
-	// Append appends the pseudonym of a value to dst. It may be called at once by several goroutines.
-	Append(dst, value []byte) []byte
+	// Append appends the pseudonym of each value to dst, in order. All have PseudonymBytes bytes, and equal values have equal ones.
+	Append(ctx context.Context, dst []byte, values [][]byte) ([]byte, error)
 }
+
+// PseudonymBytes is the length of each pseudonym: that of 32 bytes in hexadecimal digits.
+const PseudonymBytes = 64
 
 // Column is one column of the contract with the values of the batch so far.
 type Column struct {
@@ -32,7 +36,8 @@ type Column struct {
 	trim   bool // ASCII white space around values
 	key    bool // a text of the primary key, which must not be empty
 	nulls  [][]byte
-	keys   Pseudonyms // nil unless the column is personal
+	keys   Pseudonyms // of the slice; nil unless the column is personal
+	plain  [][]byte   // memory for the values that are hidden
 	refuse Refuse
 }
 

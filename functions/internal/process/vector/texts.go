@@ -2,7 +2,9 @@ package vector
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
+	"fmt"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/memory"
@@ -94,24 +96,46 @@ func (t *texts) Keep(base int, rows []int32) {
 	t.pick(base, rows)
 }
 
+// For makes the column ready for a slice, whose pseudonyms keys makes.
+func (c *Column) For(keys Pseudonyms) {
+	if c.Personal() {
+		c.keys = keys
+	}
+}
+
 // Hide replaces the values of rows [from, to), which are the last, by pseudonyms if the column is personal.
-func (c *Column) Hide(from, to int) {
+func (c *Column) Hide(ctx context.Context, from, to int) error {
+	if !c.Personal() {
+		return nil
+	}
 	if c.keys == nil {
-		return
+		return fmt.Errorf("column %s is personal: there is no key for its pseudonyms", c.Name)
 	}
 	t := c.vector.(*texts)
 	start := t.offsets[from]
-	plain := bytes.Clone(t.data[start:t.offsets[to]])
-	data, at := t.data[:start], 0
+	plain, at := bytes.Clone(t.data[start:t.offsets[to]]), 0
+	values := c.plain[:0]
+	end := start
 	for row := from; row < to; row++ {
 		size := int(t.offsets[row+1]-start) - at
 		if !t.IsNull(row) {
-			data = c.keys.Append(data, plain[at:at+size])
+			values = append(values, plain[at:at+size])
+			end += PseudonymBytes
 		}
 		at += size
-		t.offsets[row+1] = int32(len(data))
+		t.offsets[row+1] = end
+	}
+	data, err := c.keys.Append(ctx, t.data[:start], values)
+	clear(values)
+	c.plain = values
+	if err != nil {
+		return fmt.Errorf("column %s: %w", c.Name, err)
+	}
+	if len(data) != int(end) {
+		return fmt.Errorf("column %s: %d bytes of pseudonyms for %d values", c.Name, len(data)-int(start), len(values))
 	}
 	t.data = data
+	return nil
 }
 
 func (t *texts) Size(n int) int { return 4*n + int(t.offsets[n]) }
