@@ -207,7 +207,7 @@ func environment(t *testing.T, names ...string) map[string]string {
 var elsewhere = []string{"GOMEMLIMIT", "NAMESPACE"}
 
 func TestManifestsSetWhatFunctionsReadAndNothingElse(t *testing.T) {
-	shared := environment(t, "base/almanac.env", "components/production/production.env")
+	shared := environment(t, "base/almanac.env", "components/production/production.env", "components/secrets-store/secrets-store.env")
 	all := map[string]bool{}
 	programs := 0
 	for _, m := range append(readManifests(t, "base/*.yaml"), readManifests(t, "components/container-source/sources.yaml")...) {

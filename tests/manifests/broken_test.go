@@ -94,6 +94,7 @@ func TestRulesSeeWhatIsBroken(t *testing.T) {
 		"a password in the environment":   {"secrets are references", "Service", "store", env("ALMANAC_KAFKA_PASSWORD", "hunter2")},
 		"a key in the environment":        {"secrets are references", "Service", "process", env("ALMANAC_PSEUDONYM_KEY", "00112233")},
 		"a token among the settings":      {"secrets are references", "ConfigMap", "", func(o object) { o["data"].(map[string]any)["ALMANAC_SPARK_TOKEN_FILE"] = "abc" }},
+		"a password in a reference":       {"secrets are references", "Service", "store", env("ALMANAC_KAFKA_PASSWORD", "vault://me:hunter2@kv/almanac#password")},
 		"a secret among the manifests":    {"secrets are references", "ServiceAccount", "store", func(o object) { o["kind"] = "Secret" }},
 		"another namespace":               {"all lies in a restricted namespace", "Service", "store", put("metadata.namespace", "default")},
 		"a namespace that lets all in": {"all lies in a restricted namespace", "Namespace", "almanac", func(o object) {

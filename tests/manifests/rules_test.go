@@ -432,10 +432,13 @@ func noSecrets(all []object) (wrong []string) {
 	return wrong
 }
 
-// inline finds values of variables that are to name files.
+// inStore is a reference to a value or a key of the secrets store.
+var inStore = regexp.MustCompile(`^vault://[a-z]+/[a-z0-9/{}-]+(\?encoding=base64)?(#[a-z]+)?$`)
+
+// inline finds values of variables that are to name files, or what the secrets store holds.
 func inline(where, name, value string) []string {
-	if secretName.MatchString(name) && !strings.HasPrefix(value, "/etc/almanac/") {
-		return []string{fmt.Sprintf("%s: %s holds a secret and not the name of its file below /etc/almanac", where, name)}
+	if secretName.MatchString(name) && !strings.HasPrefix(value, "/etc/almanac/") && !inStore.MatchString(value) {
+		return []string{fmt.Sprintf("%s: %s holds a secret and not the name of its file below /etc/almanac, or a reference to the secrets store", where, name)}
 	}
 	return nil
 }

@@ -64,6 +64,9 @@ func (s *Secrets) open(ctx context.Context) (*vault.Client, error) {
 	return s.store, nil
 }
 
+// functionName stands in the path of a reference for the name of the function, so that one setting serves them all.
+const functionName = "{function}"
+
 // Resolve gives the path at which a value of the store is found, until Close.
 func (s *Secrets) Resolve(ctx context.Context, value reference.Value) (path string, err error) {
 	s.mu.Lock()
@@ -71,6 +74,7 @@ func (s *Secrets) Resolve(ctx context.Context, value reference.Value) (path stri
 	if _, err := s.open(ctx); err != nil {
 		return "", err
 	}
+	value.Path = strings.ReplaceAll(value.Path, functionName, s.name)
 	err = s.await(ctx, "the secret "+value.String(), vault.Passing, func(ctx context.Context) (err error) {
 		path, err = s.keeper.File(ctx, value)
 		return err

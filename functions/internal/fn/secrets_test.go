@@ -21,7 +21,7 @@ type credentials struct {
 	Inner
 
 	User string `env:"ALMANAC_T_USER"`
-	Key  string `env:"ALMANAC_T_KEY" secret:"key"`
+	Key  string `env:"ALMANAC_T_KEY"  secret:"key"`
 }
 
 // Inner is embedded, as shared settings are.
@@ -50,6 +50,7 @@ func TestLoadPutsFilesInPlaceOfReferences(t *testing.T) {
 		"a path":           {plain, "pseudonym.key", "plain", "pseudonym.key"},
 		"a file":           {"file://" + plain, "file:///k", "plain", "/k"},
 		"the store":        {"vault://kv/almanac/process/kafka#password", "vault://transit/almanac-pseudonym", "hidden", "vault://transit/almanac-pseudonym"},
+		"the function's":   {"vault://kv/almanac/{function}/kafka#password", "pseudonym.key", "hidden", "pseudonym.key"},
 		"a key file there": {plain, "vault://kv/almanac/process/pseudonym#key", "plain", "/proc/self/fd/"},
 	} {
 		t.Run(name, func(t *testing.T) {
