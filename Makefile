@@ -79,12 +79,16 @@ auth-check: build functions ## test who is let in to the HTTP API with the token
 	go test ./tests/e2e -count=1 -timeout 10m -v -run TestTokensOfARealIssuer -args -almanac $(CURDIR)/$(BIN)/almanac \
 	-functions $(CURDIR)/$(BIN) -bao "$$(go run ./tests/lab bao)"
 
+.PHONY: secrets-check
+secrets-check: tools ## test secrets, logins, pseudonyms and policies with a real OpenBao (BENCH=1: and measure pseudonyms beside the key file)
+	ALMANAC_TEST_BAO="$$(go run ./tests/lab bao)" go test ./functions/internal/secret/... -count=1 -timeout 10m -v -run Real $(if $(BENCH),-bench Append -benchtime 3x)
+
 .PHONY: mlapp
 mlapp: build ## let an application learn from releases beside almanac run, and anew from each that an event tells of (docs/mlapp.md)
 	go test ./tests/mlapp -count=1 -timeout 15m -v -args -almanac $(CURDIR)/$(BIN)/almanac
 
 .PHONY: check
-check: lint test manifests-check crash e2e auth-check mlapp cluster-check ## all that CI runs
+check: lint test manifests-check crash e2e auth-check secrets-check mlapp cluster-check ## all that CI runs
 
 .PHONY: flights
 flights: tools ## make the daily CSV files of all 3,000,000 flights in FLIGHTS, for benchmarks
