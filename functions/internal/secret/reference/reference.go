@@ -51,8 +51,8 @@ func ParseValue(text string) (v Value, err error) {
 	if v.Path == "" || v.Key == "" {
 		return v, errors.New("must be vault://<mount>/<path>#<key>")
 	}
-	if strings.HasPrefix(v.Path, "data/") {
-		return v, fmt.Errorf("must be vault://%s/%s#%s: data/ is a part of the API's path and not of the secret's", v.Mount, strings.TrimPrefix(v.Path, "data/"), v.Key)
+	if path, of := strings.CutPrefix(v.Path, "data/"); of {
+		return v, fmt.Errorf("must be vault://%s/%s#%s: data/ is a part of the API's path and not of the secret's", v.Mount, path, v.Key)
 	}
 	switch query, encoding := u.Query(), u.Query().Get("encoding"); {
 	case len(query) == 0:

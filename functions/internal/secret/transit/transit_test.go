@@ -118,6 +118,11 @@ func TestAWrongAnswerIsAnError(t *testing.T) {
 	}
 }
 
+// pseudonyms are those of a slice, by whichever key.
+type pseudonyms interface {
+	Append(ctx context.Context, dst []byte, values [][]byte) ([]byte, error)
+}
+
 // BenchmarkAppend measures a slice of 100,000 values, of which none or nine of ten were there before, by the key file and by a real OpenBao.
 func BenchmarkAppend(b *testing.B) {
 	const n = 100_000
@@ -134,15 +139,9 @@ func BenchmarkAppend(b *testing.B) {
 	file := secret.NewKey([]byte("key"))
 	for _, distinct := range []int{n, n / 10} {
 		in := values(n, distinct)
-		for name, key := range map[string]func() interface {
-			Append(ctx context.Context, dst []byte, values [][]byte) ([]byte, error)
-		}{
-			"file": func() interface {
-				Append(context.Context, []byte, [][]byte) ([]byte, error)
-			} { return file },
-			"store": func() interface {
-				Append(context.Context, []byte, [][]byte) ([]byte, error)
-			} { return k.Slice() },
+		for name, key := range map[string]func() pseudonyms{
+			"file":  func() pseudonyms { return file },
+			"store": func() pseudonyms { return k.Slice() },
 		} {
 			b.Run(fmt.Sprintf("%s/distinct=%d", name, distinct), func(b *testing.B) {
 				for b.Loop() {

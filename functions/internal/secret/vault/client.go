@@ -69,22 +69,23 @@ func Open(ctx context.Context, cfg Config, name string, log *slog.Logger) (*Clie
 // newTransport reads the authorities again with each new connection.
 func newTransport(cfg Config) (*http.Transport, error) {
 	t := &http.Transport{MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute, ResponseHeaderTimeout: cfg.Timeout}
-	conf := func(string) (*tls.Config, error) { return &tls.Config{MinVersion: tls.VersionTLS13}, nil }
-	if cfg.CA != "" {
-		authorities := &certs.Authorities{File: cfg.CA}
-		conf = func(string) (*tls.Config, error) {
-			pool, err := authorities.Pool()
-			if err != nil {
-				return nil, fmt.Errorf("read ALMANAC_VAULT_CA: %w", err)
-			}
-			return &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: pool}, nil
+	authorities := &certs.Authorities{File: cfg.CA}
+	conf := func() (*tls.Config, error) {
+		of := &tls.Config{MinVersion: tls.VersionTLS13}
+		if cfg.CA == "" {
+			return of, nil
 		}
+		var err error
+		if of.RootCAs, err = authorities.Pool(); err != nil {
+			return nil, fmt.Errorf("read ALMANAC_VAULT_CA: %w", err)
+		}
+		return of, nil
 	}
-	if _, err := conf(""); err != nil {
+	if _, err := conf(); err != nil {
 		return nil, err
 	}
 	t.DialTLSContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-		of, err := conf(address)
+		of, err := conf()
 		if err != nil {
 			return nil, err
 		}
@@ -113,7 +114,7 @@ func (c *Client) keep(ctx context.Context, login *api.Secret) {
 			watcher.Stop()
 			return
 		case login = <-c.fresh:
-		case <-watcher.DoneCh():
+		case <-watcher.DoneCh(): //nolint:errcheck // whatever ended it, another login is next
 			login = c.again(ctx)
 		}
 		watcher.Stop()

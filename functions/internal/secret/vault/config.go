@@ -14,15 +14,15 @@ import (
 // Config says where the store is, and by what a function logs in to it: by AppRole where a role id is set, else by the token of its Kubernetes
 // service account.
 type Config struct {
-	Server       string        `env:"ALMANAC_VAULT"`                              // https://host:port
-	CA           string        `env:"ALMANAC_VAULT_CA"             secret:"file"` // PEM file of who signs its certificate; the system's if empty
-	RoleID       string        `env:"ALMANAC_VAULT_ROLE_ID"`                      // of AppRole
-	SecretIDFile string        `env:"ALMANAC_VAULT_SECRET_ID_FILE" secret:"file"` // holds the secret id that goes with it
-	Role         string        `env:"ALMANAC_VAULT_ROLE"`                         // of the Kubernetes method; the name of the function if empty
-	TokenFile    string        `env:"ALMANAC_VAULT_TOKEN_FILE"     secret:"file"` // of the service account; where Kubernetes puts it if empty
-	Method       string        `env:"ALMANAC_VAULT_METHOD"`                       // path of the login method; approle or kubernetes if empty
-	Refresh      time.Duration `env:"ALMANAC_VAULT_REFRESH,default=1m"`           // how often secrets are read again
-	Timeout      time.Duration `env:"ALMANAC_VAULT_TIMEOUT,default=10s"`          // of one request
+	Server       string        `env:"ALMANAC_VAULT"`                                   // https://host:port
+	CA           string        `env:"ALMANAC_VAULT_CA"                  secret:"file"` // PEM file of who signs its certificate; the system's if empty
+	RoleID       string        `env:"ALMANAC_VAULT_ROLE_ID"`                           // of AppRole
+	SecretIDFile string        `env:"ALMANAC_VAULT_SECRET_ID_FILE"      secret:"file"` // holds the secret id that goes with it
+	Role         string        `env:"ALMANAC_VAULT_ROLE"`                              // of the Kubernetes method; the name of the function if empty
+	TokenFile    string        `env:"ALMANAC_VAULT_TOKEN_FILE"          secret:"file"` // of the service account; where Kubernetes puts it if empty
+	Method       string        `env:"ALMANAC_VAULT_METHOD"`                            // path of the login method; approle or kubernetes if empty
+	Refresh      time.Duration `env:"ALMANAC_VAULT_REFRESH,default=1m"`                // how often secrets are read again
+	Timeout      time.Duration `env:"ALMANAC_VAULT_TIMEOUT,default=10s"`               // of one request
 }
 
 // Defaults of the tags, for who fills a Config by hand.

@@ -20,8 +20,9 @@ import (
 
 // lines collects a log.
 type lines struct {
-	mu sync.Mutex
 	bytes.Buffer
+
+	mu sync.Mutex
 }
 
 func (l *lines) Write(p []byte) (int, error) {

@@ -45,8 +45,9 @@ type Bao struct {
 
 // output is what a server says, for the test that it breaks.
 type output struct {
-	mu sync.Mutex
 	bytes.Buffer
+
+	mu sync.Mutex
 }
 
 func (o *output) Write(p []byte) (int, error) {
@@ -62,27 +63,27 @@ func (o *output) text() string {
 }
 
 // Start runs it, or skips the test where no server is named. Each of the listener's settings is a line of its configuration.
-func Start(t testing.TB, listener ...string) *Bao {
-	t.Helper()
+func Start(tb testing.TB, listener ...string) *Bao {
+	tb.Helper()
 	program := os.Getenv(Program)
 	if program == "" {
-		t.Skip("needs a real OpenBao: make secrets-check")
+		tb.Skip("needs a real OpenBao: make secrets-check")
 	}
-	dir := t.TempDir()
+	dir := tb.TempDir()
 	b := &Bao{dir: dir, CA: filepath.Join(dir, "ca.pem")}
-	authority := certstest.NewAuthority(t, "authority")
+	authority := certstest.NewAuthority(tb, "authority")
 	authority.WriteCA(b.CA)
 	now := time.Now()
 	authority.IssueServer(dir, "server", []string{"localhost"}, now.Add(-time.Hour), now.Add(time.Hour))
 	cert, key := filepath.Join(dir, "server.crt"), filepath.Join(dir, "server.key")
-	address := free(t)
+	address := free(tb)
 	_, port, _ := net.SplitHostPort(address)
 	b.URL = "https://localhost:" + port
 	config, data := filepath.Join(dir, "bao.hcl"), filepath.Join(dir, "data")
 	if err := os.Mkdir(data, 0o700); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	write(t, config, fmt.Sprintf(`
+	write(tb, config, fmt.Sprintf(`
 storage "raft" {
   path    = %q
   node_id = "one"
@@ -97,71 +98,71 @@ listener "tcp" {
 }
 audit "file" "file" { options = { file_path = %q } }
 api_addr = %q
-`, data, "https://"+free(t), address, cert, key, strings.Join(listener, "\n  "), b.audit(), b.URL))
+`, data, "https://"+free(tb), address, cert, key, strings.Join(listener, "\n  "), b.audit(), b.URL))
 	log := new(output)
-	cmd := exec.Command(program, "server", "-config="+config) //nolint:gosec // the tester names it
+	cmd := exec.CommandContext(context.WithoutCancel(tb.Context()), program, "server", "-config="+config) //nolint:gosec // the tester names it
 	cmd.Stdout, cmd.Stderr, cmd.Env = log, log, []string{"HOME=" + dir}
 	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	b.done = make(chan struct{})
 	go func() {
 		_ = cmd.Wait() // it is killed in the end
 		close(b.done)
 	}()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		_ = cmd.Process.Kill() // it may have ended by itself
 		<-b.done
-		if t.Failed() {
-			t.Logf("OpenBao says: %s", log.text())
+		if tb.Failed() {
+			tb.Logf("OpenBao says: %s", log.text())
 		}
 	})
 	pool := x509.NewCertPool()
 	pem, err := os.ReadFile(b.CA)
 	if err != nil || !pool.AppendCertsFromPEM(pem) {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	b.client = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: pool}}, Timeout: 20 * time.Second}
-	t.Cleanup(b.client.CloseIdleConnections)
-	b.wait(t, func() bool { return b.status("sys/seal-status") == http.StatusOK })
-	init := b.Call(t, "PUT", "sys/init", map[string]any{"secret_shares": 1, "secret_threshold": 1})
+	tb.Cleanup(b.client.CloseIdleConnections)
+	b.wait(tb, func() bool { return b.status("sys/seal-status") == http.StatusOK })
+	init := b.Call(tb, "PUT", "sys/init", map[string]any{"secret_shares": 1, "secret_threshold": 1})
 	b.root, _ = init["root_token"].(string)
 	keys, _ := init["keys_base64"].([]any)
 	b.unseal, _ = keys[0].(string)
-	b.Unseal(t)
-	b.furnish(t)
+	b.Unseal(tb)
+	b.furnish(tb)
 	return b
 }
 
-func free(t testing.TB) string {
-	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+func free(tb testing.TB) string {
+	tb.Helper()
+	l, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer func() { _ = l.Close() }() // its address is all that is wanted
 	return l.Addr().String()
 }
 
-func write(t testing.TB, file, text string) {
-	t.Helper()
+func write(tb testing.TB, file, text string) {
+	tb.Helper()
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
 func (b *Bao) audit() string { return filepath.Join(b.dir, "audit.log") }
 
-func (b *Bao) wait(t testing.TB, until func() bool) {
-	t.Helper()
+func (b *Bao) wait(tb testing.TB, until func() bool) {
+	tb.Helper()
 	for began := time.Now(); !until(); {
 		select {
 		case <-b.done:
-			t.Fatal("OpenBao has ended")
+			tb.Fatal("OpenBao has ended")
 		case <-time.After(50 * time.Millisecond):
 		}
 		if time.Since(began) > 30*time.Second {
-			t.Fatal("OpenBao does not come up")
+			tb.Fatal("OpenBao does not come up")
 		}
 	}
 }
@@ -180,42 +181,42 @@ func (b *Bao) status(path string) int {
 }
 
 // Unseal opens it, and waits until it is active.
-func (b *Bao) Unseal(t testing.TB) {
-	t.Helper()
-	b.Call(t, "PUT", "sys/unseal", map[string]any{"key": b.unseal})
-	b.wait(t, func() bool { return b.status("sys/health") == http.StatusOK })
+func (b *Bao) Unseal(tb testing.TB) {
+	tb.Helper()
+	b.Call(tb, "PUT", "sys/unseal", map[string]any{"key": b.unseal})
+	b.wait(tb, func() bool { return b.status("sys/health") == http.StatusOK })
 }
 
 // Seal closes it.
-func (b *Bao) Seal(t testing.TB) {
-	t.Helper()
-	b.Call(t, "PUT", "sys/seal", nil)
+func (b *Bao) Seal(tb testing.TB) {
+	tb.Helper()
+	b.Call(tb, "PUT", "sys/seal", nil)
 }
 
 // furnish makes what functions find.
-func (b *Bao) furnish(t testing.TB) {
-	t.Helper()
-	b.Call(t, "POST", "sys/mounts/kv", map[string]any{"type": "kv", "options": map[string]any{"version": "2"}})
-	b.Call(t, "POST", "sys/mounts/transit", map[string]any{"type": "transit"})
-	b.Call(t, "POST", "transit/keys/almanac-pseudonym", map[string]any{"type": "hmac", "key_size": 32, "exportable": true})
-	b.Call(t, "POST", "transit/keys/almanac-rows", map[string]any{"type": "aes256-gcm96"})
-	b.Call(t, "POST", "sys/auth/approle", map[string]any{"type": "approle"})
-	for _, function := range b.Functions(t) {
+func (b *Bao) furnish(tb testing.TB) {
+	tb.Helper()
+	b.Call(tb, "POST", "sys/mounts/kv", map[string]any{"type": "kv", "options": map[string]any{"version": "2"}})
+	b.Call(tb, "POST", "sys/mounts/transit", map[string]any{"type": "transit"})
+	b.Call(tb, "POST", "transit/keys/almanac-pseudonym", map[string]any{"type": "hmac", "key_size": 32, "exportable": true})
+	b.Call(tb, "POST", "transit/keys/almanac-rows", map[string]any{"type": "aes256-gcm96"})
+	b.Call(tb, "POST", "sys/auth/approle", map[string]any{"type": "approle"})
+	for _, function := range b.Functions(tb) {
 		text, err := os.ReadFile(filepath.Join(policies, function+".hcl"))
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
-		b.Call(t, "POST", "sys/policies/acl/"+function, map[string]any{"policy": string(text)})
-		b.Role(t, function, "1h", "24h")
+		b.Call(tb, "POST", "sys/policies/acl/"+function, map[string]any{"policy": string(text)})
+		b.Role(tb, function, "1h", "24h")
 	}
 }
 
 // Functions are those that have a policy.
-func (b *Bao) Functions(t testing.TB) (names []string) {
-	t.Helper()
+func (b *Bao) Functions(tb testing.TB) (names []string) {
+	tb.Helper()
 	files, err := filepath.Glob(filepath.Join(policies, "*.hcl"))
 	if err != nil || len(files) < 10 {
-		t.Fatalf("policies: %v, %v", files, err)
+		tb.Fatalf("policies: %v, %v", files, err)
 	}
 	for _, f := range files {
 		names = append(names, strings.TrimSuffix(filepath.Base(f), ".hcl"))
@@ -224,88 +225,88 @@ func (b *Bao) Functions(t testing.TB) (names []string) {
 }
 
 // Role says how long the tokens of a function live.
-func (b *Bao) Role(t testing.TB, function, ttl, most string) {
-	t.Helper()
-	b.Call(t, "POST", "auth/approle/role/"+function, map[string]any{"token_policies": []string{function}, "token_ttl": ttl, "token_max_ttl": most})
+func (b *Bao) Role(tb testing.TB, function, ttl, most string) {
+	tb.Helper()
+	b.Call(tb, "POST", "auth/approle/role/"+function, map[string]any{"token_policies": []string{function}, "token_ttl": ttl, "token_max_ttl": most})
 }
 
 // Call asks its API as root, and gives the answer.
-func (b *Bao) Call(t testing.TB, method, path string, body any) map[string]any {
-	t.Helper()
+func (b *Bao) Call(tb testing.TB, method, path string, body any) map[string]any {
+	tb.Helper()
 	text, err := json.Marshal(body)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	request, err := http.NewRequestWithContext(t.Context(), method, b.URL+"/v1/"+path, bytes.NewReader(text))
+	request, err := http.NewRequestWithContext(tb.Context(), method, b.URL+"/v1/"+path, bytes.NewReader(text))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	request.Header.Set("X-Vault-Token", b.root)
 	response, err := b.client.Do(request)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer func() { _ = response.Body.Close() }() // it is read
 	raw, err := io.ReadAll(response.Body)
 	if err != nil || response.StatusCode >= http.StatusMultipleChoices {
-		t.Fatalf("%s %s is answered by %d: %s, %v", method, path, response.StatusCode, raw, err)
+		tb.Fatalf("%s %s is answered by %d: %s, %v", method, path, response.StatusCode, raw, err)
 	}
 	var answer map[string]any
 	if len(raw) > 0 {
 		if err := json.Unmarshal(raw, &answer); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	return answer
 }
 
 // Put writes a secret of the mount kv.
-func (b *Bao) Put(t testing.TB, path string, values map[string]string) {
-	t.Helper()
-	b.Call(t, "POST", "kv/data/"+path, map[string]any{"data": values})
+func (b *Bao) Put(tb testing.TB, path string, values map[string]string) {
+	tb.Helper()
+	b.Call(tb, "POST", "kv/data/"+path, map[string]any{"data": values})
 }
 
 // Config logs in as a function, with a new secret id.
-func (b *Bao) Config(t testing.TB, function string) vault.Config {
-	t.Helper()
-	role, _ := b.Call(t, "GET", "auth/approle/role/"+function+"/role-id", nil)["data"].(map[string]any)
+func (b *Bao) Config(tb testing.TB, function string) vault.Config {
+	tb.Helper()
+	role, _ := b.Call(tb, "GET", "auth/approle/role/"+function+"/role-id", nil)["data"].(map[string]any)
 	cfg := vault.Config{
-		Server: b.URL, CA: b.CA, SecretIDFile: filepath.Join(t.TempDir(), "secret-id"), RoleID: fmt.Sprint(role["role_id"]),
+		Server: b.URL, CA: b.CA, SecretIDFile: filepath.Join(tb.TempDir(), "secret-id"), RoleID: fmt.Sprint(role["role_id"]),
 		Refresh: vault.DefaultRefresh, Timeout: vault.DefaultTimeout,
 	}
-	b.NewSecretID(t, function, cfg.SecretIDFile)
+	b.NewSecretID(tb, function, cfg.SecretIDFile)
 	return cfg
 }
 
 // NewSecretID puts another secret id into a file.
-func (b *Bao) NewSecretID(t testing.TB, function, file string) {
-	t.Helper()
-	made, _ := b.Call(t, "POST", "auth/approle/role/"+function+"/secret-id", nil)["data"].(map[string]any)
-	write(t, file, fmt.Sprintln(made["secret_id"]))
+func (b *Bao) NewSecretID(tb testing.TB, function, file string) {
+	tb.Helper()
+	made, _ := b.Call(tb, "POST", "auth/approle/role/"+function+"/secret-id", nil)["data"].(map[string]any)
+	write(tb, file, fmt.Sprintln(made["secret_id"]))
 }
 
 // RevokeSecretID makes that of a file useless.
-func (b *Bao) RevokeSecretID(t testing.TB, function, file string) {
-	t.Helper()
+func (b *Bao) RevokeSecretID(tb testing.TB, function, file string) {
+	tb.Helper()
 	id, err := os.ReadFile(file)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	b.Call(t, "POST", "auth/approle/role/"+function+"/secret-id/destroy", map[string]any{"secret_id": strings.TrimSpace(string(id))})
+	b.Call(tb, "POST", "auth/approle/role/"+function+"/secret-id/destroy", map[string]any{"secret_id": strings.TrimSpace(string(id))})
 }
 
 // RevokeTokens ends all tokens of AppRole.
-func (b *Bao) RevokeTokens(t testing.TB) {
-	t.Helper()
-	b.Call(t, "PUT", "sys/leases/revoke-prefix/auth/approle/login", nil)
+func (b *Bao) RevokeTokens(tb testing.TB) {
+	tb.Helper()
+	b.Call(tb, "PUT", "sys/leases/revoke-prefix/auth/approle/login", nil)
 }
 
 // Denied lists the paths of requests that the audit log says were denied, each once.
-func (b *Bao) Denied(t testing.TB) (paths []string) {
-	t.Helper()
+func (b *Bao) Denied(tb testing.TB) (paths []string) {
+	tb.Helper()
 	f, err := os.Open(b.audit())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer func() { _ = f.Close() }() // it is only read
 	for lines := bufio.NewReader(f); ; {
@@ -327,19 +328,19 @@ func (b *Bao) Denied(t testing.TB) (paths []string) {
 }
 
 // Audit is the audit log.
-func (b *Bao) Audit(t testing.TB) string {
-	t.Helper()
+func (b *Bao) Audit(tb testing.TB) string {
+	tb.Helper()
 	text, err := os.ReadFile(b.audit())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return string(text)
 }
 
 // Stranger is a PEM file of an authority that has signed nothing.
-func Stranger(t testing.TB) string {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "ca.pem")
-	certstest.NewAuthority(t, "stranger").WriteCA(file)
+func Stranger(tb testing.TB) string {
+	tb.Helper()
+	file := filepath.Join(tb.TempDir(), "ca.pem")
+	certstest.NewAuthority(tb, "stranger").WriteCA(file)
 	return file
 }

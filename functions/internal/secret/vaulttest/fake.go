@@ -37,29 +37,29 @@ type Fake struct {
 const HMACKey = "the key of the fake"
 
 // NewFake starts it, with a role whose secret id is one.
-func NewFake(t testing.TB) *Fake {
-	t.Helper()
+func NewFake(tb testing.TB) *Fake {
+	tb.Helper()
 	f := &Fake{secrets: map[string]map[string]string{}, answers: map[string]int{}, tokens: map[string]bool{}, most: 1000, after: -1, secretID: "one"}
 	server := httptest.NewServer(f)
-	t.Cleanup(server.Close)
+	tb.Cleanup(server.Close)
 	f.URL = server.URL
 	return f
 }
 
 // Env are the variables with which a function logs in to it.
-func (f *Fake) Env(t testing.TB) map[string]string {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "secret-id")
+func (f *Fake) Env(tb testing.TB) map[string]string {
+	tb.Helper()
+	file := filepath.Join(tb.TempDir(), "secret-id")
 	if err := os.WriteFile(file, []byte("one\n"), 0o600); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return map[string]string{"ALMANAC_VAULT": f.URL, "ALMANAC_VAULT_ROLE_ID": "role", "ALMANAC_VAULT_SECRET_ID_FILE": file}
 }
 
 // Config is the same for who has no environment.
-func (f *Fake) Config(t testing.TB) vault.Config {
-	t.Helper()
-	env := f.Env(t)
+func (f *Fake) Config(tb testing.TB) vault.Config {
+	tb.Helper()
+	env := f.Env(tb)
 	return vault.Config{
 		Server: f.URL, RoleID: env["ALMANAC_VAULT_ROLE_ID"], SecretIDFile: env["ALMANAC_VAULT_SECRET_ID_FILE"],
 		Refresh: vault.DefaultRefresh, Timeout: vault.DefaultTimeout,
@@ -109,7 +109,7 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	if body != nil {
-		_ = json.NewEncoder(w).Encode(body) // the client may be gone
+		_ = json.NewEncoder(w).Encode(body) //nolint:errchkjson // maps of texts and numbers; the client may be gone
 	}
 }
 
