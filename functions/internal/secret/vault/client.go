@@ -124,9 +124,7 @@ func (c *Client) keep(ctx context.Context, login *api.Secret) {
 // again logs in, and tries until it works; it gives nil when ctx has ended.
 func (c *Client) again(ctx context.Context) *api.Secret {
 	for pause := firstPause; ; pause = min(2*pause, longPause) {
-		c.mu.Lock()
-		login, err := c.login(ctx)
-		c.mu.Unlock()
+		login, err := c.next(ctx)
 		if err == nil {
 			return login
 		}
@@ -138,6 +136,18 @@ func (c *Client) again(ctx context.Context) *api.Secret {
 			return login
 		case <-time.After(pause):
 		}
+	}
+}
+
+// next takes a login that was made meanwhile, or logs in.
+func (c *Client) next(ctx context.Context) (*api.Secret, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case login := <-c.fresh:
+		return login, nil
+	default:
+		return c.login(ctx)
 	}
 }
 
