@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/backlog"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/facts"
 	"github.com/almanac-data/almanac/functions/internal/table"
@@ -30,6 +31,12 @@ type Tables interface {
 	Head(ctx context.Context, name table.Name) (table.Head, error)
 }
 
+// Backlogs shows what surveys find.
+type Backlogs interface {
+	Surveyed(dataset string, found backlog.Backlog)
+	Withdrawn(dataset string) // shows it no longer
+}
+
 // Calendar announces dues.
 type Calendar struct {
 	Journal  facts.Journal
@@ -38,9 +45,11 @@ type Calendar struct {
 	Now      func() time.Time // of the schedules; may be set to another day
 	Wall     func() time.Time // measures how long ago something was said
 	Pace     Pace
+	Backlogs Backlogs // may be nil
 
 	mu       sync.Mutex
-	surveyed map[string]int // dataset: facts that had ended work when it was last surveyed
+	surveyed map[string]int       // dataset: facts that had ended work when it was last surveyed
+	said     map[string]announced // dataset: what it waits for
 }
 
 // Pace says how soon things are announced again, and how much at once.
@@ -91,6 +100,9 @@ func (c *Calendar) Handle(ctx context.Context, ev events.Event) error {
 		return err
 	}
 	for _, d := range all {
+		if d.Withdrawn && c.Backlogs != nil {
+			c.Backlogs.Withdrawn(d.Name)
+		}
 		if d.Withdrawn || ev != nil && ev.Of().Dataset != d.Name {
 			continue
 		}
@@ -111,7 +123,10 @@ func (c *Calendar) announce(ctx context.Context, d *dataset.Dataset, view *facts
 	if woken && ok && last == ends {
 		return nil
 	}
-	if say := Announcements(Survey(d, view, c.Now(), c.Wall(), c.Pace), c.Pace.Parallel); len(say) > 0 {
+	now, at := c.Now(), c.Wall()
+	states := Survey(d, view, now, at, c.Pace)
+	chosen := choose(states, c.Pace.Parallel)
+	if say := announcements(chosen); len(say) > 0 {
 		if err := c.Journal.Say(ctx, say...); err != nil {
 			return err
 		}
@@ -119,9 +134,13 @@ func (c *Calendar) announce(ctx context.Context, d *dataset.Dataset, view *facts
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.surveyed == nil {
-		c.surveyed = map[string]int{}
+		c.surveyed, c.said = map[string]int{}, map[string]announced{}
 	}
 	c.surveyed[d.Name] = ends
+	c.said[d.Name] = c.said[d.Name].again(states, chosen)
+	if c.Backlogs != nil {
+		c.Backlogs.Surveyed(d.Name, tally(d, states, c.said[d.Name], now, at))
+	}
 	return nil
 }
 
@@ -195,13 +214,18 @@ func untold(name string, head table.Head, told map[string]events.Stored) ([]even
 
 // Announcements lists what to say now: everything that got stuck, and new windows up to the number that may be ingested at once.
 func Announcements(states []State, parallel int) []events.Event {
+	return announcements(choose(states, parallel))
+}
+
+// choose leaves out the new windows beyond the number that may be ingested at once.
+func choose(states []State, parallel int) []State {
 	working := 0
 	for _, s := range states {
 		if s.Step == events.StepCollect && s.Phase.working() {
 			working++
 		}
 	}
-	var say []events.Event
+	chosen := make([]State, 0, len(states))
 	for _, s := range states {
 		if s.Step == events.StepCollect && s.Phase == Due {
 			if parallel > 0 && working >= parallel {
@@ -209,6 +233,14 @@ func Announcements(states []State, parallel int) []events.Event {
 			}
 			working++
 		}
+		chosen = append(chosen, s)
+	}
+	return chosen
+}
+
+func announcements(chosen []State) []events.Event {
+	var say []events.Event
+	for _, s := range chosen {
 		say = append(say, s.Say...)
 	}
 	return say

@@ -60,8 +60,9 @@ func (s *survey) due(st *State, q dataset.Query, w window.Window, verdict lineag
 		return
 	}
 	inputs := verdict.Inputs
+	st.Inputs = inputs
 	if stop, ok := facts.Get[events.Stopped](s.view, st.Piece); ok && stop.Step == st.Step && stop.Inputs == lineage.Attempt(q, inputs) {
-		st.Phase, st.Why = Stopped, stop.Detail
+		st.Phase, st.Why, st.Reason = Stopped, stop.Detail, stop.Reason
 		return
 	}
 	last, said, ok := facts.LatestDue(s.view, st.Step, st.Piece)
