@@ -95,3 +95,11 @@ func TestASurveyReplacesTheOneBefore(t *testing.T) {
 		t.Errorf("of a dataset that is withdrawn it shows %v", got)
 	}
 }
+
+// authority is a file of a certificate.
+func authority(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	certstest.NewAuthority(t, "one").WriteCA(file)
+	return file
+}
