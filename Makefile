@@ -83,8 +83,24 @@ auth-check: build functions ## test who is let in to the HTTP API with the token
 mlapp: build ## let an application learn from releases beside almanac run, and anew from each that an event tells of (docs/mlapp.md)
 	go test ./tests/mlapp -count=1 -timeout 15m -v -args -almanac $(CURDIR)/$(BIN)/almanac
 
+DASHBOARDS := $(CURDIR)/$(CACHE)/dashboards
+
+.PHONY: dashboards
+dashboards: tools ## write the dashboards of Grafana into .cache/dashboards, from where the role grafana takes them
+	@rm -rf $(DASHBOARDS)
+	@go run -C ansible/dashboards . $(DASHBOARDS)
+
+.PHONY: monitoring-check
+monitoring-check: dashboards ## test the rules of Prometheus, the routes of alerts, runbooks and dashboards
+	@tests/monitoring/check.sh $$(tests/monitoring/tools.sh $(CURDIR)/$(CACHE)/monitoring) $(DASHBOARDS)
+
+.PHONY: monitoring-record
+monitoring-record: tools ## start the servers that Prometheus asks, and write down anew which metrics they show; after make lab, whose jars it takes
+	@tests/monitoring/record.sh $$(tests/monitoring/tools.sh $(CURDIR)/$(CACHE)/monitoring) $(abspath $(or $(ALMANAC_LAB_CACHE),.cache/lab/artifacts)) \
+	$$(tests/monitoring/agent.sh $(CURDIR)/$(CACHE)/agent) "$$(go run ./tests/lab bao)"
+
 .PHONY: check
-check: lint test manifests-check crash e2e auth-check mlapp cluster-check ## all that CI runs
+check: lint test monitoring-check manifests-check crash e2e auth-check mlapp cluster-check ## all that CI runs
 
 .PHONY: flights
 flights: tools ## make the daily CSV files of all 3,000,000 flights in FLIGHTS, for benchmarks
