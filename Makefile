@@ -168,7 +168,7 @@ check-cluster: build images ## do the job on Kubernetes with Knative, amid pods 
 .PHONY: cluster-check
 cluster-check: build functions ## test the adapters and do the whole job on the lab's servers, plain and secured, amid faults, and compare with one process
 	$(call on-lab,plain,tests/lab/suites.sh plain; $(call on-cluster,plain,.))
-	$(call on-lab,secure,tests/lab/suites.sh secure; $(call on-cluster,secure,TestJob|TestFaults,-faults 12))
+	$(call on-lab,secure,tests/lab/suites.sh secure; $(call on-cluster,secure,TestJob|TestFaults,-faults 6))
 
 .PHONY: cluster-crash
 cluster-crash: build functions ## do a part of the job amid FAULTS random faults on the lab (SEED=n repeats their choice, SECURE=1 takes the secured form)

@@ -18,6 +18,7 @@ type Due struct {
 
 	Step    string `json:"step"`
 	Attempt int    `json:"attempt"`          // never enters the identity of data
+	Try     int    `json:"try,omitempty"`    // of an aggregate or release: how often it was asked for with these inputs; 0 counts as 1
 	Reason  string `json:"reason,omitempty"` // schedule, restated, contract, quarantine, late, requested, inputs
 	Detail  string `json:"detail,omitempty"` // what a person reads: the cause
 	// Inputs is the signature of the inputs that an aggregate or release is due for.

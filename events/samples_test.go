@@ -60,7 +60,7 @@ func full() map[string]Event {
 			Files: []File{fileOf("flights/origin_weekly/data/2001-W01", "3")}, Digest: hexOf("4"), Snapshot: 43, Provisional: true},
 		"released": Released{Piece: Piece{Dataset: "flights", Name: "training", Window: "2001-01"}, Version: "training-2001-01.2", Revision: 2,
 			Inputs: hexOf("1"), Content: hexOf("2"), Rows: 30000, Bytes: 123456, Provisional: true},
-		"due": Due{Piece: week, Step: StepAggregate, Attempt: 2, Reason: "inputs", Detail: "2001-01-05 is generation 2 (restated)", Inputs: hexOf("1")},
+		"due": Due{Piece: week, Step: StepAggregate, Attempt: 2, Try: 2, Reason: "inputs", Detail: "2001-01-05 is generation 2 (restated)", Inputs: hexOf("1")},
 	}
 }
 

@@ -120,7 +120,10 @@ func (h *host) functions(key *secret.Key, later func() (*secret.Key, error), eng
 	blocks, said := h.cluster.Blocks(), h.journal
 	pace := h.pace
 	pace.ProbeBefore = wall()
-	cal := &calendar.Calendar{Journal: said, Datasets: h.catalog.Schedule, Tables: h.lake, Now: h.now, Wall: wall, Pace: pace, Backlogs: h.proc.Meter}
+	cal := &calendar.Calendar{
+		Journal: said, Datasets: h.catalog.Schedule, Tables: h.lake, Letters: h.cluster.LetterBox("calendar"), Now: h.now, Wall: wall, Pace: pace,
+		Backlogs: h.proc.Meter,
+	}
 	parse := &process.Process{Journal: said, Blocks: blocks, Datasets: h.catalog}
 	if key != nil {
 		parse.Pseudonyms = key

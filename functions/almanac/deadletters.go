@@ -2,27 +2,33 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/calendar"
 	"github.com/almanac-data/almanac/functions/internal/kafka"
+	"github.com/almanac-data/almanac/functions/internal/kafka/letters"
+	"github.com/almanac-data/almanac/functions/internal/problem"
 	"github.com/almanac-data/almanac/functions/internal/relay"
 )
 
 func newDeadLetters(o *options) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "deadletters", Short: "Look at the events that no function could handle, and send one again",
+		Use: "deadletters", Short: "Look at the events that no function could handle or nothing came of, and send one again",
 		Example: "  almanac deadletters list\n  almanac deadletters show 0/12\n  almanac deadletters resend 0/12",
 	}
 	cmd.AddCommand(
 		o.deadLetter("show", "Show one dead letter, its data included", (*options).showDeadLetter),
-		o.deadLetter("resend", "Send one dead letter to its function again", (*options).resendDeadLetter),
+		o.deadLetter("resend", "Send one dead letter to its function again, or ask for its aggregate or release anew", (*options).resendDeadLetter),
 		newDeadLettersList(o),
 	)
 	return cmd
@@ -32,16 +38,46 @@ func newDeadLetters(o *options) *cobra.Command {
 type letter struct {
 	ID         string            `json:"id"` // partition/offset
 	Time       time.Time         `json:"time"`
+	Function   string            `json:"function"`         // that it was for, as far as that is known
+	Detail     string            `json:"detail,omitempty"` // what happened, for a person
 	Attributes map[string]string `json:"attributes"`
 	Data       string            `json:"data,omitempty"`
 }
 
 func newLetter(d kafka.DeadLetter, data bool) letter {
-	l := letter{ID: fmt.Sprintf("%d/%d", d.Partition, d.Offset), Time: d.Time, Attributes: d.Attributes}
+	l := letter{ID: fmt.Sprintf("%d/%d", d.Partition, d.Offset), Time: d.Time, Function: functionOf(d), Detail: d.Attributes[letters.Detail], Attributes: d.Attributes}
+	if answer, err := base64.StdEncoding.DecodeString(d.Attributes["knativeerrordata"]); err == nil && len(answer) > 0 {
+		l.Detail = problem.Text(answer)
+	}
 	if data {
 		l.Data = string(d.Data)
 	}
 	return l
+}
+
+// functionOf is the last element of the address that a dead letter was for, or the step of a due that was given up.
+func functionOf(d kafka.DeadLetter) string {
+	if due, ok := givenUp(d); ok {
+		return due.Step
+	}
+	dest := d.Attributes["knativeerrordest"]
+	return dest[strings.LastIndex(dest, "/")+1:]
+}
+
+// givenUp is the due of a dead letter that a calendar has written: nothing has come of it, and no address of a function is known.
+func givenUp(d kafka.DeadLetter) (due events.Due, ok bool) {
+	if d.Attributes["knativeerrordest"] != "" {
+		return due, false
+	}
+	e, err := events.Decode(d.Attributes["type"], d.Data)
+	if err != nil {
+		return due, false
+	}
+	asked, ok := e.(*events.Due)
+	if !ok || asked.Step == events.StepCollect {
+		return due, false
+	}
+	return *asked, true
 }
 
 func newDeadLettersList(o *options) *cobra.Command {
@@ -50,36 +86,31 @@ func newDeadLettersList(o *options) *cobra.Command {
 		Example: "  almanac deadletters list --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.withState(cmd.Context(), func(ctx context.Context, s *state) error {
-				letters := []letter{}
+				all := []letter{}
 				for d, err := range s.cluster.DeadLetters(ctx) {
 					if err != nil {
 						return err
 					}
-					letters = append(letters, newLetter(d, false))
+					all = append(all, newLetter(d, false))
 				}
 				if o.json {
-					return o.printJSON(letters)
+					return o.printJSON(all)
 				}
-				if len(letters) == 0 {
+				if len(all) == 0 {
 					o.printf("no dead letters\n")
 					return nil
 				}
 				tw := o.columns()
-				tw.rowf("ID\tTIME\tTYPE\tSUBJECT\tCODE\tFUNCTION")
-				for _, l := range letters {
+				tw.rowf("ID\tTIME\tTYPE\tSUBJECT\tCODE\tFUNCTION\tDETAIL")
+				for _, l := range all {
 					a := l.Attributes
-					tw.rowf("%s\t%s\t%s\t%s\t%s\t%s", l.ID, l.Time.UTC().Format(time.RFC3339), a["type"], a["subject"], a["knativeerrorcode"], functionOf(a))
+					tw.rowf("%s\t%s\t%s\t%s\t%s\t%s\t%s", l.ID, l.Time.UTC().Format(time.RFC3339), a["type"], a["subject"], a["knativeerrorcode"], l.Function,
+						strings.Join(strings.Fields(l.Detail), " "))
 				}
 				return tw.Flush()
 			})
 		},
 	}
-}
-
-// functionOf is the last element of the address that a dead letter was for.
-func functionOf(attributes map[string]string) string {
-	dest := attributes["knativeerrordest"]
-	return dest[strings.LastIndex(dest, "/")+1:]
 }
 
 func (o *options) deadLetter(use, short string, do func(*options, context.Context, *state, kafka.DeadLetter) error) *cobra.Command {
@@ -131,6 +162,13 @@ func (o *options) resendDeadLetter(ctx context.Context, s *state, d kafka.DeadLe
 	if s.http == "" && s.folder != nil {
 		return errors.New("resend: no run holds the data folder, so no function is there to take the event; start almanac run and try again")
 	}
+	if due, ok := givenUp(d); ok {
+		return o.askAgain(ctx, s, due)
+	}
+	if d.Attributes["knativeerrordest"] == "" {
+		return fmt.Errorf("resend: the dead letter does not name the function that it was for (knativeerrordest), and is no due of an aggregate or release; "+
+			"see almanac deadletters show %d/%d", d.Partition, d.Offset)
+	}
 	if s.http != "" { // the port may be another one than it was
 		dest, err := url.Parse(d.Attributes["knativeerrordest"])
 		if err != nil {
@@ -141,6 +179,36 @@ func (o *options) resendDeadLetter(ctx context.Context, s *state, d kafka.DeadLe
 	if err := relay.Resend(ctx, relay.NewClient(nil), d); err != nil {
 		return err
 	}
-	o.printf("delivered to %s\n", functionOf(d.Attributes))
+	o.printf("delivered to %s\n", functionOf(d))
+	return nil
+}
+
+// askAgain announces the aggregate or release anew that a due was given up of, if it still waits. The next attempt is an event of another id, so that
+// it is not taken for the one before.
+func (o *options) askAgain(ctx context.Context, s *state, due events.Due) error {
+	surveys, err := s.survey(ctx, []string{due.Dataset})
+	if err != nil {
+		return fmt.Errorf("resend: %w", err)
+	}
+	name := fmt.Sprintf("%s %s of %s", due.Name, due.Window, due.Dataset)
+	i := slices.IndexFunc(surveys[0].states, func(st calendar.State) bool { return st.Step == due.Step && st.Piece == due.Piece })
+	if surveys[0].Withdrawn || i < 0 {
+		return fmt.Errorf("resend: %s is not due any more: the dataset is withdrawn, or has no such window now", name)
+	}
+	st := surveys[0].states[i]
+	switch {
+	case st.GivenUp():
+	case st.Phase == calendar.Stopped:
+		return fmt.Errorf("resend: %s is stopped, and sending it again does not help: %s", name, st.Why)
+	default:
+		o.printf("%s is %s%s; nothing is sent, nor needs to be\n", name, st.Phase, because(st.Why))
+		return nil
+	}
+	again := st.Asked
+	again.Attempt, again.Try, again.Reason, again.Detail = again.Attempt+1, 1, "requested", "its dead letter was sent again"
+	if err := s.journal.Say(ctx, again); err != nil {
+		return fmt.Errorf("resend: %w", err)
+	}
+	o.printf("%s is asked for anew, as attempt %d\n", name, again.Attempt)
 	return nil
 }

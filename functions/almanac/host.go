@@ -73,13 +73,14 @@ const (
 	eventTimeout = 10 * time.Minute
 	grace        = 30 * time.Second
 	retryWaiting = time.Minute
+	attempts     = int(eventTimeout / grace) // of a query, which may take as long as an event
 	parallel     = 32
 	linger       = 250 * time.Millisecond // a commit waits so long for other windows that are nearly there
 )
 
 // ownPace is how fast the calendar goes over a data folder; that of a cluster is configured.
 func ownPace() calendar.Pace {
-	return calendar.Pace{Grace: grace, Retry: retryWaiting, Parallel: parallel}
+	return calendar.Pace{Grace: grace, Retry: retryWaiting, Parallel: parallel, Attempts: attempts}
 }
 
 // serve listens until ctx is done. It returns at once; the channel gives the end of the server.

@@ -147,9 +147,11 @@ func strip(t *testing.T, lab kafkatest.Lab, user string) {
 func (p *principals) assemble() {
 	p.t.Helper()
 	now := func() time.Time { return p.now }
-	_, j := p.function("calendar")
-	p.handlers["calendar"] = (&calendar.Calendar{Journal: j, Datasets: p.catalog, Tables: p.lake, Now: now, Wall: wall, Pace: ownPace()}).Handle
-	c, j := p.function("collect")
+	c, j := p.function("calendar")
+	p.handlers["calendar"] = (&calendar.Calendar{
+		Journal: j, Datasets: p.catalog, Tables: p.lake, Letters: c.LetterBox("calendar"), Now: now, Wall: wall, Pace: ownPace(),
+	}).Handle
+	c, j = p.function("collect")
 	p.handlers["collect"] = (&collect.Collect{Journal: j, Blocks: c.Blocks(), Sources: &source.Files{}, Datasets: p.catalog, Archive: p.lake, Now: wall}).Handle
 	c, j = p.function("process")
 	p.handlers["process"] = (&process.Process{Journal: j, Blocks: c.Blocks(), Datasets: p.catalog}).Handle

@@ -1,11 +1,14 @@
 package cluster
 
 import (
+	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -97,7 +100,7 @@ func (k *knative) restates(t *testing.T, b, alone box.Box) {
 		t.Fatal(err)
 	}
 	jobs := func() []string {
-		return strings.Fields(k.kubectl(t, "-n", "almanac", "get", "jobs", "-l", "app.kubernetes.io/name=deliver,app.kubernetes.io/component=job", "-o", "name"))
+		return strings.Fields(k.kubectl(t, "-n", "almanac", "get", "jobs", "-l", "sinks.knative.dev/job-sink-name=deliver", "-o", "name"))
 	}
 	before := strings.Join(jobs(), " ")
 	began := time.Now()
@@ -125,6 +128,9 @@ func (k *knative) restates(t *testing.T, b, alone box.Box) {
 		}
 		released = strings.Contains(run(t, b, 0, "releases", "list", "flights").Out, "training-2001-02.2")
 	}
+	if victim == "" {
+		t.Fatalf("no new job was made within %.0fs: %s", time.Since(began).Seconds(), run(t, b, 0, "status").Out)
+	}
 	state := k.kubectl(t, "-n", "almanac", "get", "job", victim, "-o", `jsonpath={.status.conditions[*].type}`)
 	t.Logf("a day is restated in %.0fs; %d pods of the job %s were killed, it is %s", time.Since(began).Seconds(), killed, victim, state)
 	if killed == 0 || !strings.Contains(state, "Failed") {
@@ -139,4 +145,144 @@ func (k *knative) restates(t *testing.T, b, alone box.Box) {
 			t.Errorf("after a day was restated, the content of %s differs from that of one process", version)
 		}
 	}
+}
+
+// givesUp publishes a dataset of which another day has lost a row, kills every pod that is to make the month's release anew until the calendar gives it
+// up, and has it made after all by sending its dead letter again.
+func (k *knative) givesUp(t *testing.T, b, alone box.Box) {
+	t.Helper()
+	omit(t, filepath.Join(b.Datasets, "flights", "sample", "2001-02", "2001-02-13.csv.gz"), 100)
+	run(t, alone, 0, "run", "--no-serve")
+	want, err := reader.Releases(filepath.Join(alone.Data, "warehouse"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, began := k.delivers(t), time.Now()
+	k.adjusts(t, map[string]string{"ALMANAC_ATTEMPTS": "2", "ALMANAC_GRACE_FACTS": "20s", "ALMANAC_RECHECK": "30s"})
+	run(t, b, 0, "datasets", "publish")
+	ctx, cancel := context.WithCancel(t.Context())
+	killed := make(chan int, 1)
+	go func() { killed <- k.slay(ctx, "app.kubernetes.io/name=deliver,app.kubernetes.io/component=job") }()
+	letter, jobs := k.awaitLetter(t, b, before)
+	cancel()
+	t.Logf("a release is given up after %.0fs, %d pods of %d jobs were killed: %s", time.Since(began).Seconds(), <-killed, len(jobs), run(t, b, 3, "status").Out)
+	for name, state := range jobs {
+		if !strings.Contains(state, "Failed") {
+			t.Errorf("the job %s is %q, want it to have failed", name, state)
+		}
+	}
+	if len(jobs) != 2 {
+		t.Errorf("there were the jobs %v, want 2 attempts", jobs)
+	}
+	listed := run(t, b, 0, "deadletters", "list").Out
+	if !strings.Contains(listed, "attempts without a result: 2") || !strings.Contains(listed, "flights/2001-02") {
+		t.Errorf("the dead letters are listed without what happened: %s", listed)
+	}
+	if out := run(t, b, 0, "deadletters", "resend", letter.ID).Out; !strings.Contains(out, "asked for anew") {
+		t.Errorf("resending the letter says %q", out)
+	}
+	began = time.Now()
+	for !strings.Contains(run(t, b, 0, "releases", "list", "flights").Out, "training-2001-02.3") {
+		if time.Since(began) > patience {
+			t.Fatalf("the letter was sent again, and no release was made: %s", run(t, b, 3, "status").Out)
+		}
+		time.Sleep(time.Second)
+	}
+	t.Logf("sent again, it is released in %.0fs", time.Since(began).Seconds())
+	got, err := reader.Releases(k.download(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for version, release := range want {
+		if got[version].Content != release.Content {
+			t.Errorf("after the release was given up, the content of %s differs from that of one process", version)
+		}
+	}
+}
+
+// awaitLetter waits until status and the dead letters tell that the release of February is given up, and no job of it is left. It returns the
+// letter, and the jobs that there were.
+func (k *knative) awaitLetter(t *testing.T, b box.Box, before map[string]string) (letter box.Letter, jobs map[string]string) {
+	t.Helper()
+	for began := time.Now(); ; time.Sleep(time.Second) {
+		if time.Since(began) > patience {
+			t.Fatalf("the release is not given up: %s, jobs %v", run(t, b, 0, "status").Out, jobs)
+		}
+		first := len(jobs) == 0
+		jobs = k.delivers(t)
+		ended := true
+		for name, state := range jobs {
+			if _, ok := before[name]; ok {
+				delete(jobs, name)
+				continue
+			}
+			ended = ended && strings.Contains(state, "Failed")
+		}
+		if len(jobs) == 0 {
+			continue
+		}
+		if first { // the day is restated, and nothing but the letter is to make a third attempt
+			k.adjusts(t, map[string]string{"ALMANAC_RECHECK": "24h"})
+		}
+		all, err := b.Status(patient(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		waits := slices.ContainsFunc(all, func(d box.Dataset) bool {
+			w := d.Find("deliver", "training", "2001-02")
+			return d.Dataset == "flights" && w.Phase == "waiting" && strings.Contains(w.Why, "attempts without a result: 2")
+		})
+		letters, err := b.DeadLetters(patient(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(letters, func(l box.Letter) bool {
+			return strings.HasPrefix(l.Attributes["id"], "due.deliver/flights/training/2001-02/")
+		})
+		if waits && ended && i >= 0 {
+			return letters[i], jobs
+		}
+	}
+}
+
+// delivers are the jobs of deliver by their names, with the conditions that they have.
+func (k *knative) delivers(t *testing.T) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	for line := range strings.Lines(k.kubectl(t, "-n", "almanac", "get", "jobs", "-l", "sinks.knative.dev/job-sink-name=deliver", "-o",
+		`jsonpath={range .items[*]}{.metadata.name}={.status.conditions[*].type}{"\n"}{end}`)) {
+		name, state, _ := strings.Cut(strings.TrimSpace(line), "=")
+		all[name] = state
+	}
+	return all
+}
+
+// slay kills every pod that is selected until ctx ends, and counts them.
+func (k *knative) slay(ctx context.Context, selector string) (killed int) {
+	for ctx.Err() == nil {
+		pods, err := k.pods(ctx, "almanac", selector)
+		for _, p := range pods {
+			if err == nil && k.kill(ctx, p) == nil {
+				killed++
+			}
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	return killed
+}
+
+// adjusts sets variables of the calendar, of which so comes a new revision.
+func (k *knative) adjusts(t *testing.T, variables map[string]string) {
+	t.Helper()
+	const env = "/spec/template/spec/containers/0/env/"
+	names := strings.Fields(k.kubectl(t, "-n", "almanac", "get", "ksvc", "calendar", "-o", "jsonpath={.spec.template.spec.containers[0].env[*].name}"))
+	var patch []string
+	for name, value := range variables {
+		if i := slices.Index(names, name); i >= 0 {
+			patch = append(patch, fmt.Sprintf(`{"op": "replace", "path": "%s%d/value", "value": %q}`, env, i, value))
+			continue
+		}
+		patch = append(patch, fmt.Sprintf(`{"op": "add", "path": "%s-", "value": {"name": %q, "value": %q}}`, env, name, value))
+	}
+	k.kubectl(t, "-n", "almanac", "patch", "ksvc", "calendar", "--type=json", "-p", "["+strings.Join(patch, ", ")+"]")
 }

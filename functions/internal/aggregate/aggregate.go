@@ -106,7 +106,7 @@ func (a *Aggregate) compute(ctx context.Context, d *dataset.Dataset, q dataset.Q
 		return a.Journal.Say(ctx, fact(piece, entry, own.Snapshot))
 	}
 	attempt := lineage.Attempt(q, pin.Inputs)
-	if stopped, ok := facts.Get[events.Stopped](view, piece); ok && stopped.Inputs == attempt {
+	if stopped, ok := facts.Get[events.Stopped](view, piece); ok && stopped.Inputs == attempt && !stopped.Waiting {
 		return nil
 	}
 	files, schema, err := a.write(ctx, pin)

@@ -184,6 +184,30 @@ func TestAMistakeStopsTheWeekUntilItIsMended(t *testing.T) {
 	}
 }
 
+// A job may end after the calendar has given the week up, or be what a person has asked for then.
+func TestAWeekThatTheCalendarHasGivenUpIsComputed(t *testing.T) {
+	w := world(t)
+	handle(t, core(w), "2001-W01")
+	done := said(t, w)[0]
+	for waiting, want := range map[bool]int{true: 1, false: 0} {
+		w := world(t)
+		stop := events.Stopped{Piece: done.Piece, Step: events.StepAggregate, Inputs: done.Inputs, Waiting: waiting}
+		if err := w.Journal.Say(t.Context(), stop); err != nil {
+			t.Fatal(err)
+		}
+		handle(t, core(w), "2001-W01")
+		facts := 0
+		for _, e := range w.Journal.Said() {
+			if _, ok := e.(events.Aggregated); ok {
+				facts++
+			}
+		}
+		if facts != want {
+			t.Errorf("stopped with waiting %t, it says %d facts, want %d", waiting, facts, want)
+		}
+	}
+}
+
 func TestAWeekInPartsIsTheSame(t *testing.T) {
 	result := func(rows int64) events.Aggregated {
 		w := world(t)

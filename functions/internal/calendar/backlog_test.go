@@ -18,6 +18,7 @@ type board map[string]backlog.Backlog
 
 func (b board) Surveyed(dataset string, found backlog.Backlog) { b[dataset] = found }
 func (b board) Withdrawn(dataset string)                       { delete(b, dataset) }
+func (b board) DeadLetter(string)                              {}
 
 var rows = backlog.Work{Step: events.StepCollect}
 

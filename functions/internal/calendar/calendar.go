@@ -35,6 +35,13 @@ type Tables interface {
 type Backlogs interface {
 	Surveyed(dataset string, found backlog.Backlog)
 	Withdrawn(dataset string) // shows it no longer
+	DeadLetter(function string) // one that was made for it
+}
+
+// Letters keeps dead letters.
+type Letters interface {
+	// Bury keeps a due that nothing has come of, and what a person should know of it. Of a due that is buried twice there are two letters.
+	Bury(ctx context.Context, due events.Event, detail string) error
 }
 
 // Calendar announces dues.
@@ -42,6 +49,7 @@ type Calendar struct {
 	Journal  facts.Journal
 	Datasets Datasets
 	Tables   Tables
+	Letters  Letters          // of aggregates and releases that are given up; not used where Pace has no end of attempts
 	Now      func() time.Time // of the schedules; may be set to another day
 	Wall     func() time.Time // measures how long ago something was said
 	Pace     Pace
@@ -50,6 +58,7 @@ type Calendar struct {
 	mu       sync.Mutex
 	surveyed map[string]int       // dataset: facts that had ended work when it was last surveyed
 	said     map[string]announced // dataset: what it waits for
+	buried   map[string]bool      // dues by their ids
 }
 
 // Pace says how soon things are announced again, and how much at once.
@@ -57,10 +66,13 @@ type Pace struct {
 	Grace    time.Duration // a fact without its successor is said again after this; longer than a slice takes
 	Retry    time.Duration // what waits for the world outside is tried again after this
 	Parallel int           // windows of a dataset that are ingested at once
+	// Attempts is how often an aggregate or release is asked for with the same inputs before it is given up, until a person asks or the
+	// time of Recheck or ProbeBefore has come. Zero: without end.
+	Attempts int
 	// ProbeBefore makes the sources of stored windows be looked at again that were last looked at before it, and what waits be tried again
-	// that waits since before it. Zero: never.
+	// that waits since before it, or was given up before it. Zero: never.
 	ProbeBefore time.Time
-	// Recheck makes them be looked at again when the last look is older. Zero: never.
+	// Recheck does the same with what was last looked at, or given up, longer ago than that. Zero: never.
 	Recheck time.Duration
 }
 
@@ -68,13 +80,22 @@ type Pace struct {
 type Config struct {
 	Grace    time.Duration `env:"ALMANAC_GRACE_FACTS,default=15m"` // longer than a slice takes
 	Retry    time.Duration `env:"ALMANAC_RETRY,default=15m"`
-	Recheck  time.Duration `env:"ALMANAC_RECHECK,default=24h"` // of the sources of stored windows
+	Recheck  time.Duration `env:"ALMANAC_RECHECK,default=24h"` // of the sources of stored windows, and of what was given up
 	Parallel int           `env:"ALMANAC_PARALLEL,default=8"`
+	Attempts int           `env:"ALMANAC_ATTEMPTS,default=5"` // of an aggregate or release with the same inputs; 0: without end
+}
+
+// Check says what is wrong beyond the form of single variables.
+func (c Config) Check() error {
+	if c.Attempts < 0 {
+		return fmt.Errorf("ALMANAC_ATTEMPTS must be 0 (without end) or more, not %d", c.Attempts)
+	}
+	return nil
 }
 
 // Pace is the pace that is configured.
 func (c Config) Pace() Pace {
-	return Pace{Grace: c.Grace, Retry: c.Retry, Recheck: c.Recheck, Parallel: c.Parallel}
+	return Pace{Grace: c.Grace, Retry: c.Retry, Recheck: c.Recheck, Parallel: c.Parallel, Attempts: c.Attempts}
 }
 
 // looked is the time such that a source last looked at before it is looked at again; zero for none.
@@ -125,11 +146,15 @@ func (c *Calendar) announce(ctx context.Context, d *dataset.Dataset, view *facts
 	}
 	now, at := c.Now(), c.Wall()
 	states := Survey(d, view, now, at, c.Pace)
+	buried := c.bury(ctx, states)
 	chosen := choose(states, c.Pace.Parallel)
 	if say := announcements(chosen); len(say) > 0 {
 		if err := c.Journal.Say(ctx, say...); err != nil {
-			return err
+			return errors.Join(buried, err)
 		}
+	}
+	if buried != nil {
+		return buried
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -141,6 +166,46 @@ func (c *Calendar) announce(ctx context.Context, d *dataset.Dataset, view *facts
 	if c.Backlogs != nil {
 		c.Backlogs.Surveyed(d.Name, tally(d, states, c.said[d.Name], now, at))
 	}
+	return nil
+}
+
+// bury keeps the dues as dead letters that are given up, before that is said: a calendar that dies in between does so once more, and no letter is
+// missing. Of what cannot be buried nothing is said, so that the next tick tries again.
+func (c *Calendar) bury(ctx context.Context, states []State) error {
+	var errs []error
+	for i := range states {
+		stop, ok := states[i].givesUp()
+		if !ok {
+			continue
+		}
+		if err := c.buryOnce(ctx, states[i].Asked, stop.Detail); err != nil {
+			errs = append(errs, err)
+			states[i].Say = nil
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// buryOnce makes one letter of a due, also where what comes after it cannot be said for long.
+func (c *Calendar) buryOnce(ctx context.Context, due events.Due, detail string) error {
+	c.mu.Lock()
+	done := c.buried[due.ID()]
+	c.mu.Unlock()
+	if done {
+		return nil
+	}
+	if err := c.Letters.Bury(ctx, due, detail); err != nil {
+		return err
+	}
+	if c.Backlogs != nil {
+		c.Backlogs.DeadLetter(due.Step)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.buried == nil {
+		c.buried = map[string]bool{}
+	}
+	c.buried[due.ID()] = true
 	return nil
 }
 
@@ -212,7 +277,8 @@ func untold(name string, head table.Head, told map[string]events.Stored) ([]even
 	return say, nil
 }
 
-// Announcements lists what to say now: everything that got stuck, and new windows up to the number that may be ingested at once.
+// Announcements lists what to say now: everything that got stuck, and new windows up to the number that may be ingested at once; last what is given
+// up, which needs a right of its own.
 func Announcements(states []State, parallel int) []events.Event {
 	return announcements(choose(states, parallel))
 }
@@ -239,9 +305,13 @@ func choose(states []State, parallel int) []State {
 }
 
 func announcements(chosen []State) []events.Event {
-	var say []events.Event
+	var say, stops []events.Event
 	for _, s := range chosen {
+		if stop, ok := s.givesUp(); ok {
+			stops = append(stops, stop)
+			continue
+		}
 		say = append(say, s.Say...)
 	}
-	return say
+	return append(say, stops...)
 }

@@ -2,6 +2,7 @@ package calendar
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -16,7 +17,8 @@ import (
 )
 
 // model does what the other functions do, as far as the calendar can see. While it is wild, events are lost, doubled and reordered,
-// functions die between two things they say, blocks get lost, sources change, are missing or bad, and the contract changes.
+// functions die between two things they say, blocks get lost, sources change, are missing or bad, the contract changes, and the jobs of a query are
+// killed one after the other until a person asks for it again.
 type model struct {
 	t      testing.TB
 	r      *rand.Rand
@@ -31,11 +33,19 @@ type model struct {
 	tabs     tables
 	weekly   map[string]lineage.AggregateEntry
 	releases map[string]string // inputs
+	killed   map[string]bool   // queries, by name and window, of which every job is killed
+	letters  map[string]bool   // by piece and attempt
 }
+
+var errKilled = errors.New("killed")
+
+// attempts of a query in the model.
+const attempts = 3
 
 func newModel(t testing.TB, seed uint64) *model {
 	m := &model{t: t, r: rand.New(rand.NewPCG(seed, 77)), m: &factstest.Memory{Now: noon}, d: flights(), wild: true,
-		source: map[string]string{}, missing: map[string]bool{}, tabs: tables{"flights": {}}, weekly: map[string]lineage.AggregateEntry{}, releases: map[string]string{}}
+		source: map[string]string{}, missing: map[string]bool{}, tabs: tables{"flights": {}}, weekly: map[string]lineage.AggregateEntry{}, releases: map[string]string{},
+		killed: map[string]bool{}, letters: map[string]bool{}}
 	for _, w := range m.windows() {
 		m.source[w] = "v1"
 	}
@@ -55,6 +65,9 @@ func (m *model) sometimes(percent int) bool { return m.wild && m.r.IntN(100) < p
 func (m *model) Say(ctx context.Context, evs ...events.Event) error {
 	for _, e := range evs {
 		m.watch(e)
+		if stop, ok := e.(events.Stopped); ok && stop.Reason == "attempts" && m.sometimes(30) {
+			return errKilled
+		}
 		if err := m.m.Say(ctx, e); err != nil {
 			return err
 		}
@@ -79,7 +92,11 @@ func (m *model) say(evs ...events.Event) { _ = m.Say(context.Background(), evs..
 // watch holds that nothing of a generation is announced that is stored already.
 func (m *model) watch(e events.Event) {
 	p := e.Of()
-	if !m.ticks || p.Name != "" {
+	if !m.ticks {
+		return
+	}
+	if p.Name != "" {
+		m.watchQuery(e)
 		return
 	}
 	if d, ok := e.(events.Due); ok && d.Reason == reasonProbe {
@@ -93,11 +110,15 @@ func (m *model) watch(e events.Event) {
 	}
 }
 
+func (*model) pace() Pace {
+	return Pace{Grace: 10 * time.Minute, Retry: 30 * time.Minute, Parallel: 5, Recheck: 2 * time.Hour, Attempts: attempts}
+}
+
 func (m *model) tick() {
-	c := &Calendar{Journal: m, Datasets: catalog{m.d}, Tables: m.tabs, Now: func() time.Time { return start.AddDate(1, 0, 0) },
-		Wall: func() time.Time { return m.m.Now }, Pace: Pace{Grace: 10 * time.Minute, Retry: 30 * time.Minute, Parallel: 5, Recheck: 2 * time.Hour}}
+	c := &Calendar{Journal: m, Datasets: catalog{m.d}, Tables: m.tabs, Letters: m, Now: func() time.Time { return start.AddDate(1, 0, 0) },
+		Wall: func() time.Time { return m.m.Now }, Pace: m.pace()}
 	m.ticks = true
-	if err := c.Handle(context.Background(), nil); err != nil {
+	if err := c.Handle(context.Background(), nil); err != nil && !errors.Is(err, errKilled) {
 		m.t.Error(err)
 	}
 	m.ticks = false
@@ -286,7 +307,7 @@ func (m *model) judged(q dataset.Query, p events.Piece) (lineage.Verdict, bool) 
 
 func (m *model) aggregate(due events.Due) {
 	v, ok := m.judged(m.d.Aggregates[0], due.Piece)
-	if !ok {
+	if !ok || m.killed[due.Key()] {
 		return
 	}
 	m.weekly[due.Window] = lineage.AggregateEntry{Inputs: v.Inputs, Digest: v.Inputs, Rows: 1}
@@ -297,7 +318,7 @@ func (m *model) aggregate(due events.Due) {
 
 func (m *model) release(due events.Due) {
 	v, ok := m.judged(m.d.Releases[0], due.Piece)
-	if !ok {
+	if !ok || m.killed[due.Key()] {
 		return
 	}
 	m.releases[due.Window] = v.Inputs
@@ -310,7 +331,7 @@ func (m *model) release(due events.Due) {
 func (m *model) mischief() {
 	keys := m.windows()
 	key := keys[m.r.IntN(len(keys))]
-	switch m.r.IntN(8) {
+	switch m.r.IntN(11) {
 	case 0:
 		m.source[key] = fmt.Sprint("v", m.r.IntN(4))
 	case 1:
@@ -323,6 +344,11 @@ func (m *model) mischief() {
 		if m.r.IntN(4) == 0 {
 			m.d.Definition = fmt.Sprint("d", m.r.IntN(3))
 		}
+	case 5, 6:
+		name := []string{"weekly", "training"}[m.r.IntN(2)]
+		m.killed[query(name, fmt.Sprintf("2001-W0%d", 1+m.r.IntN(2))).Key()] = m.r.IntN(3) > 0
+	case 7:
+		m.ask()
 	default:
 		m.lose(events.Piece{Dataset: "flights", Window: key, Generation: 1 + m.r.IntN(2), Slice: 1 + m.r.IntN(2)})
 	}

@@ -25,7 +25,7 @@ const (
 	Running    Phase = "running" // an aggregate or release that was announced
 	Aggregated Phase = "aggregated"
 	Released   Phase = "released"
-	Waiting    Phase = "waiting" // for the world outside; tried again
+	Waiting    Phase = "waiting" // for the world outside, or given up for a while; tried again
 	Stopped    Phase = "stopped" // for a person
 )
 
@@ -59,7 +59,22 @@ type State struct {
 	Version string         // of a release
 	Rows    int64          // of an aggregate or release
 	Said    time.Time      // when the last fact of it was said
+	Asked   events.Due     // what asked for an aggregate or release last; of attempt 0 if nothing has
 	Say     []events.Event // announcements
+}
+
+// givesUp is what the calendar would say about it now, if that is that its last try has failed.
+func (s State) givesUp() (stop events.Stopped, ok bool) {
+	if len(s.Say) == 1 {
+		stop, ok = s.Say[0].(events.Stopped)
+	}
+	return stop, ok
+}
+
+// GivenUp says that it was asked for as often as the calendar does by itself, and a person may ask for it again.
+func (s State) GivenUp() bool {
+	_, about := s.givesUp()
+	return about || s.Phase == Waiting && s.Step != events.StepCollect
 }
 
 // survey is what one look needs.

@@ -9,6 +9,7 @@ import (
 )
 
 func TestWhateverHappensAllIsStoredOnceInTheEnd(t *testing.T) {
+	given := 0
 	for seed := range uint64(40) {
 		m := newModel(t, seed)
 		for range 600 {
@@ -22,7 +23,7 @@ func TestWhateverHappensAllIsStoredOnceInTheEnd(t *testing.T) {
 				m.deliver()
 			}
 		}
-		m.wild, m.missing = false, map[string]bool{}
+		m.wild, m.missing, m.killed = false, map[string]bool{}, map[string]bool{}
 		for key, content := range m.source {
 			if content == "bad" {
 				m.source[key] = "mended"
@@ -51,6 +52,10 @@ func TestWhateverHappensAllIsStoredOnceInTheEnd(t *testing.T) {
 		if t.Failed() {
 			t.Fatalf("seed %d", seed)
 		}
+		given += len(m.letters)
+	}
+	if given < 10 {
+		t.Errorf("%d queries were given up, want more to be tried", given)
 	}
 }
 

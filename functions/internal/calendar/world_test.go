@@ -21,7 +21,7 @@ import (
 var (
 	start = time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC) // a Monday
 	noon  = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
-	pace  = Pace{Grace: 10 * time.Minute, Retry: time.Hour, Parallel: 100}
+	pace  = Pace{Grace: 10 * time.Minute, Retry: time.Hour, Parallel: 100, Attempts: 3}
 )
 
 const dayLong = 24 * time.Hour

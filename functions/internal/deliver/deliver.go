@@ -124,7 +124,7 @@ func (j work) run(ctx context.Context) error {
 		return j.say(ctx, view, latest)
 	}
 	attempt := lineage.Attempt(j.q, pin.Inputs)
-	if stopped, ok := facts.Get[events.Stopped](view, j.piece); ok && stopped.Inputs == attempt {
+	if stopped, ok := facts.Get[events.Stopped](view, j.piece); ok && stopped.Inputs == attempt && !stopped.Waiting {
 		return nil
 	}
 	published, err := j.publish(ctx, pin, latest)

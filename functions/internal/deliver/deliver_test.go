@@ -315,6 +315,24 @@ func TestMistakesStopTheRelease(t *testing.T) {
 	}
 }
 
+// A job may end after the calendar has given the release up, or be what a person has asked for then.
+func TestAReleaseThatTheCalendarHasGivenUpIsMade(t *testing.T) {
+	w := world(t)
+	handle(t, core(w), "2001-12")
+	done := said(w)[0]
+	for waiting, want := range map[bool]int{true: 1, false: 0} {
+		w := world(t)
+		stop := events.Stopped{Piece: done.Piece, Step: events.StepDeliver, Inputs: done.Inputs, Waiting: waiting}
+		if err := w.Journal.Say(t.Context(), stop); err != nil {
+			t.Fatal(err)
+		}
+		handle(t, core(w), "2001-12")
+		if facts := said(w); len(facts) != want {
+			t.Errorf("stopped with waiting %t, it says %+v, want %d facts", waiting, facts, want)
+		}
+	}
+}
+
 func TestAFolderInTheWay(t *testing.T) {
 	w := world(t)
 	if err := os.MkdirAll(w.Sub("releases/flights/training-2001-12.1"), 0o755); err != nil {

@@ -97,6 +97,9 @@ func Passing(err error) bool {
 	return ok || failed && kerberos.RootCause == krberror.NetworkingError
 }
 
+// Again says whether what an open file system could not do may succeed a little later, by itself.
+func Again(err error) bool { return session.Passing(err) }
+
 // reachWeb sees that WebHDFS answers, which RPC does not need before the first commit.
 func (f *FS) reachWeb() error {
 	return f.session.Try("stat", f.uri, func(bool) error {

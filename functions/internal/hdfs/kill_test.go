@@ -77,7 +77,11 @@ func TestKillsLoseNoCommit(t *testing.T) {
 				}
 			}
 		})
-		for _, what := range []string{"datanode", "namenode", "datanode", "namenode"} {
+		victims := []string{"datanode", "namenode", "datanode", "namenode"}
+		if cfg.Metadata == "web" { // whose writes are a DataNode's, which mends them itself
+			victims = victims[:2]
+		}
+		for _, what := range victims {
 			time.Sleep(4 * time.Second) // let the work get somewhere, and the cluster become whole
 			before := commits.Load()
 			kill(what)

@@ -75,13 +75,22 @@ func both(t *testing.T, test func(t *testing.T, cfg hdfs.Config)) {
 	}
 }
 
-func TestConformance(t *testing.T) { both(t, conform) }
+// By WebHDFS each step takes the DataNode a client of its own.
+func TestConformance(t *testing.T) {
+	both(t, func(t *testing.T, cfg hdfs.Config) {
+		run := laketest.Run
+		if cfg.Metadata == "web" {
+			run = laketest.RunSlow
+		}
+		conform(t, cfg, run)
+	})
+}
 
 // conform runs the conformance suite of a warehouse.
-func conform(t *testing.T, cfg hdfs.Config) {
+func conform(t *testing.T, cfg hdfs.Config, run func(*testing.T, laketest.Open)) {
 	t.Helper()
 	root := folder(t, cfg)
-	laketest.Run(t, func(tb testing.TB, dir string) *lake.Lake {
+	run(t, func(tb testing.TB, dir string) *lake.Lake {
 		tb.Helper()
 		return lake.OpenOn(openAt(tb, root+strings.ReplaceAll(dir, ":", ""), cfg))
 	})

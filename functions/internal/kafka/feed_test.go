@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/kafka/letters"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -139,6 +140,29 @@ func TestDeadLettersAreListedAndFound(t *testing.T) {
 	}
 	if _, err := c.DeadLetter(t.Context(), 5, 0); err == nil || !strings.Contains(err.Error(), "partition 5") {
 		t.Errorf("partition 5: %v", err)
+	}
+}
+
+func TestAFunctionBuriesWhatItGivesUp(t *testing.T) {
+	_, c := newFake(t)
+	due := events.Due{Piece: events.Piece{Dataset: "flights", Name: "training", Window: "2001-01"}, Step: events.StepDeliver, Attempt: 9, Try: 5, Inputs: "abc"}
+	if err := c.LetterBox("calendar").Bury(t.Context(), due, "five attempts, and nothing came"); err != nil {
+		t.Fatal(err)
+	}
+	d, err := c.DeadLetter(t.Context(), 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	delete(d.Attributes, "time")
+	want := map[string]string{
+		"specversion": "1.0", "id": due.ID(), "source": "/almanac/calendar", "type": events.TypeDue, "subject": "flights/2001-01", "dataset": "flights",
+		"datacontenttype": "application/json", letters.Detail: "five attempts, and nothing came",
+	}
+	if diff := cmp.Diff(want, d.Attributes); diff != "" {
+		t.Errorf("attributes (-want +got):\n%s", diff)
+	}
+	if e, err := events.Decode(d.Attributes["type"], d.Data); err != nil || *e.(*events.Due) != due {
+		t.Errorf("its data are %s, %v", d.Data, err)
 	}
 }
 

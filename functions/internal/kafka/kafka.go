@@ -104,6 +104,9 @@ func (c *Cluster) Bury(ctx context.Context, d DeadLetter) error {
 	return letters.Bury(ctx, c.Cluster, d)
 }
 
+// LetterBox takes the events that a function gives up; see letters.Box.
+func (c *Cluster) LetterBox(function string) letters.Box { return letters.NewBox(c.Cluster, function) }
+
 // DeadLetters yields the dead letters that are there now, oldest first.
 func (c *Cluster) DeadLetters(ctx context.Context) iter.Seq2[DeadLetter, error] {
 	return letters.All(ctx, c.Cluster)

@@ -2,13 +2,16 @@ package platform
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/sethvargo/go-envconfig"
 
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/fn"
+	"github.com/almanac-data/almanac/functions/internal/hdfs"
 	"github.com/almanac-data/almanac/functions/internal/lake"
 	"github.com/almanac-data/almanac/functions/internal/published"
 	"github.com/almanac-data/almanac/functions/internal/published/follow"
@@ -59,6 +62,18 @@ func FollowDatasets(ctx context.Context, env envconfig.Lookuper, warehouse *lake
 		return nil, err
 	}
 	return &Datasets{Catalog: f.Catalog(), Schedule: f.Settled(), follower: f}, nil
+}
+
+// awaitDatasets is FollowDatasets once the warehouse, which may go away after it was opened, tells what is published in it.
+func awaitDatasets(ctx context.Context, p *fn.Process, where string, warehouse *lake.Lake) (d *Datasets, err error) {
+	passing := func(err error) bool {
+		return strings.HasPrefix(where, "hdfs://") && errors.Is(err, follow.ErrAway) && hdfs.Again(err)
+	}
+	err = p.Await(ctx, "the datasets that are published in the warehouse at "+where+places, passing, func(ctx context.Context) (err error) {
+		d, err = FollowDatasets(ctx, p.Env, warehouse, p.Now, p.Log)
+		return err
+	})
+	return d, err
 }
 
 // Handler makes a function look for newer versions of its datasets before it refuses an event for good.

@@ -37,6 +37,9 @@ type config struct {
 	CreateTopics bool `env:"ALMANAC_CREATE_TOPICS,default=false"` // those that are missing
 }
 
+// places are the variables that say where the warehouse is.
+const places = " (ALMANAC_WAREHOUSE, ALMANAC_HDFS_NAMENODES, ALMANAC_HDFS_WEB)"
+
 // Open reads the configuration of the process and opens everything. Facts that are said have the source /almanac/<name of the process>.
 func Open(ctx context.Context, p *fn.Process) (_ *Platform, err error) {
 	var cfg config
@@ -54,7 +57,7 @@ func Open(ctx context.Context, p *fn.Process) (_ *Platform, err error) {
 			return nil, err
 		}
 	}
-	err = p.Await(ctx, "the warehouse at "+cfg.Warehouse+" (ALMANAC_WAREHOUSE, ALMANAC_HDFS_NAMENODES, ALMANAC_HDFS_WEB)", hdfs.Passing, func(ctx context.Context) (err error) {
+	err = p.Await(ctx, "the warehouse at "+cfg.Warehouse+places, hdfs.Passing, func(ctx context.Context) (err error) {
 		pf.Warehouse, pf.files, err = warehouse(ctx, p.Env)
 		return err
 	})
@@ -65,7 +68,7 @@ func Open(ctx context.Context, p *fn.Process) (_ *Platform, err error) {
 		return nil, err
 	}
 	if cfg.Datasets == Published {
-		if pf.Datasets, err = FollowDatasets(ctx, p.Env, pf.Warehouse, p.Now, p.Log); err != nil {
+		if pf.Datasets, err = awaitDatasets(ctx, p, cfg.Warehouse, pf.Warehouse); err != nil {
 			return nil, err
 		}
 		p.Ready("datasets", pf.Datasets.Ready)

@@ -26,14 +26,25 @@ func New(status int, format string, args ...any) *Error {
 	return &Error{Detail: fmt.Sprintf(format, args...), Status: status, Title: http.StatusText(status), Type: "about:blank"}
 }
 
+// Field makes a problem of a parameter, header or variable that is to be mended.
+func Field(status int, field, format string, args ...any) *Error {
+	p := New(status, format, args...)
+	p.Field = field
+	return p
+}
+
 // Error is the detail as an error.
 func (p *Error) Error() string { return p.Detail }
 
-// Write answers with the problem. Headers that the caller set stay.
+// Write answers with the problem. Headers that the caller set stay, but for those that describe what was to be the answer.
 func (p *Error) Write(w http.ResponseWriter) {
-	w.Header().Set("Content-Type", ContentType)
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
+	h := w.Header()
+	for _, name := range []string{"ETag", "Content-Disposition", "Content-Length", "Repr-Digest", "Last-Modified"} {
+		h.Del(name)
+	}
+	h.Set("Content-Type", ContentType)
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(p.Status)
 	if text, err := json.Marshal(p); err == nil {
 		_, _ = w.Write(append(text, '\n')) // who does not hear the problem has gone

@@ -2,8 +2,10 @@ package problem_test
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,6 +22,24 @@ func TestProblemsAreWritten(t *testing.T) {
 	want := problem.Error{Detail: "there is nothing at /x<y; send events to /", Status: 404, Title: "Not Found", Type: "about:blank"}
 	if p != want {
 		t.Errorf("problem is %+v, want %+v", p, want)
+	}
+}
+
+// TestAProblemReplacesAnAnswer writes one where the head of another answer was laid out already.
+func TestAProblemReplacesAnAnswer(t *testing.T) {
+	w := httptest.NewRecorder()
+	for _, name := range []string{"ETag", "Content-Disposition", "Content-Length", "Repr-Digest", "Last-Modified", "Retry-After"} {
+		w.Header().Set(name, "1")
+	}
+	problem.Field(http.StatusBadRequest, "limit", "limit is %d", -1).Write(w)
+	w.Header().Del("X-Content-Type-Options")
+	want := http.Header{"Content-Type": {problem.ContentType}, "Cache-Control": {"no-store"}, "Retry-After": {"1"}}
+	if !maps.EqualFunc(w.Header(), want, slices.Equal) {
+		t.Errorf("header is %v, want %v", w.Header(), want)
+	}
+	var p problem.Error
+	if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || p.Field != "limit" || p.Detail != "limit is -1" || p.Status != http.StatusBadRequest {
+		t.Errorf("problem is %+v, %v", p, err)
 	}
 }
 

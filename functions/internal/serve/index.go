@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/almanac-data/almanac/functions/internal/problem"
 	"github.com/almanac-data/almanac/functions/internal/serve/format"
-	"github.com/almanac-data/almanac/functions/internal/serve/problem"
 	"github.com/almanac-data/almanac/functions/internal/serve/runs"
 )
 
@@ -73,7 +73,7 @@ func (s *Server) index(w http.ResponseWriter, r *http.Request) error {
 	html, plain := format.Quality(accept, "text/html"), format.Quality(accept, "application/json")
 	switch {
 	case html == 0 && plain == 0:
-		return problem.New(http.StatusNotAcceptable, "Accept", "this comes as text/html or application/json")
+		return problem.Field(http.StatusNotAcceptable, "Accept", "this comes as text/html or application/json")
 	case html <= plain:
 		return answer(w, struct {
 			Datasets []indexItem       `json:"datasets"`

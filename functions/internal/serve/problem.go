@@ -6,15 +6,15 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/almanac-data/almanac/functions/internal/serve/problem"
+	"github.com/almanac-data/almanac/functions/internal/problem"
 )
 
 func bad(field, format string, args ...any) *problem.Error {
-	return problem.New(http.StatusBadRequest, field, format, args...)
+	return problem.Field(http.StatusBadRequest, field, format, args...)
 }
 
 func missing(field, format string, args ...any) *problem.Error {
-	return problem.New(http.StatusNotFound, field, format, args...)
+	return problem.Field(http.StatusNotFound, field, format, args...)
 }
 
 // errCut marks a failure after the answer has begun.
@@ -37,12 +37,12 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, errAway):
 		s.Log.ErrorContext(r.Context(), "request failed", "path", r.URL.Path, "error", err.Error())
 		w.Header().Set("Retry-After", "5")
-		p = problem.New(http.StatusServiceUnavailable, "", "the facts cannot be read just now; try again")
+		p = problem.New(http.StatusServiceUnavailable, "the facts cannot be read just now; try again")
 	default:
 		s.Log.ErrorContext(r.Context(), "request failed", "path", r.URL.Path, "error", err.Error())
-		p = problem.New(http.StatusInternalServerError, "", "the request failed on the server; its log says why")
+		p = problem.New(http.StatusInternalServerError, "the request failed on the server; its log says why")
 	}
-	problem.Write(w, p)
+	p.Write(w)
 }
 
 // strange makes a problem of what the mux says to a request that no route is for.
@@ -54,7 +54,7 @@ func strange(h http.Handler, w http.ResponseWriter, r *http.Request) *problem.Er
 	}
 	allow := heard.header.Get("Allow")
 	w.Header().Set("Allow", allow)
-	return problem.New(http.StatusMethodNotAllowed, "", "%s takes %s, not %s", r.URL.Path, strings.ReplaceAll(allow, ", ", " and "), r.Method)
+	return problem.New(http.StatusMethodNotAllowed, "%s takes %s, not %s", r.URL.Path, strings.ReplaceAll(allow, ", ", " and "), r.Method)
 }
 
 // listener hears status and header of an answer.

@@ -12,9 +12,9 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/almanac-data/almanac/functions/internal/block"
+	"github.com/almanac-data/almanac/functions/internal/problem"
 	"github.com/almanac-data/almanac/functions/internal/serve/access"
 	"github.com/almanac-data/almanac/functions/internal/serve/format"
-	"github.com/almanac-data/almanac/functions/internal/serve/problem"
 	"github.com/almanac-data/almanac/functions/internal/serve/shelf"
 	"github.com/almanac-data/almanac/functions/internal/table"
 )
@@ -67,7 +67,7 @@ func selectRows(r *http.Request, doc shelf.Manifest) (selection, error) {
 			return sel, bad("format", "there is no format %q; there are: %s", name, strings.Join(format.Names(), ", "))
 		}
 	} else if sel.format, ok = format.Accepted(strings.Join(r.Header.Values("Accept"), ", ")); !ok {
-		return sel, problem.New(http.StatusNotAcceptable, "Accept", "rows come as %s, %s or %s; or say ?format=",
+		return sel, problem.Field(http.StatusNotAcceptable, "Accept", "rows come as %s, %s or %s; or say ?format=",
 			format.All[0].Media, format.All[1].Media, format.All[2].Media)
 	}
 	var err error

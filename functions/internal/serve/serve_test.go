@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/almanac-data/almanac/functions/internal/facts"
-	"github.com/almanac-data/almanac/functions/internal/serve/problem"
+	"github.com/almanac-data/almanac/functions/internal/problem"
 	"github.com/almanac-data/almanac/functions/internal/serve/runs"
 )
 

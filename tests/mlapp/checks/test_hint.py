@@ -1,6 +1,7 @@
 """Events are believed only as far as the API bears them out."""
 
 import json
+import socket
 import urllib.error
 import urllib.request
 
@@ -10,8 +11,10 @@ from cloudevents.core.v1.event import CloudEvent
 from conftest import Published
 
 from mlapp.api import API, Access
+from mlapp.app import App, Task
 from mlapp.door import Door
 from mlapp.hint import TYPE, Judge, Malformed, from_http, from_kafka
+from mlapp.store import Store
 from mlapp.topic import Brokers
 from mlapp.trouble import WrongUse
 from mlapp.version import Version
@@ -101,6 +104,32 @@ def test_an_event_of_an_outdated_release(server):
     assert "restated" in verdict.why
 
 
+@pytest.mark.parametrize("status", [400, 401, 403, 418, 500])
+def test_an_event_when_the_api_refuses(status, server, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(server, "answer", lambda request: server.send(request, status, b'{"detail": "not for you"}'))
+    lines = []
+    app = App(API(Access(server.url)), Store(tmp_path), Task("flights", "training", None, 0, 0.01, 1, 0.0), lines.append)
+    door = Door("127.0.0.1:0", lambda claim: app._receive(claim, "http"), lambda: "")  # noqa: SLF001
+    try:
+        assert _answer(door.url, *_binary(event(Published(2).event()))) == (503, lines[0].removeprefix("event by http is refused: ") + "\n")
+        assert "not for you" in lines[0]
+        assert "Traceback" not in capfd.readouterr().err
+    finally:
+        door.close()
+
+
+@pytest.mark.parametrize("length", ["\u00b2", "\u0663", "-1", "1" * 5000, "many"])
+def test_an_event_whose_length_is_no_number(length, capfd):
+    door = Door("127.0.0.1:0", lambda _: pytest.fail("it was read"), lambda: "")
+    try:
+        with socket.create_connection(door.url.removeprefix("http://").rsplit(":", 1)) as to:
+            to.sendall(f"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n".encode("utf-8" if length == "\u0663" else "latin-1"))
+            assert to.makefile("rb").readline().split()[1] == b"413"
+        assert "Traceback" not in capfd.readouterr().err
+    finally:
+        door.close()
+
+
 def test_the_door(server):
     server.releases = [Published(2)]
     judge = Judge(API(Access(server.url)), "flights", "training", lambda: None)
@@ -115,6 +144,12 @@ def test_the_door(server):
             Door(door.url.removeprefix("http://"), judge.judge, lambda: "")
     finally:
         door.close()
+
+
+def _answer(url, headers, body):
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(urllib.request.Request(url, body, headers))
+    return refused.value.code, refused.value.read().decode()
 
 
 def _post(url, headers, body):

@@ -17,7 +17,7 @@ class Door:
 
     def __init__(self, listen: str, receive: Callable[[Claim | None], Verdict], health: Callable[[], str]) -> None:
         host, colon, port = listen.rpartition(":")
-        if not colon or not port.isdigit():
+        if not colon or not _number(port):
             raise WrongUse(f"--listen {listen!r} is not host:port, such as 127.0.0.1:9080")
 
         class Handler(_Handler):
@@ -44,6 +44,11 @@ class Door:
         self._server.server_close()
 
 
+def _number(text: str) -> bool:
+    """Say whether a text is a number of digits that int() takes: neither \u00b2 nor so many that it refuses."""
+    return text.isascii() and text.isdigit() and len(text) <= 20
+
+
 class _Handler(BaseHTTPRequestHandler):
     receive: Callable[[Claim | None], Verdict]
     health: Callable[[], str]
@@ -58,7 +63,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         length = self.headers.get("Content-Length", "")
-        if not length.isdigit() or int(length) > LARGEST:
+        if not _number(length) or int(length) > LARGEST:
             self.close_connection = True
             self._answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"an event has a Content-Length of {LARGEST} at most")
             return

@@ -10,7 +10,7 @@ from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from cloudevents.core.bindings.kafka import KafkaMessage, from_kafka_event
 
 from mlapp.api import API, NotFound
-from mlapp.trouble import Unreachable, WrongUse
+from mlapp.trouble import Trouble, WrongUse
 from mlapp.version import Version
 
 TYPE = "dev.almanac.released.v1"
@@ -92,8 +92,8 @@ class Judge:
             served = self._api.release(claim.dataset, claim.version)
         except NotFound as missing:
             return Verdict(HTTPStatus.SERVICE_UNAVAILABLE, f"the API does not know {claim.version}, or not yet: {missing}")
-        except Unreachable as failed:
-            return Verdict(HTTPStatus.SERVICE_UNAVAILABLE, str(failed))
+        except Trouble as refused:  # such as a token that has ended: once somebody has mended that, the same event fares better
+            return Verdict(HTTPStatus.SERVICE_UNAVAILABLE, f"the API does not tell about {claim.version}: {refused}")
         said = {"content_sha256": claim.content, "rows": claim.rows, "bytes": claim.size}
         if wrong := {k: v for k, v in said.items() if served.get(k) != v}:
             return Verdict(HTTPStatus.UNPROCESSABLE_ENTITY, f"it claims {wrong} of {claim.version}, the API serves another")

@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/kafka/fetch"
 	"github.com/almanac-data/almanac/functions/internal/kafka/link"
 	"github.com/almanac-data/almanac/functions/internal/kafka/wire"
@@ -21,13 +22,36 @@ import (
 const Topic = "almanac.deadletter"
 
 // Letter is an event that no function could handle. Attributes are those of the event, by their CloudEvents names, with
-// datacontenttype, and with what Knative adds: knativeerrordest, knativeerrorcode, knativeerrordata.
+// datacontenttype, and with what Knative adds (knativeerrordest, knativeerrorcode, knativeerrordata) or a Box (Detail).
 type Letter struct {
 	Partition  int32
 	Offset     int64
 	Time       time.Time // when it was buried
 	Attributes map[string]string
 	Data       []byte
+}
+
+// Detail is the attribute that says to a person what happened, of an event that a function has given up itself.
+const Detail = "detail"
+
+// Box takes the events that one function gives up.
+type Box struct {
+	c      *link.Cluster
+	source string
+}
+
+// NewBox makes the box of a function; its letters have the source /almanac/<function>.
+func NewBox(c *link.Cluster, function string) Box { return Box{c, "/almanac/" + function} }
+
+// Bury keeps an event as a dead letter, with what a person should know of it. Doing it twice makes two letters of one id.
+func (b Box) Bury(ctx context.Context, e events.Event, detail string) error {
+	r, err := wire.Encode(ctx, e, b.source, b.c.Config.Now())
+	if err != nil {
+		return fmt.Errorf("bury: %w", err)
+	}
+	letter := exhume(r)
+	letter.Attributes[Detail] = detail
+	return Bury(ctx, b.c, letter)
 }
 
 // Bury appends a dead letter to its topic. Partition, Offset and Time are not looked at.

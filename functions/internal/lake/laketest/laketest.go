@@ -23,7 +23,13 @@ import (
 type Open func(tb testing.TB, dir string) *lake.Lake
 
 // Run runs the whole suite.
-func Run(t *testing.T, open Open) {
+func Run(t *testing.T, open Open) { run(t, open, 1) }
+
+// RunSlow runs the whole suite with a quarter of the commits where there are many, for a file system of which each step is slow.
+func RunSlow(t *testing.T, open Open) { run(t, open, 4) }
+
+// run runs the suite; where there are many commits it does one of so many of them.
+func run(t *testing.T, open Open, of int) {
 	t.Helper()
 	for name, test := range map[string]func(*testing.T, Open){
 		"a finished file has the digest for a name":              finish,
@@ -39,9 +45,9 @@ func Run(t *testing.T, open Open) {
 		"a commit for a head that moved is refused":              moved,
 		"a table gets the columns of new rows":                   evolve,
 		"a column keeps its type":                                keepType,
-		"two writers of different windows lose nothing":          raceOfTwo,
-		"eight writers of few windows lose nothing":              raceOfEight,
-		"the map is whole after hundreds of commits":             many,
+		"two writers of different windows lose nothing":          func(t *testing.T, open Open) { race(t, open, 2, 24/of, 50) },
+		"eight writers of few windows lose nothing":              func(t *testing.T, open Open) { race(t, open, 8, 8/of, 4) },
+		"the map is whole after many commits":                    func(t *testing.T, open Open) { many(t, open, 200/of) },
 		"a file that is not as described is refused":             wrongFile,
 		"files are found at an earlier snapshot":                 earlier,
 		"a file gets its rows back":                              roundTrip,

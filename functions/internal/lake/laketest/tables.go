@@ -184,16 +184,6 @@ func keepType(t *testing.T, open Open) {
 	}
 }
 
-func raceOfTwo(t *testing.T, open Open) {
-	t.Helper()
-	race(t, open, 2, 25, 50)
-}
-
-func raceOfEight(t *testing.T, open Open) {
-	t.Helper()
-	race(t, open, 8, 6, 4)
-}
-
 // race lets writers, each as if in a process of its own, commit at once. Each commit adds its name to what the entry of its window
 // says, so that a lost commit leaves a gap and a doubled one shows twice.
 func race(t *testing.T, open Open, writers, commits, windows int) {
@@ -259,10 +249,9 @@ func namesIn(entry json.RawMessage) []string {
 	return names
 }
 
-func many(t *testing.T, open Open) {
+func many(t *testing.T, open Open, commits int) {
 	t.Helper()
 	l := open(t, t.TempDir())
-	const commits = 200
 	for i := range commits {
 		MustReplace(t, l, Replacing(Day(i), Entry(i)))
 	}

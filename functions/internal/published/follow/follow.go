@@ -36,6 +36,9 @@ func (c Config) Check() error {
 	return nil
 }
 
+// ErrAway marks an error of Open: the warehouse does not tell what is published in it.
+var ErrAway = errors.New("warehouse does not answer")
+
 // settling is for how many looks a version is known before the calendar goes by it: by then every other function has looked too, so that what is
 // announced is done by those who know what it means.
 const settling = 2
@@ -76,7 +79,7 @@ type Follower struct {
 
 // Open reads the current versions from the warehouse's folder of published datasets, and looks for newer ones until Close. The files of a version
 // that was replaced stay for as long as keep says, for those who are still at work on them. A dataset that cannot be read keeps none of the others
-// from being read: Wrong tells it.
+// from being read: Wrong tells it. The error wraps ErrAway if none can.
 func Open(ctx context.Context, files fs.FS, cfg Config, keep time.Duration, now func() time.Time, log *slog.Logger) (*Follower, error) {
 	f, err := read(ctx, files, cfg, keep, now, log)
 	if err != nil {
@@ -100,7 +103,7 @@ func read(ctx context.Context, files fs.FS, cfg Config, keep time.Duration, now 
 	}
 	if _, err := f.Look(ctx); err != nil {
 		if f.began.IsZero() {
-			return nil, errors.Join(err, c.close())
+			return nil, errors.Join(fmt.Errorf("%w: %w", ErrAway, err), c.close())
 		}
 		log.Warn("published datasets cannot be read; the others are used", "error", err.Error())
 	}

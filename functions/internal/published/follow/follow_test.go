@@ -237,8 +237,8 @@ func TestWhatCannotBeReadStaysAsItWas(t *testing.T) {
 func TestAFollowerThatCanReadNothingDoesNotStart(t *testing.T) {
 	w := newWorld(t)
 	w.files.away = syscall.EHOSTDOWN
-	if err := w.open(); !errors.Is(err, syscall.EHOSTDOWN) {
-		t.Errorf("Open = %v, want %v", err, syscall.EHOSTDOWN)
+	if err := w.open(); !errors.Is(err, syscall.EHOSTDOWN) || !errors.Is(err, ErrAway) {
+		t.Errorf("Open = %v, want %v and %v", err, syscall.EHOSTDOWN, ErrAway)
 	}
 	if left, _ := filepath.Glob(w.cache + "/*"); len(left) != 0 {
 		t.Errorf("it leaves %v", left)

@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"github.com/almanac-data/almanac/functions/internal/identity"
+	"github.com/almanac-data/almanac/functions/internal/problem"
 	"github.com/almanac-data/almanac/functions/internal/serve/policy"
-	"github.com/almanac-data/almanac/functions/internal/serve/problem"
 )
 
 // Tokens judges bearer tokens.
@@ -81,11 +81,11 @@ func Everyone(next http.Handler) http.Handler {
 func Local(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !local(r.Host) {
-			p := problem.New(http.StatusMisdirectedRequest, "Host", "this server answers to 127.0.0.1, [::1] and localhost only, as it asks nobody who he is")
+			p := problem.Field(http.StatusMisdirectedRequest, "Host", "this server answers to 127.0.0.1, [::1] and localhost only, as it asks nobody who he is")
 			if l, noted := r.Context().Value(lineKey{}).(*Line); noted {
 				l.Event, l.Reason = "refusal", p.Detail
 			}
-			problem.Write(w, p)
+			p.Write(w)
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -107,7 +107,7 @@ func (g *Gate) Guard(next http.Handler) http.Handler {
 	}
 	return g.guard(next, func(grant policy.Grant) *problem.Error {
 		if grant.Nothing() {
-			return problem.New(http.StatusForbidden, "", "the policy grants you nothing; ask for an entry in it")
+			return problem.New(http.StatusForbidden, "the policy grants you nothing; ask for an entry in it")
 		}
 		return nil
 	})
@@ -120,7 +120,7 @@ func (g *Gate) Metrics(next http.Handler) http.Handler {
 	}
 	return g.guard(next, func(grant policy.Grant) *problem.Error {
 		if !grant.Metrics() {
-			return problem.New(http.StatusForbidden, "", "the policy does not grant you the metrics; ask for metrics: true in your entry")
+			return problem.New(http.StatusForbidden, "the policy does not grant you the metrics; ask for metrics: true in your entry")
 		}
 		return nil
 	})
@@ -145,7 +145,7 @@ func (g *Gate) guard(next http.Handler, judge func(policy.Grant) *problem.Error)
 			if g.Trail == nil || !g.Trail.owes() { // else a flood of requests would fill the memory with lines
 				line.Event, line.Reason = "refusal", p.Detail
 			}
-			problem.Write(out, p)
+			p.Write(out)
 		} else {
 			ctx := context.WithValue(context.WithValue(r.Context(), grantKey{}, grant), lineKey{}, line)
 			next.ServeHTTP(out, r.WithContext(ctx))
@@ -191,7 +191,7 @@ func (g *Gate) admit(w http.ResponseWriter, r *http.Request, line *Line) (grant 
 	done, ok := g.take(who.Issuer + "\n" + who.Subject)
 	if !ok {
 		w.Header().Set("Retry-After", "1")
-		return grant, nil, problem.New(http.StatusTooManyRequests, "", "you have %d requests under way, which is the most; wait until one has ended", g.PerCaller)
+		return grant, nil, problem.New(http.StatusTooManyRequests, "you have %d requests under way, which is the most; wait until one has ended", g.PerCaller)
 	}
 	return rules.Of(who), done, nil
 }
@@ -238,7 +238,7 @@ func (g *Gate) byToken(w http.ResponseWriter, r *http.Request, given []string) (
 	scheme, token, _ := strings.Cut(given[0], " ")
 	if len(given) > 1 {
 		w.Header().Add("WWW-Authenticate", challenge("invalid_request", "more than one Authorization header"))
-		return identity.Identity{}, problem.New(http.StatusBadRequest, "Authorization", "the header is given %d times; give it once", len(given))
+		return identity.Identity{}, problem.Field(http.StatusBadRequest, "Authorization", "the header is given %d times; give it once", len(given))
 	}
 	if !strings.EqualFold(scheme, "Bearer") {
 		return identity.Identity{}, g.refuse(w, r, nil)
@@ -256,10 +256,10 @@ func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, err error) *proble
 	switch {
 	case err == nil:
 		g.challenge(w, "", "")
-		return problem.New(http.StatusUnauthorized, "Authorization", "say who you are: %s", g.wanted())
+		return problem.Field(http.StatusUnauthorized, "Authorization", "say who you are: %s", g.wanted())
 	case ok:
 		g.challenge(w, "invalid_token", refusal.Says)
-		return problem.New(http.StatusUnauthorized, "Authorization", "%s", refusal.Says)
+		return problem.Field(http.StatusUnauthorized, "Authorization", "%s", refusal.Says)
 	}
 	g.Log.WarnContext(r.Context(), "callers cannot be identified", "error", err.Error())
 	return away(w, "who you are cannot be found out just now: "+identity.ErrAway.Error()+"; try again")
@@ -296,5 +296,5 @@ func challenge(code, says string) string {
 
 func away(w http.ResponseWriter, says string) *problem.Error {
 	w.Header().Set("Retry-After", "5")
-	return problem.New(http.StatusServiceUnavailable, "", "%s", says)
+	return problem.New(http.StatusServiceUnavailable, "%s", says)
 }

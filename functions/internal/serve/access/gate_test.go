@@ -24,9 +24,9 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/identity"
 	"github.com/almanac-data/almanac/functions/internal/oidc"
 	"github.com/almanac-data/almanac/functions/internal/oidc/oidctest"
+	"github.com/almanac-data/almanac/functions/internal/problem"
 	"github.com/almanac-data/almanac/functions/internal/serve/access"
 	"github.com/almanac-data/almanac/functions/internal/serve/policy"
-	"github.com/almanac-data/almanac/functions/internal/serve/problem"
 )
 
 // safe takes what is written while a test reads it.

@@ -102,6 +102,7 @@ func (c *Centre) spark() server.Server {
 	}
 	return server.Server{
 		Name: "spark", Reach: "sc://" + c.Site.Named("spark"), Stage: 2, Listens: c.addrs(port), Patience: 5 * time.Minute,
+		Race: "ConcurrentModificationException", // its pages are attached while YARN's filter is added to them
 		Args: []string{
 			filepath.Join(c.Site.Spark(), "bin", "spark-submit"),
 			"--properties-file", c.Site.Path("conf", "spark", "spark.conf"),

@@ -194,7 +194,7 @@ func (c *Cluster) path(elem ...string) string {
 }
 
 func (c *Cluster) bridge() node.Bridge {
-	return node.Bridge{Name: bridge, Address: IP + "/24", Note: c.path("run", "ip_forward")}
+	return node.Bridge{Name: bridge, Address: IP + "/24", Services: services, Note: c.path("run", "ip_forward")}
 }
 
 func (c *Cluster) host() server.Host { return server.Host{Root: c.path(), Out: c.Out} }

@@ -68,6 +68,9 @@ type Bridge struct {
 	Name    string
 	Address string // of the node on it, with the length of its prefix
 	Note    string // file that remembers whether packets were forwarded before
+	// Services is the network of the services' addresses. What is sent to one that has no rules yet must not leave the machine, where something else
+	// may answer: a proxy that keeps such a connection would go on asking there.
+	Services string
 }
 
 // Up makes the bridge and lets packets be forwarded.
@@ -81,6 +84,9 @@ func (b Bridge) Up(ctx context.Context) error {
 		return err
 	}
 	if err := run(ctx, "ip", "link", "set", b.Name, "up"); err != nil {
+		return err
+	}
+	if err := run(ctx, "ip", "route", "replace", b.Services, "dev", b.Name); err != nil {
 		return err
 	}
 	if _, err := os.Stat(b.Note); err != nil {

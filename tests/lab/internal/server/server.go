@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -31,6 +32,8 @@ type Server struct {
 	Healthy  func(context.Context) error
 	Settle   func(context.Context) error // once healthy
 	Patience time.Duration
+	// Race is what the log says of a start that failed by a race within the server itself: it is started anew. Empty for none.
+	Race string
 }
 
 // Host keeps the servers of one lab below a folder: pid files in run, logs in log.
@@ -90,12 +93,7 @@ func (h Host) Start(ctx context.Context, s Server) error {
 	if err != nil {
 		return err
 	}
-	if !running {
-		if err := h.launch(ctx, s); err != nil {
-			return fmt.Errorf("start %s: %w", s.Name, err)
-		}
-	}
-	if err := h.await(ctx, s); err != nil {
+	if err := h.begin(ctx, s, running); err != nil {
 		return err
 	}
 	if s.Settle != nil {
@@ -109,6 +107,33 @@ func (h Host) Start(ctx context.Context, s Server) error {
 		h.Sayf("%-24s started in %.1fs", s.Name, time.Since(began).Seconds())
 	}
 	return nil
+}
+
+// begin launches a server that does not run, and waits until it is well.
+func (h Host) begin(ctx context.Context, s Server, running bool) error {
+	for n := 0; ; n++ {
+		if n > 0 || !running {
+			if err := h.launch(ctx, s); err != nil {
+				return fmt.Errorf("start %s: %w", s.Name, err)
+			}
+		}
+		err := h.await(ctx, s)
+		if !errors.Is(err, errEnded) || n == retries || !h.raced(s) {
+			return err
+		}
+		h.Sayf("%-24s lost a race against itself (%s) and is started anew", s.Name, s.Race)
+	}
+}
+
+const retries = 3
+
+// errEnded marks the end of a server that was waited for.
+var errEnded = errors.New("ended")
+
+// raced says whether the log of a server that ended tells of its race.
+func (h Host) raced(s Server) bool {
+	log, err := os.ReadFile(h.LogFile(s.Name))
+	return err == nil && s.Race != "" && strings.Contains(string(log), s.Race)
 }
 
 func (h Host) launch(ctx context.Context, s Server) error {
@@ -161,7 +186,7 @@ func (h Host) await(ctx context.Context, s Server) error {
 		}
 		_, running, _ := proc.Read(h.PIDFile(s.Name))
 		if !running {
-			return fmt.Errorf("%s ended. The end of %s:\n%s", s.Name, h.LogFile(s.Name), proc.Tail(h.LogFile(s.Name), 20))
+			return fmt.Errorf("%s %w. The end of %s:\n%s", s.Name, errEnded, h.LogFile(s.Name), proc.Tail(h.LogFile(s.Name), 20))
 		}
 		select {
 		case <-ctx.Done():

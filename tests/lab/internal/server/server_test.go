@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -35,6 +36,43 @@ func TestAServerThatEndsIsAnErrorWithItsLog(t *testing.T) {
 	})
 	if err == nil || !strings.Contains(err.Error(), "broken ended") || !strings.Contains(err.Error(), "no room for the log") {
 		t.Errorf("start = %v, want the end of its log", err)
+	}
+}
+
+func TestAServerThatLosesARaceAgainstItselfIsStartedAnew(t *testing.T) {
+	for name, tt := range map[string]struct {
+		race   string
+		starts int
+		want   string
+	}{
+		"its race":      {"two threads", 2, ""},
+		"its race ever": {"two threads", 9, "calm ended"},
+		"another error": {"three threads", 2, "calm ended"},
+		"no known race": {"", 2, "calm ended"},
+	} {
+		h, _ := open(t)
+		t.Cleanup(func() { _ = proc.Stop(context.Background(), h.PIDFile("calm"), time.Second) })
+		count := filepath.Join(h.Root, "count")
+		starts := func() int {
+			text, _ := os.ReadFile(count)
+			return len(text)
+		}
+		err := h.Start(t.Context(), Server{
+			Name: "calm", Patience: 10 * time.Second, Race: tt.race,
+			Args: []string{"sh", "-c", `printf x >>count; [ "$(wc -c <count)" -ge "$0" ] && exec sleep 60; echo two threads; exit 1`, strconv.Itoa(tt.starts)},
+			Healthy: func(context.Context) error {
+				if starts() < tt.starts {
+					return errors.New("not yet")
+				}
+				return nil
+			},
+		})
+		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%s: start = %v after %d starts, want %q", name, err, starts(), tt.want)
+		}
+		if n := starts(); n > retries+1 {
+			t.Errorf("%s: it was started %d times", name, n)
+		}
 	}
 }
 
