@@ -34,7 +34,7 @@ type Tables interface {
 // Backlogs shows what surveys find.
 type Backlogs interface {
 	Surveyed(dataset string, found backlog.Backlog)
-	Withdrawn(dataset string) // shows it no longer
+	Withdrawn(dataset string)   // shows it no longer
 	DeadLetter(function string) // one that was made for it
 }
 
