@@ -87,8 +87,24 @@ secrets-check: tools ## test secrets, logins, pseudonyms and policies with a rea
 mlapp: build ## let an application learn from releases beside almanac run, and anew from each that an event tells of (docs/mlapp.md)
 	go test ./tests/mlapp -count=1 -timeout 15m -v -args -almanac $(CURDIR)/$(BIN)/almanac
 
+DASHBOARDS := $(CURDIR)/$(CACHE)/dashboards
+
+.PHONY: dashboards
+dashboards: tools ## write the dashboards of Grafana into .cache/dashboards, from where the role grafana takes them
+	@rm -rf $(DASHBOARDS)
+	@go run -C ansible/dashboards . $(DASHBOARDS)
+
+.PHONY: monitoring-check
+monitoring-check: dashboards ## test the rules of Prometheus, the routes of alerts, runbooks and dashboards
+	@tests/monitoring/check.sh $$(tests/monitoring/tools.sh $(CURDIR)/$(CACHE)/monitoring) $(DASHBOARDS)
+
+.PHONY: monitoring-record
+monitoring-record: tools ## start the servers that Prometheus asks, and write down anew which metrics they show; after make lab, whose jars it takes
+	@tests/monitoring/record.sh $$(tests/monitoring/tools.sh $(CURDIR)/$(CACHE)/monitoring) $(abspath $(or $(ALMANAC_LAB_CACHE),.cache/lab/artifacts)) \
+	$$(tests/monitoring/agent.sh $(CURDIR)/$(CACHE)/agent) "$$(go run ./tests/lab bao)"
+
 .PHONY: check
-check: lint test manifests-check crash e2e auth-check secrets-check mlapp cluster-check ## all that CI runs
+check: lint test manifests-check monitoring-check crash e2e auth-check secrets-check mlapp cluster-check ## all that CI runs
 
 .PHONY: flights
 flights: tools ## make the daily CSV files of all 3,000,000 flights in FLIGHTS, for benchmarks
@@ -181,6 +197,35 @@ images-check: images ## look into the images, start them, and build them again i
 .PHONY: publish
 publish: tools ## push what make images has built to REGISTRY=host:port/prefix (INSECURE=1: plain HTTP), and write OUT for kustomize
 	@$(call on-images,publish) -from $(CURDIR)/$(IMAGES) -registry '$(REGISTRY)' -out $(abspath $(OUT))
+
+# What Ansible needs on this machine, in the versions that are pinned.
+ANSIBLE   := $(CURDIR)/$(CACHE)/ansible/bin
+INVENTORY ?= lab
+
+.PHONY: ansible-tools
+ansible-tools: $(CACHE)/ansible/.pinned ## install Ansible and its linters into .cache/ansible
+
+$(CACHE)/ansible/.pinned: ansible/requirements.txt
+	@mkdir -p $(CACHE)
+	python3 -m venv $(CACHE)/ansible
+	$(ANSIBLE)/pip install -q --disable-pip-version-check -r ansible/requirements.txt
+	@touch $@
+
+.PHONY: ansible-check
+ansible-check: ansible-tools ## hold ansible/ to its linters, its syntax, and each role's defaults to what it says of them
+	cd ansible && $(ANSIBLE)/yamllint .
+	cd ansible && PATH=$(ANSIBLE):$$PATH ansible-lint --offline --nocolor -q
+	cd ansible && for i in inventories/*/; do for p in *.yml; do $(ANSIBLE)/ansible-playbook -i $$i --syntax-check $$p >/dev/null; done; done
+	go test ./tests/machines -count=1
+
+.PHONY: machines
+machines: ansible-tools build ## start the Debian machines of INVENTORY=lab (one: a single machine) on this host, which takes root
+	tests/machines/archives.sh $(CACHE)/machines/artefacts kafka openbao
+	cd ansible && $(ANSIBLE)/ansible-playbook -i inventories/$(INVENTORY) lab.yml
+
+.PHONY: machines-down
+machines-down: ansible-tools ## stop the machines of INVENTORY; their disks stay (WIPE=1: and remove them, with the bridge)
+	cd ansible && $(ANSIBLE)/ansible-playbook -i inventories/$(INVENTORY) lab.yml -e nspawn_state=$(if $(WIPE),absent,stopped)
 
 .PHONY: clean
 clean: ## remove what was built; DATA stays

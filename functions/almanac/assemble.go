@@ -129,6 +129,7 @@ func (h *host) functions(parse *process.Process, engine snapshot.Engine, slices 
 	pace.ProbeBefore = wall()
 	cal := &calendar.Calendar{
 		Journal: said, Datasets: h.catalog.Schedule, Tables: h.lake, Letters: h.cluster.LetterBox("calendar"), Now: h.now, Wall: wall, Pace: pace,
+		Backlogs: h.proc.Meter,
 	}
 	parse.Journal, parse.Blocks, parse.Datasets = said, blocks, h.catalog
 	return map[string]fn.Handler{

@@ -106,6 +106,7 @@ func (h *host) start(ctx context.Context) error {
 	// A connection that was made and never used would hold up the end of the server for five seconds.
 	h.idle = client.CloseIdleConnections
 	for _, t := range triggers() {
+		h.proc.Meter.Functions(t.function)
 		feed, err := h.feed(ctx, t)
 		if err != nil {
 			return err

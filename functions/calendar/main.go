@@ -24,8 +24,10 @@ func run(ctx context.Context, p *fn.Process) error {
 		return err
 	}
 	defer on.Close()
-	core := &calendar.Calendar{Journal: on.Journal, Datasets: on.Datasets.Schedule, Tables: on.Warehouse, Letters: on.Cluster.LetterBox(p.Name), Now: p.Now, Wall: p.Now,
-		Pace: cfg.Pace()}
+	core := &calendar.Calendar{
+		Journal: on.Journal, Datasets: on.Datasets.Schedule, Tables: on.Warehouse, Letters: on.Cluster.LetterBox(p.Name), Now: p.Now, Wall: p.Now,
+		Pace: cfg.Pace(), Backlogs: p.Meter,
+	}
 	sweeper := &maintain.Sweeper{Warehouse: on.Warehouse, Older: keep.Abandoned, Now: p.Now, Log: p.Log}
 	return p.Serve(ctx, sweeper.After(core.Handle))
 }

@@ -26,7 +26,7 @@ func run(ctx context.Context, p *fn.Process) error {
 	}
 	defer cluster.Close()
 	mux := http.NewServeMux()
-	mux.Handle("/{$}", relay.DeadLetterSink(cluster.Bury, p.Log))
+	mux.Handle("/{$}", relay.DeadLetterSink(relay.Counted(cluster.Bury, p.Meter.DeadLetter), p.Log))
 	mux.Handle("/", problem.NotFound("send events to /"))
 	return p.ServeHTTP(ctx, p.Instrument(mux))
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/backlog"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/facts"
 	"github.com/almanac-data/almanac/functions/internal/table"
@@ -28,6 +29,13 @@ type Datasets interface {
 // Tables tells what the tables hold.
 type Tables interface {
 	Head(ctx context.Context, name table.Name) (table.Head, error)
+}
+
+// Backlogs shows what surveys find.
+type Backlogs interface {
+	Surveyed(dataset string, found backlog.Backlog)
+	Withdrawn(dataset string)   // shows it no longer
+	DeadLetter(function string) // one that was made for it
 }
 
 // Letters keeps dead letters.
@@ -45,10 +53,12 @@ type Calendar struct {
 	Now      func() time.Time // of the schedules; may be set to another day
 	Wall     func() time.Time // measures how long ago something was said
 	Pace     Pace
+	Backlogs Backlogs // may be nil
 
 	mu       sync.Mutex
-	surveyed map[string]int  // dataset: facts that had ended work when it was last surveyed
-	buried   map[string]bool // dues by their ids
+	surveyed map[string]int       // dataset: facts that had ended work when it was last surveyed
+	said     map[string]announced // dataset: what it waits for
+	buried   map[string]bool      // dues by their ids
 }
 
 // Pace says how soon things are announced again, and how much at once.
@@ -111,6 +121,9 @@ func (c *Calendar) Handle(ctx context.Context, ev events.Event) error {
 		return err
 	}
 	for _, d := range all {
+		if d.Withdrawn && c.Backlogs != nil {
+			c.Backlogs.Withdrawn(d.Name)
+		}
 		if d.Withdrawn || ev != nil && ev.Of().Dataset != d.Name {
 			continue
 		}
@@ -131,9 +144,11 @@ func (c *Calendar) announce(ctx context.Context, d *dataset.Dataset, view *facts
 	if woken && ok && last == ends {
 		return nil
 	}
-	states := Survey(d, view, c.Now(), c.Wall(), c.Pace)
+	now, at := c.Now(), c.Wall()
+	states := Survey(d, view, now, at, c.Pace)
 	buried := c.bury(ctx, states)
-	if say := Announcements(states, c.Pace.Parallel); len(say) > 0 {
+	chosen := choose(states, c.Pace.Parallel)
+	if say := announcements(chosen); len(say) > 0 {
 		if err := c.Journal.Say(ctx, say...); err != nil {
 			return errors.Join(buried, err)
 		}
@@ -144,9 +159,13 @@ func (c *Calendar) announce(ctx context.Context, d *dataset.Dataset, view *facts
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.surveyed == nil {
-		c.surveyed = map[string]int{}
+		c.surveyed, c.said = map[string]int{}, map[string]announced{}
 	}
 	c.surveyed[d.Name] = ends
+	c.said[d.Name] = c.said[d.Name].again(states, chosen)
+	if c.Backlogs != nil {
+		c.Backlogs.Surveyed(d.Name, tally(d, states, c.said[d.Name], now, at))
+	}
 	return nil
 }
 
@@ -177,6 +196,9 @@ func (c *Calendar) buryOnce(ctx context.Context, due events.Due, detail string) 
 	}
 	if err := c.Letters.Bury(ctx, due, detail); err != nil {
 		return err
+	}
+	if c.Backlogs != nil {
+		c.Backlogs.DeadLetter(due.Step)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -258,23 +280,36 @@ func untold(name string, head table.Head, told map[string]events.Stored) ([]even
 // Announcements lists what to say now: everything that got stuck, and new windows up to the number that may be ingested at once; last what is given
 // up, which needs a right of its own.
 func Announcements(states []State, parallel int) []events.Event {
+	return announcements(choose(states, parallel))
+}
+
+// choose leaves out the new windows beyond the number that may be ingested at once.
+func choose(states []State, parallel int) []State {
 	working := 0
 	for _, s := range states {
 		if s.Step == events.StepCollect && s.Phase.working() {
 			working++
 		}
 	}
-	var say, stops []events.Event
+	chosen := make([]State, 0, len(states))
 	for _, s := range states {
-		if stop, ok := s.givesUp(); ok {
-			stops = append(stops, stop)
-			continue
-		}
 		if s.Step == events.StepCollect && s.Phase == Due {
 			if parallel > 0 && working >= parallel {
 				continue
 			}
 			working++
+		}
+		chosen = append(chosen, s)
+	}
+	return chosen
+}
+
+func announcements(chosen []State) []events.Event {
+	var say, stops []events.Event
+	for _, s := range chosen {
+		if stop, ok := s.givesUp(); ok {
+			stops = append(stops, stop)
+			continue
 		}
 		say = append(say, s.Say...)
 	}

@@ -40,7 +40,7 @@ func (s *survey) ingest(w window.Window) State {
 	st.Piece, st.Sheet = piece, nil
 	inputs := s.follow(&st, reason)
 	if stop, said, ok := facts.When[events.Stopped](s.view, piece); ok && s.holds(stop, inputs) {
-		st.Phase, st.Why, st.Say = Stopped, stop.Detail, s.probe(piece)
+		st.Phase, st.Why, st.Reason, st.Say = Stopped, stop.Detail, stop.Reason, s.probe(piece)
 		if stop.Waiting {
 			st.Phase, st.Say = Waiting, nil
 			if s.retry(piece, said) {

@@ -59,11 +59,12 @@ func (s *survey) due(st *State, q dataset.Query, w window.Window, verdict lineag
 		st.Phase, st.Why = Blocked, waitsFor(verdict.Absent)
 		return
 	}
+	st.Inputs = verdict.Inputs
 	subject := lineage.Attempt(q, verdict.Inputs)
 	stop, stopped, ok := facts.When[events.Stopped](s.view, st.Piece)
 	ok = ok && stop.Step == st.Step
 	if ok && !stop.Waiting && stop.Inputs == subject {
-		st.Phase, st.Why = Stopped, stop.Detail
+		st.Phase, st.Why, st.Reason = Stopped, stop.Detail, stop.Reason
 		return
 	}
 	last, said, asked := facts.LatestDue(s.view, st.Step, st.Piece)

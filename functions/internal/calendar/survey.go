@@ -49,10 +49,13 @@ type State struct {
 	Step  string // collect, aggregate or deliver
 	Phase Phase
 	Why   string // for a person: why it is not further
-	Slice int    // the slice that the phase is about, of a window that is being ingested
-	Sheet events.Sheet
+	// Reason is one word, of what has stopped.
+	Reason string
+	Slice  int // the slice that the phase is about, of a window that is being ingested
+	Sheet  events.Sheet
 	// Generation that is visible, 0 if none.
 	Visible int
+	Inputs  string         // signature of what an aggregate or release is announced for
 	Version string         // of a release
 	Rows    int64          // of an aggregate or release
 	Said    time.Time      // when the last fact of it was said

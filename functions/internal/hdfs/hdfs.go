@@ -42,6 +42,8 @@ type FS struct {
 	session *session.Session
 	web     *webhdfs.Client // for RenameNew
 	close   func()
+	ticket  *krb.Client // nil where there is no Kerberos
+	as      string      // principal
 }
 
 // Open logs in and opens the folder at hdfs://host:port/path, or hdfs://name/path where Config names the NameNodes; the folder is made if it
@@ -137,6 +139,7 @@ func (f *FS) connect(cfg Config) error {
 		if ticket, err = kerberos.Login(cfg.Krb5Conf, cfg.Keytab, cfg.Principal); err != nil {
 			return err
 		}
+		f.ticket, f.as = ticket, cfg.Principal
 	}
 	newWeb := func(failed int) *webhdfs.Client {
 		return webhdfs.New(webhdfs.Config{
@@ -170,6 +173,15 @@ func (f *FS) connect(cfg Config) error {
 func rotate(addresses []string, failed int) []string {
 	at := failed % len(addresses)
 	return slices.Concat(addresses[at:], addresses[:at])
+}
+
+// Ticket tells of the Kerberos ticket; the times are zero where there is none.
+func (f *FS) Ticket() (principal string, issued, end time.Time) {
+	if f.ticket == nil {
+		return "", issued, end
+	}
+	issued, end = kerberos.Validity(f.ticket)
+	return f.as, issued, end
 }
 
 // Close ends the connections, also those of files that are still open.

@@ -26,7 +26,7 @@ type Platform struct {
 	Blocks    block.Store
 	Warehouse *lake.Lake
 	journal   *kafka.Journal
-	close     func() // of what the warehouse stands on
+	files     *hdfs.FS // that the warehouse stands on; nil if it is a folder
 }
 
 // config is what Open needs beyond what functions share.
@@ -58,13 +58,15 @@ func Open(ctx context.Context, p *fn.Process) (_ *Platform, err error) {
 		}
 	}
 	err = p.Await(ctx, "the warehouse at "+cfg.Warehouse+places, hdfs.Passing, func(ctx context.Context) (err error) {
-		pf.Warehouse, pf.close, err = Warehouse(ctx, p.Env)
+		pf.Warehouse, pf.files, err = warehouse(ctx, p.Env)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	p.Meter.CommitRetries(pf.Warehouse.Retries)
+	if err := pf.observe(ctx, p, cfg.Settings); err != nil {
+		return nil, err
+	}
 	if cfg.Datasets == Published {
 		if pf.Datasets, err = awaitDatasets(ctx, p, cfg.Warehouse, pf.Warehouse); err != nil {
 			return nil, err
@@ -80,6 +82,22 @@ func Open(ctx context.Context, p *fn.Process) (_ *Platform, err error) {
 		return err
 	})
 	return pf, nil
+}
+
+// observe exports what is known of the warehouse, and when that expires by which the process is let in.
+func (pf *Platform) observe(ctx context.Context, p *fn.Process, s kafka.Settings) error {
+	p.Meter.CommitRetries(pf.Warehouse.Retries)
+	p.Meter.Certificates(stream.Certificates(s))
+	if pf.files == nil {
+		return nil
+	}
+	var cfg hdfs.Config
+	if err := fn.Load(ctx, p.Env, &cfg); err != nil {
+		return err
+	}
+	p.Meter.Certificates(map[string]string{"ALMANAC_HDFS_CA": cfg.CA})
+	p.Meter.Ticket(pf.files)
+	return nil
 }
 
 // openKafka opens cluster and journal; it leaves neither open if it fails.
@@ -159,7 +177,7 @@ func (pf *Platform) Close() {
 	if pf.Cluster != nil {
 		pf.Cluster.Close()
 	}
-	if pf.close != nil {
-		pf.close()
+	if pf.files != nil {
+		pf.files.Close()
 	}
 }

@@ -14,6 +14,15 @@ import (
 // Warehouse opens the warehouse of the configuration: in a local folder, or at hdfs://host:port/path as the variables ALMANAC_HDFS_… say.
 // The caller calls what it returns when the warehouse is of no more use.
 func Warehouse(ctx context.Context, env envconfig.Lookuper) (*lake.Lake, func(), error) {
+	l, f, err := warehouse(ctx, env)
+	if f == nil {
+		return l, func() {}, err
+	}
+	return l, f.Close, err
+}
+
+// warehouse opens a warehouse, and the file system that it stands on if that is HDFS.
+func warehouse(ctx context.Context, env envconfig.Lookuper) (*lake.Lake, *hdfs.FS, error) {
 	var common fn.Common
 	if err := fn.Load(ctx, env, &common); err != nil {
 		return nil, nil, err
@@ -23,18 +32,17 @@ func Warehouse(ctx context.Context, env envconfig.Lookuper) (*lake.Lake, func(),
 		return nil, nil, err
 	}
 	target := lake.TargetFileSize(sizes.FileBytes)
-	warehouse := common.Warehouse
-	if !strings.HasPrefix(warehouse, "hdfs://") {
-		l, err := lake.Open(ctx, warehouse, target)
-		return l, func() {}, err
+	if !strings.HasPrefix(common.Warehouse, "hdfs://") {
+		l, err := lake.Open(ctx, common.Warehouse, target)
+		return l, nil, err
 	}
 	var cfg hdfs.Config
 	if err := fn.Load(ctx, env, &cfg); err != nil {
 		return nil, nil, err
 	}
-	f, err := hdfs.Open(ctx, warehouse, cfg)
+	f, err := hdfs.Open(ctx, common.Warehouse, cfg)
 	if err != nil {
 		return nil, nil, err
 	}
-	return lake.OpenOn(f, target), f.Close, nil
+	return lake.OpenOn(f, target), f, nil
 }

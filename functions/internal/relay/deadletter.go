@@ -7,6 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
+	"path"
+	"slices"
 	"strings"
 
 	"github.com/almanac-data/almanac/functions/internal/kafka"
@@ -42,6 +45,35 @@ func DeadLetterSink(bury func(context.Context, kafka.DeadLetter) error, log *slo
 		}
 		w.WriteHeader(http.StatusAccepted)
 	})
+}
+
+// functions are those that a dead letter may be for.
+var functions = []string{"calendar", "collect", "process", "validate", "store", "aggregate", "deliver"}
+
+// Counted counts what is buried by the function that it was for: the last element of its address, or the first of its host. What was for none
+// counts as other, so that strangers make no names of metrics.
+func Counted(bury func(context.Context, kafka.DeadLetter) error, count func(function string)) func(context.Context, kafka.DeadLetter) error {
+	return func(ctx context.Context, d kafka.DeadLetter) error {
+		if err := bury(ctx, d); err != nil {
+			return err
+		}
+		count(addressee(d.Attributes["knativeerrordest"]))
+		return nil
+	}
+}
+
+func addressee(dest string) string {
+	u, err := url.Parse(dest)
+	if err != nil {
+		return "other"
+	}
+	host, _, _ := strings.Cut(u.Hostname(), ".")
+	for _, name := range []string{path.Base(u.Path), host} {
+		if slices.Contains(functions, name) {
+			return name
+		}
+	}
+	return "other"
 }
 
 // unread is the status of an event that could not be read.

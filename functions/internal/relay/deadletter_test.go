@@ -116,3 +116,27 @@ func TestASourceGoesOnAfterARestart(t *testing.T) {
 		b.close(t)
 	}
 }
+
+func TestDeadLettersAreCountedByTheFunctionTheyWereFor(t *testing.T) {
+	counted := map[string]int{}
+	fails := false
+	bury := relay.Counted(func(context.Context, kafka.DeadLetter) error {
+		if fails {
+			return errors.New("broker away")
+		}
+		return nil
+	}, func(function string) { counted[function]++ })
+	for _, dest := range []string{"http://127.0.0.1:8321/functions/store", "http://store.almanac.svc.cluster.local", "http://process.almanac.svc.cluster.local/",
+		"http://evil.example/x", "", "://", "http://127.0.0.1/functions/" + strings.Repeat("x", 1000)} {
+		if err := bury(t.Context(), kafka.DeadLetter{Attributes: map[string]string{"knativeerrordest": dest}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fails = true
+	if err := bury(t.Context(), kafka.DeadLetter{}); err == nil {
+		t.Error("what was not kept is told as kept")
+	}
+	if want := map[string]int{"store": 2, "process": 1, "other": 4}; !cmp.Equal(counted, want) {
+		t.Error(cmp.Diff(want, counted))
+	}
+}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/almanac-data/almanac/functions/internal/backlog"
 )
 
 // Metrics are Almanac's own metrics. Rows, bytes, lag, releases and stops are derived from the facts that are said (Observe);
@@ -23,8 +25,11 @@ type Metrics struct {
 	releases *prometheus.CounterVec
 	stops    *prometheus.CounterVec
 	lag      *lag
+	backlogs *backlogs
 	requests *prometheus.HistogramVec
 }
+
+const labelDataset = "dataset"
 
 // New makes the metrics and registers them. Now tells the lag of windows.
 func New(reg prometheus.Registerer, now func() time.Time) *Metrics {
@@ -37,20 +42,21 @@ func New(reg prometheus.Registerer, now func() time.Time) *Metrics {
 			Name: "almanac_event_duration_seconds", Help: "Time from the receipt of an event to its answer.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300},
 		}, []string{"function", "type"}),
-		rows:     counter("almanac_rows_total", "Rows by step and outcome; read = stored + quarantined + duplicate + filtered.", "dataset", "step", "outcome"),
-		bytes:    counter("almanac_bytes_total", "Bytes written by step.", "dataset", "step"),
+		rows:     counter("almanac_rows_total", "Rows by step and outcome; read = stored + quarantined + duplicate + filtered.", labelDataset, "step", "outcome"),
+		bytes:    counter("almanac_bytes_total", "Bytes written by step.", labelDataset, "step"),
 		reg:      reg,
 		dead:     counter("almanac_deadletters_total", "Events given up, by the function that they were for.", "function"),
 		sent:     counter("almanac_source_events_total", "Events that a source was done with: delivered, dead or dropped.", "source", "topic", "outcome"),
-		releases: counter("almanac_releases_total", "Releases published.", "dataset", "name"),
-		stops:    counter("almanac_stops_total", "Pieces of work that stopped and wait for a person, or for their source.", "dataset", "step", "reason"),
+		releases: counter("almanac_releases_total", "Releases published.", labelDataset, "name"),
+		stops:    counter("almanac_stops_total", "Pieces of work that stopped and wait for a person, or for their source.", labelDataset, "step", "reason"),
 		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "almanac_http_request_duration_seconds", Help: "Time from a request to the API to the end of its answer.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
 		}, []string{"code", "method"}),
-		lag: &lag{now: now, newest: map[string]time.Time{}},
+		lag:      &lag{now: now, newest: map[string]time.Time{}},
+		backlogs: &backlogs{of: map[string]backlog.Backlog{}},
 	}
-	reg.MustRegister(m.events, m.duration, m.rows, m.bytes, m.dead, m.sent, m.releases, m.stops, m.requests, m.lag)
+	reg.MustRegister(m.events, m.duration, m.rows, m.bytes, m.dead, m.sent, m.releases, m.stops, m.requests, m.lag, m.backlogs)
 	return m
 }
 
@@ -66,8 +72,15 @@ func (m *Metrics) CommitRetries(count func() int64) {
 	}, func() float64 { return float64(count()) }))
 }
 
-// DeadLetter counts an event that a source gave up.
+// DeadLetter counts an event that was given up.
 func (m *Metrics) DeadLetter(function string) { m.dead.WithLabelValues(function).Inc() }
+
+// Functions begins to count the dead letters of each at 0: what increases is seen only where there was something before.
+func (m *Metrics) Functions(names ...string) {
+	for _, name := range names {
+		m.dead.WithLabelValues(name)
+	}
+}
 
 // Sent counts an event that a source was done with.
 func (m *Metrics) Sent(source, topic, outcome string) {
@@ -87,7 +100,7 @@ type lag struct {
 	newest map[string]time.Time
 }
 
-var lagDesc = prometheus.NewDesc("almanac_window_lag_seconds", "Time since the end of the newest stored window.", []string{"dataset"}, nil)
+var lagDesc = prometheus.NewDesc("almanac_window_lag_seconds", "Time since the end of the newest stored window.", []string{labelDataset}, nil)
 
 func (l *lag) stored(dataset string, end time.Time) {
 	l.mu.Lock()

@@ -2,8 +2,10 @@
 package kerberos
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jcmturner/gokrb5/v8/client"
 	"github.com/jcmturner/gokrb5/v8/config"
@@ -41,4 +43,25 @@ func advice(err error, krb5Conf, keytabFile string) string {
 	}
 	return fmt.Sprintf("see that the keytab %s (ALMANAC_HDFS_KEYTAB) holds its present key, and that the KDC which %s names (ALMANAC_HDFS_KRB5_CONF) can be reached",
 		keytabFile, krb5Conf)
+}
+
+// Validity is when the ticket that a client holds was issued, and when it ends; both zero if it holds none.
+func Validity(c *client.Client) (issued, end time.Time) {
+	// The library shows the times of its sessions in a printout only.
+	var out strings.Builder
+	c.Print(&out)
+	_, text, _ := strings.Cut(out.String(), "TGT Sessions:\n")
+	var sessions []struct {
+		AuthTime time.Time `json:"AuthTime"`
+		EndTime  time.Time `json:"EndTime"`
+	}
+	if json.NewDecoder(strings.NewReader(text)).Decode(&sessions) != nil {
+		return issued, end
+	}
+	for _, s := range sessions {
+		if s.EndTime.After(end) {
+			issued, end = s.AuthTime, s.EndTime
+		}
+	}
+	return issued, end
 }

@@ -111,7 +111,14 @@ func TestClocksThatDiffer(t *testing.T) {
 			c.start(skew)
 			login, err := Login(c.path("krb5.conf"), c.path("keytab"), "almanac@SKEW.TEST")
 			if err == nil {
+				issued, end := Validity(login)
+				if since := time.Since(issued); since < -time.Minute || since > time.Minute || end.Sub(issued) < time.Hour {
+					t.Errorf("the ticket is valid from %s to %s", issued, end)
+				}
 				login.Destroy()
+				if _, end := Validity(login); !end.IsZero() {
+					t.Errorf("a ticket that was destroyed ends at %s", end)
+				}
 			}
 			t.Logf("%v", err)
 			if skew == 0 {

@@ -67,6 +67,7 @@ func (c Config) tls(p *fn.Process) (*tls.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read ALMANAC_SERVE_CERT and ALMANAC_SERVE_KEY: %w", err)
 	}
+	p.Meter.Certificates(map[string]string{"ALMANAC_SERVE_CERT": c.Cert, "ALMANAC_SERVE_CLIENT_CA": c.ClientCA})
 	if wrong := certs.Valid(read.Leaf, p.Now()); wrong != "" {
 		return nil, fmt.Errorf("ALMANAC_SERVE_CERT: the certificate in %s %s: put one there that is valid", c.Cert, wrong)
 	}

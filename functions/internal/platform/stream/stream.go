@@ -14,6 +14,11 @@ func Server(s kafka.Settings) string {
 	return "Kafka at " + strings.Join(s.Brokers, ", ") + " (ALMANAC_KAFKA)"
 }
 
+// Certificates are the files of certificates that Kafka is reached by, by their variables.
+func Certificates(s kafka.Settings) map[string]string {
+	return map[string]string{"ALMANAC_KAFKA_CA": s.CA, "ALMANAC_KAFKA_CERT": s.Cert}
+}
+
 // Open opens the cluster that the configuration of the process names, once it can answer what the caller asks it, and makes the process ready while
 // it can. The caller closes it.
 func Open(ctx context.Context, p *fn.Process, ask func(context.Context, *kafka.Cluster) error) (cluster *kafka.Cluster, err error) {
@@ -21,6 +26,7 @@ func Open(ctx context.Context, p *fn.Process, ask func(context.Context, *kafka.C
 	if err := fn.Load(ctx, p.Env, &cfg); err != nil {
 		return nil, err
 	}
+	p.Meter.Certificates(Certificates(cfg))
 	err = p.Await(ctx, Server(cfg), kafka.Passing, func(ctx context.Context) error {
 		if cluster, err = kafka.Open(ctx, cfg.Config(p.Name, p.Now)); err != nil {
 			return err
