@@ -178,6 +178,27 @@ images-check: images ## look into the images, start them, and build them again i
 publish: tools ## push what make images has built to REGISTRY=host:port/prefix (INSECURE=1: plain HTTP), and write OUT for kustomize
 	@$(call on-images,publish) -from $(CURDIR)/$(IMAGES) -registry '$(REGISTRY)' -out $(abspath $(OUT))
 
+# What Ansible needs on this machine, in the versions that are pinned.
+ANSIBLE   := $(CURDIR)/$(CACHE)/ansible/bin
+INVENTORY ?= lab
+
+.PHONY: ansible-tools
+ansible-tools: $(CACHE)/ansible/.pinned ## install Ansible and its linters into .cache/ansible
+
+$(CACHE)/ansible/.pinned: ansible/requirements.txt
+	@mkdir -p $(CACHE)
+	python3 -m venv $(CACHE)/ansible
+	$(ANSIBLE)/pip install -q --disable-pip-version-check -r ansible/requirements.txt
+	@touch $@
+
+.PHONY: machines
+machines: ansible-tools ## start the Debian machines of INVENTORY=lab (one: a single machine) on this host, which takes root
+	cd ansible && $(ANSIBLE)/ansible-playbook -i inventories/$(INVENTORY) lab.yml
+
+.PHONY: machines-down
+machines-down: ansible-tools ## stop the machines of INVENTORY; their disks stay (WIPE=1: and remove them, with the bridge)
+	cd ansible && $(ANSIBLE)/ansible-playbook -i inventories/$(INVENTORY) lab.yml -e nspawn_state=$(if $(WIPE),absent,stopped)
+
 .PHONY: clean
 clean: ## remove what was built; DATA stays
 	rm -rf $(BIN)
