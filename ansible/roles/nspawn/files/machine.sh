@@ -6,15 +6,14 @@ shopt -s nullglob
 
 base=$ROOT/base
 table=almanac_${BRIDGE//-/_}
-groups=(memory cpu,cpuacct cpu cpuacct pids blkio)
+groups=(memory cpu cpuacct pids blkio)
 
 # sources are the host's package sources and the authorities that it trusts.
 sources() {
   rm -f "$1"/etc/apt/sources.list
   cp /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list "$1/etc/apt/sources.list.d/" 2>/dev/null || true
   [ ! -s /etc/apt/sources.list ] || cp /etc/apt/sources.list "$1/etc/apt/"
-  local f
-  for f in $(grep -l '^Acquire' /etc/apt/apt.conf.d/* 2>/dev/null); do cp "$f" "$1/etc/apt/apt.conf.d/"; done
+  grep -lZ '^Acquire' /etc/apt/apt.conf.d/* 2>/dev/null | xargs -0r cp -t "$1/etc/apt/apt.conf.d/"
   mkdir -p "$1/usr/local/share/ca-certificates"
   cp -a /usr/local/share/ca-certificates/. "$1/usr/local/share/ca-certificates/"
   cp /etc/ssl/certs/ca-certificates.crt "$1/etc/ssl/certs/"
@@ -22,6 +21,7 @@ sources() {
 
 mirror() {
   if [ -n "$MIRROR" ]; then echo "$MIRROR"; return; fi
+  # shellcheck disable=SC2016
   apt-get indextargets --format '$(REPO_URI)' 'Codename: '"$SUITE" 'Created-By: Packages' 2>/dev/null | head -n 1
 }
 
@@ -82,7 +82,7 @@ remove_bridge() {
 }
 
 # A process is known by its number and the time of its start.
-born() { local s; s=$(cat "/proc/$1/stat" 2>/dev/null) || return 1; s=${s##*) }; set -- $s; echo "${20}"; }
+born() { local s; s=$(cat "/proc/$1/stat" 2>/dev/null) || return 1; s=${s##*) }; read -ra s <<<"$s"; echo "${s[19]}"; }
 alive() {
   local pid time
   read -r pid time <"$dir/pid" 2>/dev/null || return 1
@@ -119,7 +119,7 @@ identify() {
 }
 
 up() {
-  local address=$1 memory=$2 c log
+  local address=$1 memory=$2 c
   ! alive >/dev/null || return 0
   mkdir -p "$dir"/{up,work,root}
   mountpoint -q "$dir/root" || mount -t overlay "almanac-$name" -o "lowerdir=$base,upperdir=$dir/up,workdir=$dir/work" "$dir/root"
@@ -140,7 +140,7 @@ boot() {
   local c
   for c in "${groups[@]}"; do [ ! -d "/sys/fs/cgroup/$c/$table/$name" ] || echo $$ >"/sys/fs/cgroup/$c/$table/$name/cgroup.procs"; done
   echo "$$ $(born $$)" >"$dir/pid"
-  exec systemd-nspawn -q -D "$dir/root" -M "$name" --register=no --keep-unit --kill-signal=SIGRTMIN+3 \
+  exec systemd-nspawn -q -D "$dir/root" -M "$name" --register=no --keep-unit --kill-signal=SIGRTMIN+3 --capability=CAP_NET_ADMIN \
     --network-namespace-path="/run/netns/$(short)" --resolv-conf=off --timezone=off --link-journal=no --console=pipe /sbin/machine-init
 }
 
