@@ -39,7 +39,7 @@ func run(ctx context.Context, args []string) error {
 		return cluster(ctx, args[1:])
 	}
 	if len(args) == 0 {
-		return errors.New("say what to do: up, status, down, env, config, kill, start, pause, resume, bao, sums or cluster")
+		return errors.New("say what to do: up, status, down, env, config, kill, start, pause, resume, fetch, bao, sums or cluster")
 	}
 	flags := flag.NewFlagSet("lab "+args[0], flag.ContinueOnError)
 	secure := flags.Bool("secure", false, "the secured form: Kerberos, TLS, access rules")
@@ -87,6 +87,8 @@ func run(ctx context.Context, args []string) error {
 	case "config":
 		_, err := os.Stdout.WriteString(c.Site.Config())
 		return err
+	case "fetch":
+		return artifact.Fetch(ctx, c.Site.Cache, flags.Args(), os.Stderr)
 	case "bao":
 		program, err := artifact.Bao(ctx, c.Site.Cache, os.Stderr)
 		if err == nil {

@@ -1,0 +1,31 @@
+#!/bin/bash
+# archives.sh FOLDER NAME...: packs the lab's servers into archives for the role artefact, with the same bytes wherever it is run.
+# Names are kafka and openbao. What the archives are made of is pinned by tests/lab/internal/artifact, the archives by the inventories.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+to=$1; shift
+mkdir -p "$to"
+cache=${ALMANAC_LAB_CACHE:-$PWD/.cache/lab/artifacts}
+
+# pack NAME FOLDER PATHS...: paths of a folder as an archive.
+pack() {
+  local name=$1 from=$2; shift 2
+  LC_ALL=C tar --create --file "$to/.$name" --directory "$from" --format=ustar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner \
+    --mode=u+rw,go+r-w,a+X "$@"
+  mv "$to/.$name" "$to/$name"
+  echo "made $name: sha512:$(sha512sum "$to/$name" | cut -d ' ' -f 1)"
+}
+
+for name in "$@"; do
+  case $name in
+    kafka)
+      [ ! -e "$to/kafka-4.4.0.tar" ] || continue
+      go run ./tests/lab fetch kafka
+      pack kafka-4.4.0.tar "$cache/jars" --transform 's,^kafka,libs,' kafka ;;
+    openbao)
+      [ ! -e "$to/openbao-2.7.2.tar" ] || continue
+      program=$(go run ./tests/lab bao)
+      pack openbao-2.7.2.tar "$(dirname "$program")" bao ;;
+    *) echo "archives.sh: there is no archive $name" >&2; exit 2 ;;
+  esac
+done
