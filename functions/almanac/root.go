@@ -70,8 +70,8 @@ func newRoot(out, errs io.Writer) *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &codedError{codeUsage, fmt.Errorf("%w; see %s --help", err, c.CommandPath())}
 	})
-	root.AddCommand(newRun(o), newStatus(o), newPlan(o), newReleases(o), newQuarantine(o), newDeadLetters(o), newDoctor(o), newDatasets(o), newTopics(o), newACLs(o), newSweep(o),
-		newSource(o), newEnv(o))
+	root.AddCommand(newRun(o), newStatus(o), newPlan(o), newReleases(o), newQuarantine(o), newDeadLetters(o), newDoctor(o), newDatasets(o), newSweep(o),
+		newTopics(o), newACLs(o), newUsers(o), newBrokers(o), newSource(o), newEnv(o))
 	return root
 }
 

@@ -4,9 +4,21 @@ import (
 	"context"
 
 	"github.com/almanac-data/almanac/functions/internal/kafka/acl"
+	"github.com/almanac-data/almanac/functions/internal/kafka/brokers"
+	"github.com/almanac-data/almanac/functions/internal/kafka/users"
 )
 
 // Allow makes the rules that a role needs for a principal, and returns what that may do beyond them; with prune it is taken away.
 func (c *Cluster) Allow(ctx context.Context, r acl.Role, principal string, prune bool) (beyond []string, err error) {
 	return acl.Apply(ctx, c.Cluster, r, principal, prune)
+}
+
+// SetPasswords gives each user its password for SCRAM-SHA-512, and returns those that had none or another.
+func (c *Cluster) SetPasswords(ctx context.Context, passwords map[string]string) (changed []string, err error) {
+	return users.Apply(ctx, c.Cluster, passwords)
+}
+
+// Servers tells how brokers, controllers and partitions are; the expected brokers must be there.
+func (c *Cluster) Servers(ctx context.Context, expected []int32) (brokers.Report, error) {
+	return brokers.Look(ctx, c.Cluster, expected)
 }

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/almanac-data/almanac/functions/internal/kafka"
+)
+
+const brokersHelp = `Brokers tells how the servers of Kafka are, and ends with 1 unless each partition has a leader and all its replicas in sync, each controller
+follows the leader of its quorum, and the brokers of --expect are there. Then any one of them may be stopped. The cluster is the one that --config or
+ALMANAC_KAFKA names; it takes a user who may describe the cluster and all topics.`
+
+func newBrokers(o *options) *cobra.Command {
+	var expected []int32
+	cmd := &cobra.Command{
+		Use: "brokers", Short: "Tell whether the servers of Kafka are well, so that one may stop", Long: brokersHelp, Args: usage(cobra.NoArgs),
+		Example: "  almanac brokers\n  almanac brokers --expect 1,2,3 --json",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return o.brokers(cmd.Context(), expected) },
+	}
+	cmd.Flags().Int32SliceVar(&expected, "expect", nil, "numbers of the brokers that must be there, parted by commas")
+	return cmd
+}
+
+func (o *options) brokers(ctx context.Context, expected []int32) error {
+	return o.withKafka(ctx, func(c *kafka.Cluster) error {
+		r, err := c.Servers(ctx, expected)
+		if err != nil {
+			return err
+		}
+		if o.json {
+			if err := o.printJSON(r); err != nil {
+				return err
+			}
+		} else {
+			o.printf("%d brokers, %d controllers, %d partitions\n", len(r.Brokers), len(r.Voters), r.Partitions)
+			for _, problem := range r.Problems {
+				o.printf("%s\n", problem)
+			}
+		}
+		if n := len(r.Problems); n > 0 {
+			return &codedError{1, fmt.Errorf("%d things of Kafka are not well: stop none of its servers", n)}
+		}
+		return nil
+	})
+}
