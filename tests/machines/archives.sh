@@ -21,7 +21,7 @@ for name in "$@"; do
     kafka)
       [ ! -e "$to/kafka-4.4.0.tar" ] || continue
       go run ./tests/lab fetch kafka
-      pack kafka-4.4.0.tar "$cache/jars" --transform 's,^kafka,libs,' kafka ;;
+      pack kafka-4.4.0.tar "$cache/jars" --transform 's,^kafka,kafka_2.13-4.4.0/libs,' kafka ;;
     openbao)
       [ ! -e "$to/openbao-2.7.2.tar" ] || continue
       program=$(go run ./tests/lab bao)
