@@ -191,8 +191,16 @@ $(CACHE)/ansible/.pinned: ansible/requirements.txt
 	$(ANSIBLE)/pip install -q --disable-pip-version-check -r ansible/requirements.txt
 	@touch $@
 
+.PHONY: ansible-check
+ansible-check: ansible-tools ## hold ansible/ to its linters, its syntax, and each role's defaults to what it says of them
+	cd ansible && $(ANSIBLE)/yamllint .
+	cd ansible && PATH=$(ANSIBLE):$$PATH ansible-lint --offline --nocolor -q
+	cd ansible && for i in inventories/*/; do for p in *.yml; do $(ANSIBLE)/ansible-playbook -i $$i --syntax-check $$p >/dev/null; done; done
+	go test ./tests/machines -count=1
+
 .PHONY: machines
-machines: ansible-tools ## start the Debian machines of INVENTORY=lab (one: a single machine) on this host, which takes root
+machines: ansible-tools build ## start the Debian machines of INVENTORY=lab (one: a single machine) on this host, which takes root
+	tests/machines/archives.sh $(CACHE)/machines/artefacts kafka openbao
 	cd ansible && $(ANSIBLE)/ansible-playbook -i inventories/$(INVENTORY) lab.yml
 
 .PHONY: machines-down
