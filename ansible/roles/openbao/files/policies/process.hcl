@@ -1,11 +1,13 @@
-# The function {{ _openbao_function }}, and nobody else.
-path "kv/data/almanac/{{ _openbao_function }}/*" {
+# The function process.
+path "kv/data/almanac/process/*" {
   capabilities = ["read"]
 }
-path "pki/issue/{{ _openbao_function }}" {
+path "kv/data/almanac/shared/*" {
+  capabilities = ["read"]
+}
+path "pki/issue/process" {
   capabilities = ["update"]
 }
-{% if _openbao_function == 'process' %}
 path "transit/hmac/almanac-pseudonym" {
   capabilities = ["update"]
 }
@@ -18,4 +20,3 @@ path "transit/decrypt/almanac-rows" {
 path "transit/rewrap/almanac-rows" {
   capabilities = ["update"]
 }
-{% endif %}

@@ -1,0 +1,13 @@
+# The operator's command, and almanac run --config, which is all functions in one process.
+path "kv/data/almanac/almanac/*" {
+  capabilities = ["read"]
+}
+path "kv/data/almanac/shared/*" {
+  capabilities = ["read"]
+}
+path "pki/issue/almanac" {
+  capabilities = ["update"]
+}
+path "transit/hmac/almanac-pseudonym" {
+  capabilities = ["update"]
+}

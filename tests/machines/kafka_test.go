@@ -1,0 +1,130 @@
+package machines_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"math/big"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
+)
+
+// client reaches Kafka at a port, as whoever the options make it.
+func (s *site) client(t *testing.T, port string, conf *tls.Config, opts ...kgo.Opt) *kgo.Client {
+	t.Helper()
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		raw, err := s.dial(ctx, network, address)
+		if err != nil || conf == nil {
+			return raw, err
+		}
+		named := conf.Clone()
+		named.ServerName, _, _ = net.SplitHostPort(address)
+		conn := tls.Client(raw, named)
+		return conn, conn.HandshakeContext(ctx)
+	}
+	cl, err := kgo.NewClient(append([]kgo.Opt{
+		kgo.SeedBrokers(net.JoinHostPort(s.groups["kafka_brokers"].Hosts[0], port)), kgo.Dialer(dial), kgo.RequestRetries(0), kgo.RecordRetries(0),
+		kgo.DialTimeout(5 * time.Second), kgo.DisableIdempotentWrite(),
+	}, opts...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cl.Close)
+	return cl
+}
+
+func password(user, word string) kgo.Opt {
+	return kgo.SASL(scram.Auth{User: user, Pass: word}.AsSha512Mechanism())
+}
+
+// facts lists the topics of facts that a client sees.
+func facts(t *testing.T, cl *kgo.Client) (kadm.TopicDetails, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	topics, err := kadm.NewClient(cl).ListTopics(ctx)
+	topics.FilterInternal()
+	return topics, err
+}
+
+func TestKafkaLetsInWhomItKnows(t *testing.T) {
+	s := furnished(t)
+	collect := s.file(t, "secrets", "kafka", "almanac-collect")
+	for name, cl := range map[string]*kgo.Client{
+		"by password":                s.client(t, "9092", s.trusting(), password("almanac-collect", collect)),
+		"by OpenBao's certificate":   s.client(t, "9094", s.trusting(s.pair(t, "process"))),
+		"by password, administrator": s.client(t, "9092", s.trusting(), password("admin", s.file(t, "secrets", "kafka", "admin"))),
+	} {
+		topics, err := facts(t, cl)
+		if err != nil || !topics.Has("almanac.fact.collected") {
+			t.Errorf("%s: topics = %v, %v, want facts among them", name, topics.Names(), err)
+		}
+	}
+}
+
+func TestKafkaRefusesOthers(t *testing.T) {
+	s := furnished(t)
+	old := s.trusting()
+	old.MinVersion, old.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
+	for name, cl := range map[string]*kgo.Client{
+		"without TLS":                s.client(t, "9092", nil, password("almanac-collect", s.file(t, "secrets", "kafka", "almanac-collect"))),
+		"by TLS 1.2":                 s.client(t, "9092", old, password("almanac-collect", s.file(t, "secrets", "kafka", "almanac-collect"))),
+		"with another's password":    s.client(t, "9092", s.trusting(), password("almanac-collect", s.file(t, "secrets", "kafka", "almanac-store"))),
+		"without a password":         s.client(t, "9092", s.trusting()),
+		"without a certificate":      s.client(t, "9094", s.trusting()),
+		"by a certificate of nobody": s.client(t, "9094", s.trusting(stranger(t))),
+	} {
+		if topics, err := facts(t, cl); err == nil {
+			t.Errorf("%s: Kafka answers %v", name, topics.Names())
+		}
+	}
+}
+
+// TestKafkaRefusesWhatAFunctionNeedNotDo writes to topics of others, and makes one.
+func TestKafkaRefusesWhatAFunctionNeedNotDo(t *testing.T) {
+	s := furnished(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cl := s.client(t, "9094", s.trusting(s.pair(t, "serve")))
+	for _, topic := range []string{"almanac.fact.collected", "almanac.due.collect", "almanac.deadletter"} {
+		if err := cl.ProduceSync(ctx, &kgo.Record{Topic: topic, Value: []byte("x")}).FirstErr(); !errors.Is(err, kerr.TopicAuthorizationFailed) {
+			t.Errorf("serve writes to %s: %v, want it refused", topic, err)
+		}
+	}
+	made, err := kadm.NewClient(cl).CreateTopic(ctx, 1, 1, nil, "almanac.stray")
+	if !errors.Is(errors.Join(err, made.Err), kerr.TopicAuthorizationFailed) {
+		t.Errorf("serve makes a topic: %v, %v, want it refused", err, made.Err)
+	}
+	if log := s.on(t, s.groups["kafka_brokers"].Hosts[0], "", "journalctl -u kafka --no-pager | grep -c 'Principal = User:almanac-serve is Denied'"); log == "0" {
+		t.Error("the log of Kafka has none of the refusals")
+	}
+}
+
+// stranger is the certificate of a broker, by an authority that nobody knows.
+func stranger(t *testing.T) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "kafka"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, BasicConstraintsValid: true, IsCA: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}

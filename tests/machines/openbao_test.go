@@ -1,0 +1,134 @@
+package machines_test
+
+import (
+	"bytes"
+	"crypto/tls"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+var functions = []string{"calendar", "collect", "process", "validate", "store", "aggregate", "deliver", "serve", "source", "deadletter"}
+
+// bao asks OpenBao. It returns the status and what is in data, or the whole answer.
+func (s *site) bao(t *testing.T, method, path, token string, body map[string]any) (int, map[string]any) {
+	t.Helper()
+	var sent bytes.Buffer
+	if body != nil {
+		if err := json.NewEncoder(&sent).Encode(body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	req, err := http.NewRequestWithContext(t.Context(), method, "https://"+s.groups["secrets"].Hosts[0]+":8200/v1/"+path, &sent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("X-Vault-Token", token)
+	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DialContext: s.dial, TLSClientConfig: s.trusting(), DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var answer map[string]any
+	_ = json.NewDecoder(resp.Body).Decode(&answer) // some answers are empty
+	if data, ok := answer["data"].(map[string]any); ok {
+		return resp.StatusCode, data
+	}
+	return resp.StatusCode, answer
+}
+
+// token logs a function in by what Ansible keeps of it.
+func (s *site) token(t *testing.T, function string) string {
+	t.Helper()
+	status, answer := s.bao(t, http.MethodPost, "auth/approle/login", "", map[string]any{
+		"role_id": s.file(t, "openbao", "approle", function, "role_id"), "secret_id": s.file(t, "openbao", "approle", function, "secret_id"),
+	})
+	auth, ok := answer["auth"].(map[string]any)
+	if status != http.StatusOK || !ok {
+		t.Fatalf("login of %s = %d, %v", function, status, answer)
+	}
+	token, _ := auth["client_token"].(string)
+	return token
+}
+
+// pair has OpenBao issue a certificate to a function.
+func (s *site) pair(t *testing.T, function string) tls.Certificate {
+	t.Helper()
+	status, data := s.bao(t, http.MethodPost, "pki/issue/"+function, s.token(t, function), map[string]any{"common_name": "almanac-" + function})
+	if status != http.StatusOK {
+		t.Fatalf("pki/issue/%s = %d, %v", function, status, data)
+	}
+	certificate, _ := data["certificate"].(string)
+	issuer, _ := data["issuing_ca"].(string)
+	key, _ := data["private_key"].(string)
+	pair, err := tls.X509KeyPair([]byte(certificate+"\n"+issuer), []byte(key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair
+}
+
+// TestEachFunctionReachesItsOwnSecretsAlone tries each function at everything of each other.
+func TestEachFunctionReachesItsOwnSecretsAlone(t *testing.T) {
+	s := furnished(t)
+	text := base64.StdEncoding.EncodeToString([]byte("somebody"))
+	for _, function := range functions {
+		t.Run(function, func(t *testing.T) {
+			token := s.token(t, function)
+			try := func(method, path string, body map[string]any, want int) {
+				t.Helper()
+				if got, answer := s.bao(t, method, path, token, body); got != want {
+					t.Errorf("%s %s = %d, want %d: %v", method, path, got, want, answer)
+				}
+			}
+			keys := http.StatusForbidden
+			if function == "process" {
+				keys = http.StatusOK
+			}
+			try(http.MethodPost, "transit/hmac/almanac-pseudonym", map[string]any{"input": text}, keys)
+			try(http.MethodPost, "transit/datakey/plaintext/almanac-rows", map[string]any{}, keys)
+			try(http.MethodPost, "transit/keys/almanac-rows/rotate", map[string]any{}, http.StatusForbidden)
+			try(http.MethodGet, "transit/export/hmac-key/almanac-pseudonym", nil, http.StatusForbidden)
+			try(http.MethodGet, "sys/policies/acl/process", nil, http.StatusForbidden)
+			try(http.MethodPost, "auth/approle/role/process/secret-id", nil, http.StatusForbidden)
+			for _, other := range functions {
+				own := other == function
+				read, issue := http.StatusForbidden, http.StatusForbidden
+				if own {
+					read, issue = http.StatusNotFound, http.StatusOK // nothing is kept there yet
+				}
+				try(http.MethodGet, "kv/data/almanac/"+other+"/nothing", nil, read)
+				try(http.MethodPost, "kv/data/almanac/"+other+"/nothing", map[string]any{"data": map[string]any{"a": "b"}}, http.StatusForbidden)
+				try(http.MethodPost, "pki/issue/"+other, map[string]any{"common_name": "almanac-" + other}, issue)
+			}
+			try(http.MethodPost, "pki/issue/"+function, map[string]any{"common_name": "kafka"}, http.StatusBadRequest)
+		})
+	}
+	log := s.on(t, s.groups["secrets"].Hosts[0], "", "grep -c 'permission denied' /var/log/openbao/audit.log")
+	if log == "0" {
+		t.Error("the audit log has none of the refusals")
+	}
+}
+
+func TestPseudonymsComeInBatches(t *testing.T) {
+	s := furnished(t)
+	token := s.token(t, "process")
+	batch := slices.Repeat([]map[string]string{{"input": base64.StdEncoding.EncodeToString([]byte("somebody"))}}, 5000)
+	began := time.Now()
+	status, data := s.bao(t, http.MethodPost, "transit/hmac/almanac-pseudonym", token, map[string]any{"batch_input": batch})
+	results, _ := data["batch_results"].([]any)
+	if status != http.StatusOK || len(results) != len(batch) {
+		t.Fatalf("a batch of %d = %d with %d results", len(batch), status, len(results))
+	}
+	first, _ := results[0].(map[string]any)
+	last, _ := results[len(results)-1].(map[string]any)
+	if hmac, _ := first["hmac"].(string); !strings.HasPrefix(hmac, "vault:v1:") || hmac != last["hmac"] {
+		t.Errorf("the pseudonyms of one name are %v and %v", first, last)
+	}
+	t.Logf("%d pseudonyms in %s", len(batch), time.Since(began).Round(time.Millisecond))
+}
