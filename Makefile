@@ -223,6 +223,10 @@ machines: ansible-tools build ## start the Debian machines of INVENTORY=lab (one
 	tests/machines/archives.sh $(CACHE)/machines/artefacts kafka openbao
 	cd ansible && $(ANSIBLE)/ansible-playbook -i inventories/$(INVENTORY) lab.yml
 
+.PHONY: machines-check
+machines-check: ansible-tools ## ask the machines of INVENTORY, furnished by site.yml, what they let in and what they refuse
+	go test ./tests/machines -count=1 -timeout 30m -v -args -inventory $(CURDIR)/ansible/inventories/$(INVENTORY) -ansible $(ANSIBLE)/ansible-inventory
+
 .PHONY: machines-down
 machines-down: ansible-tools ## stop the machines of INVENTORY; their disks stay (WIPE=1: and remove them, with the bridge)
 	cd ansible && $(ANSIBLE)/ansible-playbook -i inventories/$(INVENTORY) lab.yml -e nspawn_state=$(if $(WIPE),absent,stopped)

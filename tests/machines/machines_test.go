@@ -21,12 +21,15 @@ var (
 	ansible   = flag.String("ansible", "ansible-inventory", "the `program` that reads it")
 )
 
+// group is one of an inventory.
+type group struct {
+	Hosts []string `json:"hosts"`
+}
+
 // site is what an inventory and its state say, as a stranger with the right files has it.
 type site struct {
-	dir    string
-	groups map[string]struct {
-		Hosts []string `json:"hosts"`
-	}
+	dir       string
+	groups    map[string]group
 	addresses map[string]string
 	ca        *x509.CertPool
 }
@@ -57,9 +60,13 @@ func furnished(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	delete(groups, "_meta")
-	b, _ := json.Marshal(groups)
-	if err := json.Unmarshal(b, &s.groups); err != nil {
-		t.Fatal(err)
+	s.groups = map[string]group{}
+	for name, raw := range groups {
+		var g group
+		if err := json.Unmarshal(raw, &g); err != nil {
+			t.Fatal(err)
+		}
+		s.groups[name] = g
 	}
 	for host, vars := range meta.Meta.Vars {
 		s.addresses[host] = vars.Address

@@ -30,7 +30,7 @@ func TestBadInventoriesAreRefused(t *testing.T) {
 			"other.almanac.test is in kafka_controllers or kafka_brokers and has no kafka_node_id"},
 		"a name outside the domain":     {"", "almanac_domain=example.org", "is not a name directly in example.org"},
 		"a variable that is misspelt":   {"", "kafka_heep=1g", "kafka_heep is not an option of any role: did you mean kafka_heap?"},
-		"a variable of another type":    {"", "openbao_port=https", "openbao_port is of type str and we were unable to convert to int"},
+		"a variable of another type":    {"", "openbao_port=https", "argument 'openbao_port' is of type str and we were unable to convert to int"},
 		"a choice that is none":         {"", "base_ssh_root=yes", "value of base_ssh_root must be one of: no, prohibit-password"},
 		"too little memory":             {"", `{"preflight_memory": {"kafka_brokers": 9000000}}`, "MiB of memory and needs 9000256 MiB for kafka_brokers"},
 		"a user who would be shut out":  {"", `{"base_ssh_root": "no"}`, "the next run would not get in"},

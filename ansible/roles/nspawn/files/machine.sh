@@ -109,6 +109,7 @@ connect() {
 identify() {
   local root=$1
   [ -s "$root/etc/machine-id" ] || tr -d - </proc/sys/kernel/random/uuid >"$root/etc/machine-id"
+  ln -sf /etc/machine-id "$root/var/lib/dbus/machine-id" # that of the tree is the same for all
   [ -s "$root/etc/hostname" ] || echo "${name%%.*}" >"$root/etc/hostname"
   [ -s "$root/etc/hosts" ] || echo "127.0.0.1 localhost" >"$root/etc/hosts"
   cp -L /etc/resolv.conf "$root/etc/resolv.conf"
