@@ -11,12 +11,3 @@ path "pki/issue/process" {
 path "transit/hmac/almanac-pseudonym" {
   capabilities = ["update"]
 }
-path "transit/datakey/plaintext/almanac-rows" {
-  capabilities = ["update"]
-}
-path "transit/decrypt/almanac-rows" {
-  capabilities = ["update"]
-}
-path "transit/rewrap/almanac-rows" {
-  capabilities = ["update"]
-}
