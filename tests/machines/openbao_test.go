@@ -91,7 +91,7 @@ func TestEachFunctionReachesItsOwnSecretsAlone(t *testing.T) {
 				keys = http.StatusOK
 			}
 			try(http.MethodPost, "transit/hmac/almanac-pseudonym", map[string]any{"input": text}, keys)
-			try(http.MethodPost, "transit/datakey/plaintext/almanac-rows", map[string]any{}, keys)
+			try(http.MethodPost, "transit/datakey/plaintext/almanac-rows", map[string]any{}, http.StatusForbidden)
 			try(http.MethodPost, "transit/keys/almanac-rows/rotate", map[string]any{}, http.StatusForbidden)
 			try(http.MethodGet, "transit/export/hmac-key/almanac-pseudonym", nil, http.StatusForbidden)
 			try(http.MethodGet, "sys/policies/acl/process", nil, http.StatusForbidden)
