@@ -171,8 +171,8 @@ func (k *knative) recorder(t *testing.T) recorder {
 	return r
 }
 
-// varies are the values that differ between two events of one kind: digits, and what is random.
-var varies = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}|\d+`)
+// varies are the values that differ between two events of one kind: digits, digests, and what is random.
+var varies = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{16,}|\d+`)
 
 // attributes are the CloudEvents attributes of the next event, by name, without what differs from one to the next.
 func (r recorder) attributes(t *testing.T) map[string]string {
