@@ -15,17 +15,17 @@ import (
 
 // Config says how to reach a cluster.
 type Config struct {
-	NameNodes   []string      `env:"ALMANAC_HDFS_NAMENODES"`                // host:port of their RPC; that of the warehouse if none is named
-	Web         []string      `env:"ALMANAC_HDFS_WEB,required"`             // http(s)://host:port of their WebHDFS
-	User        string        `env:"ALMANAC_HDFS_USER,default=almanac"`     // where there is no Kerberos
-	Keytab      string        `env:"ALMANAC_HDFS_KEYTAB" secret:"file"`     // file; with it everything logs in by Kerberos
-	Principal   string        `env:"ALMANAC_HDFS_PRINCIPAL"`                // as whom
-	Krb5Conf    string        `env:"ALMANAC_HDFS_KRB5_CONF"`                // file; /etc/krb5.conf if empty
-	Service     string        `env:"ALMANAC_HDFS_SERVICE,default=nn/_HOST"` // dfs.namenode.kerberos.principal without its realm
-	Protection  string        `env:"ALMANAC_HDFS_PROTECTION"`               // of data with Kerberos: authentication, integrity, privacy (if empty)
-	CA          string        `env:"ALMANAC_HDFS_CA" secret:"file"`         // PEM file of who signs the certificates of WebHDFS; the system's if empty
-	Hostnames   bool          `env:"ALMANAC_HDFS_HOSTNAMES,default=false"`  // reach DataNodes by their names
-	Replication int           `env:"ALMANAC_HDFS_REPLICATION,default=3"`    // of new files
+	NameNodes   []string      `env:"ALMANAC_HDFS_NAMENODES"`                                  // host:port of their RPC; that of the warehouse if none is named
+	Web         []string      `env:"ALMANAC_HDFS_WEB,required"`                               // http(s)://host:port of their WebHDFS
+	User        string        `env:"ALMANAC_HDFS_USER,default=almanac"`                       // where there is no Kerberos
+	Keytab      string        `env:"ALMANAC_HDFS_KEYTAB"                       secret:"file"` // file; with it everything logs in by Kerberos
+	Principal   string        `env:"ALMANAC_HDFS_PRINCIPAL"`                                  // as whom
+	Krb5Conf    string        `env:"ALMANAC_HDFS_KRB5_CONF"`                                  // file; /etc/krb5.conf if empty
+	Service     string        `env:"ALMANAC_HDFS_SERVICE,default=nn/_HOST"`                   // dfs.namenode.kerberos.principal without its realm
+	Protection  string        `env:"ALMANAC_HDFS_PROTECTION"`                                 // of data with Kerberos: authentication, integrity, privacy (if empty)
+	CA          string        `env:"ALMANAC_HDFS_CA"                           secret:"file"` // PEM file of who signs the certificates of WebHDFS; the system's if empty
+	Hostnames   bool          `env:"ALMANAC_HDFS_HOSTNAMES,default=false"`                    // reach DataNodes by their names
+	Replication int           `env:"ALMANAC_HDFS_REPLICATION,default=3"`                      // of new files
 	BlockSize   int64         `env:"ALMANAC_HDFS_BLOCK_SIZE,default=134217728"`
 	Timeout     time.Duration `env:"ALMANAC_HDFS_TIMEOUT,default=20s"`  // of one request, and of one step of reading or writing
 	Patience    time.Duration `env:"ALMANAC_HDFS_PATIENCE,default=90s"` // of one operation with its further attempts: a failover takes 10 s and more

@@ -11,11 +11,11 @@ import (
 
 // Config says whose tokens are taken. If Issuer is empty, none are.
 type Config struct {
-	Issuer   string `env:"ALMANAC_SERVE_OIDC_ISSUER"`                // URL, as the claim iss has it
-	Audience string `env:"ALMANAC_SERVE_OIDC_AUDIENCE"`              // that the claim aud must hold
-	Keys     string `env:"ALMANAC_SERVE_OIDC_KEYS"`                  // file or URL of a JSON Web Key Set; if empty, where the issuer's discovery document says
-	CA       string `env:"ALMANAC_SERVE_OIDC_CA" secret:"file"`      // PEM file of who signs the issuer's TLS certificate; the system's if empty
-	Groups   string `env:"ALMANAC_SERVE_OIDC_GROUPS,default=groups"` // claim that lists the groups of the subject: a list, or words divided by blanks
+	Issuer   string `env:"ALMANAC_SERVE_OIDC_ISSUER"`                              // URL, as the claim iss has it
+	Audience string `env:"ALMANAC_SERVE_OIDC_AUDIENCE"`                            // that the claim aud must hold
+	Keys     string `env:"ALMANAC_SERVE_OIDC_KEYS"`                                // file or URL of a JSON Web Key Set; if empty, where the issuer's discovery document says
+	CA       string `env:"ALMANAC_SERVE_OIDC_CA"                    secret:"file"` // PEM file of who signs the issuer's TLS certificate; the system's if empty
+	Groups   string `env:"ALMANAC_SERVE_OIDC_GROUPS,default=groups"`               // claim that lists the groups of the subject: a list, or words divided by blanks
 }
 
 // Check tells every mistake, each by the name of its variable.

@@ -21,7 +21,7 @@ type Config struct {
 	// TokenFile holds the server's bearer token. It goes over TLS, or to this very machine.
 	TokenFile string `env:"ALMANAC_SPARK_TOKEN_FILE" secret:"file"`
 	// CA is a PEM file of who vouches for the server, or the word system. With it all goes over TLS, without it in plain text.
-	CA        string        `env:"ALMANAC_SPARK_CA" secret:"file"`
+	CA        string        `env:"ALMANAC_SPARK_CA"                   secret:"file"`
 	User      string        `env:"ALMANAC_SPARK_USER,default=almanac"` // shown beside each query
 	Heartbeat time.Duration `env:"ALMANAC_SPARK_HEARTBEAT,default=2m"` // how often a session at work is touched
 }

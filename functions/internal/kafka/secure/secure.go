@@ -22,9 +22,9 @@ import (
 
 // Access says by what a client is let in. If all of it is empty, connections are plain; else they are TLS 1.3.
 type Access struct {
-	CA           string `env:"ALMANAC_KAFKA_CA" secret:"file"`            // PEM file of who signs the brokers' certificates; the system's if empty
-	Cert         string `env:"ALMANAC_KAFKA_CERT" secret:"file"`          // PEM file of the client's certificate, and of those between it and its authority
-	Key          string `env:"ALMANAC_KAFKA_KEY" secret:"file"`           // PEM file of its key
+	CA           string `env:"ALMANAC_KAFKA_CA"            secret:"file"` // PEM file of who signs the brokers' certificates; the system's if empty
+	Cert         string `env:"ALMANAC_KAFKA_CERT"          secret:"file"` // PEM file of the client's certificate, and of those between it and its authority
+	Key          string `env:"ALMANAC_KAFKA_KEY"           secret:"file"` // PEM file of its key
 	User         string `env:"ALMANAC_KAFKA_USER"`                        // logs in by SCRAM-SHA-512
 	PasswordFile string `env:"ALMANAC_KAFKA_PASSWORD_FILE" secret:"file"` // its first line is the password
 	ServerName   string `env:"ALMANAC_KAFKA_SERVER_NAME"`                 // that the brokers' certificates are for, if not the host that is dialled

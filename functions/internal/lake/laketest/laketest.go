@@ -23,10 +23,16 @@ import (
 type Open func(tb testing.TB, dir string) *lake.Lake
 
 // Run runs the whole suite.
-func Run(t *testing.T, open Open) { run(t, open, 1) }
+func Run(t *testing.T, open Open) {
+	t.Helper()
+	run(t, open, 1)
+}
 
 // RunSlow runs the whole suite with a quarter of the commits where there are many, for a file system of which each step is slow.
-func RunSlow(t *testing.T, open Open) { run(t, open, 4) }
+func RunSlow(t *testing.T, open Open) {
+	t.Helper()
+	run(t, open, 4)
+}
 
 // run runs the suite; where there are many commits it does one of so many of them.
 func run(t *testing.T, open Open, of int) {
@@ -45,9 +51,9 @@ func run(t *testing.T, open Open, of int) {
 		"a commit for a head that moved is refused":              moved,
 		"a table gets the columns of new rows":                   evolve,
 		"a column keeps its type":                                keepType,
-		"two writers of different windows lose nothing":          func(t *testing.T, open Open) { race(t, open, 2, 24/of, 50) },
-		"eight writers of few windows lose nothing":              func(t *testing.T, open Open) { race(t, open, 8, 8/of, 4) },
-		"the map is whole after many commits":                    func(t *testing.T, open Open) { many(t, open, 200/of) },
+		"two writers of different windows lose nothing":          race(2, 24/of, 50),
+		"eight writers of few windows lose nothing":              race(8, 8/of, 4),
+		"the map is whole after many commits":                    many(200 / of),
 		"a file that is not as described is refused":             wrongFile,
 		"files are found at an earlier snapshot":                 earlier,
 		"a file gets its rows back":                              roundTrip,

@@ -186,42 +186,44 @@ func keepType(t *testing.T, open Open) {
 
 // race lets writers, each as if in a process of its own, commit at once. Each commit adds its name to what the entry of its window
 // says, so that a lost commit leaves a gap and a doubled one shows twice.
-func race(t *testing.T, open Open, writers, commits, windows int) {
-	t.Helper()
-	dir := t.TempDir()
-	MustReplace(t, open(t, dir), Replacing(Day(0), json.RawMessage(`[]`))) // so that there is a head that can move
-	var all sync.WaitGroup
-	var acknowledged atomic.Int64
-	for w := range writers {
-		l := open(t, dir)
-		all.Go(func() {
-			for i := range commits {
-				day := Day((w*commits + i) % windows)
-				files := Write(t, l, day, w*1000+i, 3)
-				if err := addName(t.Context(), l, Replacing(day, nil, files...), fmt.Sprintf("%d/%d", w, i)); err != nil {
-					t.Errorf("Replace = %v", err)
-					return
+func race(writers, commits, windows int) func(*testing.T, Open) {
+	return func(t *testing.T, open Open) {
+		t.Helper()
+		dir := t.TempDir()
+		MustReplace(t, open(t, dir), Replacing(Day(0), json.RawMessage(`[]`))) // so that there is a head that can move
+		var all sync.WaitGroup
+		var acknowledged atomic.Int64
+		for w := range writers {
+			l := open(t, dir)
+			all.Go(func() {
+				for i := range commits {
+					day := Day((w*commits + i) % windows)
+					files := Write(t, l, day, w*1000+i, 3)
+					if err := addName(t.Context(), l, Replacing(day, nil, files...), fmt.Sprintf("%d/%d", w, i)); err != nil {
+						t.Errorf("Replace = %v", err)
+						return
+					}
+					acknowledged.Add(1)
 				}
-				acknowledged.Add(1)
+			})
+		}
+		all.Wait()
+		l := open(t, dir)
+		head := MustHead(t, l)
+		seen := map[string]int{}
+		for key, entry := range head.Entries {
+			for _, name := range namesIn(entry) {
+				if seen[name]++; seen[name] > 1 {
+					t.Errorf("%s stands twice, also in %s", name, key)
+				}
 			}
-		})
-	}
-	all.Wait()
-	l := open(t, dir)
-	head := MustHead(t, l)
-	seen := map[string]int{}
-	for key, entry := range head.Entries {
-		for _, name := range namesIn(entry) {
-			if seen[name]++; seen[name] > 1 {
-				t.Errorf("%s stands twice, also in %s", name, key)
+			if n := len(filesOf(t, l, head.Snapshot, key)); n != 1 {
+				t.Errorf("window %s has %d files, want that of its last commit", key, n)
 			}
 		}
-		if n := len(filesOf(t, l, head.Snapshot, key)); n != 1 {
-			t.Errorf("window %s has %d files, want that of its last commit", key, n)
+		if int64(len(seen)) != acknowledged.Load() || len(seen) != writers*commits {
+			t.Errorf("the map names %d commits, acknowledged are %d of %d", len(seen), acknowledged.Load(), writers*commits)
 		}
-	}
-	if int64(len(seen)) != acknowledged.Load() || len(seen) != writers*commits {
-		t.Errorf("the map names %d commits, acknowledged are %d of %d", len(seen), acknowledged.Load(), writers*commits)
 	}
 }
 
@@ -249,19 +251,21 @@ func namesIn(entry json.RawMessage) []string {
 	return names
 }
 
-func many(t *testing.T, open Open, commits int) {
-	t.Helper()
-	l := open(t, t.TempDir())
-	for i := range commits {
-		MustReplace(t, l, Replacing(Day(i), Entry(i)))
-	}
-	head := MustHead(t, l)
-	if len(head.Entries) != commits {
-		t.Fatalf("the map has %d windows, want %d", len(head.Entries), commits)
-	}
-	for i := range commits {
-		if got := string(head.Entries[Day(i).Key()]); got != string(Entry(i)) {
-			t.Fatalf("entry of %s is %s, want %s", Day(i), got, Entry(i))
+func many(commits int) func(*testing.T, Open) {
+	return func(t *testing.T, open Open) {
+		t.Helper()
+		l := open(t, t.TempDir())
+		for i := range commits {
+			MustReplace(t, l, Replacing(Day(i), Entry(i)))
+		}
+		head := MustHead(t, l)
+		if len(head.Entries) != commits {
+			t.Fatalf("the map has %d windows, want %d", len(head.Entries), commits)
+		}
+		for i := range commits {
+			if got := string(head.Entries[Day(i).Key()]); got != string(Entry(i)) {
+				t.Fatalf("entry of %s is %s, want %s", Day(i), got, Entry(i))
+			}
 		}
 	}
 }

@@ -11,12 +11,12 @@ import (
 type Config struct {
 	Tokens oidc.Config
 
-	Cert      string `env:"ALMANAC_SERVE_CERT" secret:"file"`      // PEM file of the server's certificate, and of those between it and its authority; plain HTTP if empty
-	Key       string `env:"ALMANAC_SERVE_KEY" secret:"file"`       // PEM file of its key
-	ClientCA  string `env:"ALMANAC_SERVE_CLIENT_CA" secret:"file"` // PEM file of who signs the certificates of clients; certificates are not asked for if empty
-	Policy    string `env:"ALMANAC_SERVE_POLICY"`                  // file of who may read what
-	Audit     string `env:"ALMANAC_SERVE_AUDIT"`                   // file that the audit trail is appended to; standard output if empty
-	PerCaller int    `env:"ALMANAC_SERVE_PER_CALLER,default=32"`   // requests of one caller at once
+	Cert      string `env:"ALMANAC_SERVE_CERT"                  secret:"file"` // PEM file of the server's certificate, and of those between it and its authority; plain HTTP if empty
+	Key       string `env:"ALMANAC_SERVE_KEY"                   secret:"file"` // PEM file of its key
+	ClientCA  string `env:"ALMANAC_SERVE_CLIENT_CA"             secret:"file"` // PEM file of who signs the certificates of clients; certificates are not asked for if empty
+	Policy    string `env:"ALMANAC_SERVE_POLICY"`                              // file of who may read what
+	Audit     string `env:"ALMANAC_SERVE_AUDIT"`                               // file that the audit trail is appended to; standard output if empty
+	PerCaller int    `env:"ALMANAC_SERVE_PER_CALLER,default=32"`               // requests of one caller at once
 }
 
 // Asks says whether callers must say who they are.
