@@ -104,7 +104,7 @@ monitoring-record: tools ## start the servers that Prometheus asks, and write do
 	$$(tests/monitoring/agent.sh $(CURDIR)/$(CACHE)/agent) "$$(go run ./tests/lab bao)"
 
 .PHONY: check
-check: lint test manifests-check monitoring-check crash e2e auth-check secrets-check mlapp cluster-check ## all that CI runs
+check: lint test manifests-check monitoring-check crash e2e auth-check secrets-check mlapp check-servers ## all that CI runs
 
 .PHONY: flights
 flights: tools ## make the daily CSV files of all 3,000,000 flights in FLIGHTS, for benchmarks
@@ -141,8 +141,8 @@ cluster: tools ## start Kubernetes with Knative on this machine, which takes roo
 cluster-status: tools ## tell how the processes and deployments of the cluster are, and how to reach it
 	@go run ./tests/lab cluster status
 
-.PHONY: cluster-check-kube
-cluster-check-kube: tools ## test the cluster that runs (OUTSIDE=plain-10.244.0.1: and that its pods reach that form of the lab)
+.PHONY: cluster-check
+cluster-check: tools ## test the cluster that runs (OUTSIDE=plain-10.244.0.1: and that its pods reach that form of the lab)
 	go test ./tests/lab -count=1 -timeout 20m -v -args -cluster $(if $(OUTSIDE),-outside $(OUTSIDE))
 
 .PHONY: cluster-down
@@ -169,13 +169,13 @@ check-cluster: build images ## do the job on Kubernetes with Knative, amid pods 
 	go test ./tests/cluster -count=1 -timeout 90m -v -run TestKnative -args -almanac $(CURDIR)/$(BIN)/almanac -lab $(CURDIR)/.cache/lab/plain-$(NODE)/env \
 	  -kube $(CURDIR)/.cache/lab/kube/env -published $(CURDIR)/$(CACHE)/published
 
-.PHONY: cluster-check
-cluster-check: build functions ## test the adapters and do the whole job on the lab's servers, plain and secured, amid faults, and compare with one process
+.PHONY: check-servers
+check-servers: build functions ## test the adapters and do the whole job on the lab's servers, plain and secured, amid faults, and compare with one process
 	$(call on-lab,plain,tests/lab/suites.sh plain; $(call on-cluster,plain,.))
 	$(call on-lab,secure,tests/lab/suites.sh secure; $(call on-cluster,secure,TestJob|TestFaults,-faults 6))
 
-.PHONY: cluster-crash
-cluster-crash: build functions ## do a part of the job amid FAULTS random faults on the lab (SEED=n repeats their choice, SECURE=1 takes the secured form)
+.PHONY: crash-servers
+crash-servers: build functions ## do a part of the job amid FAULTS random faults on the lab (SEED=n repeats their choice, SECURE=1 takes the secured form)
 	$(call on-lab,$(if $(SECURE),secure,plain),$(call on-cluster,$(if $(SECURE),secure,plain),TestFaults,-faults $(FAULTS) -seed $(SEED)))
 
 .PHONY: bench-lab

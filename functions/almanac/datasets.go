@@ -191,7 +191,7 @@ func (o *options) datasetHistory(ctx context.Context, name string) error {
 	}
 	defer done()
 	records, err := published.History(warehouse.FS(published.Root), name)
-	if errors.Is(err, fs.ErrNotExist) && len(records) == 0 {
+	if err != nil && len(records) == 0 {
 		return unknownDataset(warehouse.FS(published.Root), err)
 	}
 	if o.json {
@@ -205,8 +205,11 @@ func (o *options) datasetHistory(ctx context.Context, name string) error {
 	return errors.Join(tw.Flush(), err)
 }
 
-// unknownDataset says which datasets there are.
+// unknownDataset says beside an error which datasets there are, if it is that a dataset is none of them.
 func unknownDataset(files fs.FS, err error) error {
+	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, published.ErrName) {
+		return err
+	}
 	heads, listErr := published.Heads(files)
 	if listErr != nil {
 		return listErr
@@ -225,11 +228,8 @@ func (o *options) withdrawDataset(ctx context.Context, name string) error {
 	}
 	defer done()
 	out, err := published.Take(ctx, warehouse, name, signed)
-	if errors.Is(err, fs.ErrNotExist) {
-		return unknownDataset(warehouse.FS(published.Root), err)
-	}
 	if err != nil {
-		return err
+		return unknownDataset(warehouse.FS(published.Root), err)
 	}
 	if o.json {
 		return o.printJSON(struct {

@@ -115,9 +115,17 @@ func TestDatasetsArePublishedListedAndWithdrawn(t *testing.T) {
 	if h := callJSON[[]published.Record](t, at("datasets", "history", "trips")...); len(h) != 3 || h[0].Number != 1 || h[2].Action != published.Withdraw {
 		t.Errorf("history = %+v", h)
 	}
-	for _, args := range [][]string{{"datasets", "history", "none"}, {"datasets", "withdraw", "none"}, {"datasets", "publish", "none"}} {
+	for _, args := range [][]string{{"datasets", "history", "none"}, {"datasets", "withdraw", "none"}, {"datasets", "publish", "none"}, {"datasets", "publish", "../x"}} {
 		if _, code, err := call(t, at(args...)...); code != codeUsage || !strings.Contains(err.Error(), "trips") {
 			t.Errorf("almanac %s: exit %d, %v, want the datasets that there are", strings.Join(args, " "), code, err)
+		}
+	}
+	for _, verb := range []string{"history", "withdraw"} {
+		for _, name := range []string{"../trips", "", "trips/../trips", "Trips"} {
+			out, code, err := call(t, at("datasets", verb, name)...)
+			if code != codeUsage || !strings.Contains(err.Error(), "names no dataset: the name of a dataset has") || !strings.Contains(err.Error(), "[trips]") || out != "" {
+				t.Errorf("almanac datasets %s %q: exit %d, %v, prints %q; want a word about the name", verb, name, code, err, out)
+			}
 		}
 	}
 }

@@ -16,7 +16,6 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/kafka"
 	"github.com/almanac-data/almanac/functions/internal/onebox"
 	"github.com/almanac-data/almanac/functions/internal/relay"
-	"github.com/almanac-data/almanac/functions/internal/serve/access"
 )
 
 // trigger says which topics wake a function, and how many events it takes at once. On a cluster several runs share them: by the topic of wakes
@@ -94,9 +93,8 @@ func (h *host) serve(ctx context.Context, l net.Listener) <-chan error {
 	h.base = "http://" + l.Addr().String()
 	door := onebox.NewShortcut(l)
 	h.dial = door.Dial
-	h.proc.Front.Metrics = access.Local
 	ended := make(chan error, 1)
-	go func() { ended <- h.proc.Listen(ctx, door, access.Local(mux)) }()
+	go func() { ended <- h.proc.Listen(ctx, door, mux) }()
 	return ended
 }
 

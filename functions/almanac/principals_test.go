@@ -154,7 +154,7 @@ func (p *principals) assemble() {
 	c, j = p.function("collect")
 	p.handlers["collect"] = (&collect.Collect{Journal: j, Blocks: c.Blocks(), Sources: &source.Files{}, Datasets: p.catalog, Archive: p.lake, Now: wall}).Handle
 	c, j = p.function("process")
-	p.handlers["process"] = (&process.Process{Journal: j, Blocks: c.Blocks(), Datasets: p.catalog}).Handle
+	p.handlers["process"] = (&process.Process{Journal: j, Blocks: c.Blocks(), Datasets: &platform.Datasets{Catalog: p.catalog}}).Handle
 	c, j = p.function("validate")
 	p.handlers["validate"] = (&validate.Validate{Journal: j, Blocks: c.Blocks(), Datasets: p.catalog}).Handle
 	c, j = p.function("store")

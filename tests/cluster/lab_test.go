@@ -30,7 +30,7 @@ type centre struct {
 func running(t *testing.T) *centre {
 	t.Helper()
 	if *almanac == "" || *lab == "" {
-		t.Skip("no cluster: make cluster-check starts one")
+		t.Skip("no cluster: make check-servers starts one")
 	}
 	f, err := os.Open(*lab)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 )
 
 var (
-	onCluster = flag.Bool("cluster", false, "test the cluster that runs: make cluster, then make cluster-check-kube")
+	onCluster = flag.Bool("cluster", false, "test the cluster that runs: make cluster, then make cluster-check")
 	outside   = flag.String("outside", "", "the `form` of the lab that the cluster's pods are to reach: plain-10.244.0.1")
 )
 
@@ -30,7 +30,7 @@ const namespace = "NAMESPACE"
 func running(t *testing.T) kubernetes {
 	t.Helper()
 	if !*onCluster {
-		t.Skip("no cluster: make cluster, then make cluster-check-kube")
+		t.Skip("no cluster: make cluster, then make cluster-check")
 	}
 	k := kubernetes(pairs(t, "kube"))
 	k[namespace] = fmt.Sprintf("check-%d", time.Now().UnixMilli())

@@ -17,6 +17,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"knative.dev/pkg/network/handlers"
 
+	"github.com/almanac-data/almanac/functions/internal/loopback"
 	"github.com/almanac-data/almanac/functions/internal/problem"
 )
 
@@ -37,10 +38,25 @@ func (c serverConfig) Check() error {
 	return nil
 }
 
-// Front is what a listener shows to strangers. The zero value is plain HTTP, with metrics for everyone.
+// Front is what a listener shows to strangers. The zero value is plain HTTP, with metrics for everyone; on loopback for everyone who calls this machine
+// by a name of its own.
 type Front struct {
 	TLS     *tls.Config                     // nil for plain HTTP
-	Metrics func(http.Handler) http.Handler // lets those in who may read /metrics; nil for everyone
+	Metrics func(http.Handler) http.Handler // lets those in who may read /metrics; nil for everyone. Where it is set the handler has a guard of its own
+}
+
+// guard keeps foreign names from all that listens on loopback and has no guard of its own. /healthz says nothing to anybody.
+func (f Front) guard(l net.Listener, next http.Handler) http.Handler {
+	if f.Metrics != nil || !loopback.Only(l.Addr()) {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p := loopback.Refuse(r); p != nil && r.URL.Path != "/healthz" {
+			p.Write(w)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // serve answers on l by TLS, if the front has it.
@@ -131,7 +147,7 @@ func (p *Process) Listen(ctx context.Context, l net.Listener, h http.Handler) er
 	s := &server{process: p, config: c}
 	s.drainer = &handlers.Drainer{Inner: s.routes(h), HealthCheck: s.probe, QuietPeriod: max(c.Quiet, time.Millisecond)}
 	s.http = &http.Server{
-		Handler: s.drainer, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		Handler: p.Front.guard(l, s.drainer), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		Protocols:   new(http.Protocols),
 		BaseContext: func(net.Listener) context.Context { return context.WithValue(work, lifetime{}, work) },
 	}

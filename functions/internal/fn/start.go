@@ -65,7 +65,7 @@ func (d *door) say(ctx context.Context, p *Process, text string) error {
 	if err != nil {
 		return err
 	}
-	d.http = &http.Server{Handler: d, ReadHeaderTimeout: 10 * time.Second}
+	d.http = &http.Server{Handler: p.Front.guard(l, d), ReadHeaderTimeout: 10 * time.Second}
 	d.ended.Go(func() { _ = p.Front.serve(d.http, l) }) // ends by close
 	return nil
 }

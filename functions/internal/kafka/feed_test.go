@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"log/slog"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -140,6 +141,30 @@ func TestDeadLettersAreListedAndFound(t *testing.T) {
 	}
 	if _, err := c.DeadLetter(t.Context(), 5, 0); err == nil || !strings.Contains(err.Error(), "partition 5") {
 		t.Errorf("partition 5: %v", err)
+	}
+}
+
+// TestLargeRecordsAreWrittenAtOnce writes more of them than one batch may hold.
+func TestLargeRecordsAreWrittenAtOnce(t *testing.T) {
+	_, c := newFake(t)
+	const n, size = 5, 3 << 20
+	var facts []events.Event
+	for i := range n {
+		facts = append(facts, events.Stopped{Piece: piece(i).Whole(), Step: "store", Detail: strings.Repeat("x", size)})
+	}
+	if err := openJournal(t, c).Say(t.Context(), facts...); err != nil {
+		t.Errorf("facts: %v", err)
+	}
+	errs := make(chan error, n)
+	for i := range n {
+		go func() {
+			errs <- c.Bury(t.Context(), DeadLetter{Attributes: map[string]string{"specversion": "1.0", "id": strconv.Itoa(i), "type": "t", "source": "/s"}, Data: make([]byte, size)})
+		}()
+	}
+	for range n {
+		if err := <-errs; err != nil {
+			t.Errorf("dead letters: %v", err)
+		}
 	}
 }
 

@@ -84,6 +84,15 @@ func (d *Datasets) Handler(h fn.Handler) fn.Handler {
 	return d.follower.Handler(h)
 }
 
+// Latest is the version of a dataset that is current now, where a process must not go by one that it has read a while ago. The error wraps
+// events.ErrInvalid if there is no such dataset; else it may pass.
+func (d *Datasets) Latest(ctx context.Context, name string) (*dataset.Dataset, error) {
+	if d.follower == nil {
+		return d.Dataset(name)
+	}
+	return d.follower.Latest(ctx, name)
+}
+
 // Ready says why the published datasets could not be looked at last; those read before are used meanwhile.
 func (d *Datasets) Ready(ctx context.Context) error {
 	if d.follower == nil {

@@ -24,6 +24,8 @@ const Step = "process"
 // Datasets finds a dataset by name; the error wraps events.ErrInvalid if there is none.
 type Datasets interface {
 	Dataset(name string) (*dataset.Dataset, error)
+	// Latest looks for a newer version first: others may have seen one that Dataset does not give yet.
+	Latest(ctx context.Context, name string) (*dataset.Dataset, error)
 }
 
 // Pseudonyms begins a slice: what it gives makes its pseudonyms, and is used by one goroutine.
@@ -83,7 +85,15 @@ func (p *Process) Handle(ctx context.Context, ev events.Event) error {
 		return err
 	}
 	collected, ok := facts.Get[events.Collected](view, piece)
-	if !ok || superseded(view, piece) || done(view, collected, d) {
+	if !ok || superseded(view, piece) {
+		return nil
+	}
+	if collected.Definition != d.Definition { // collected by an older definition, or by a newer one that is not known here
+		if d, err = p.Datasets.Latest(ctx, piece.Dataset); err != nil {
+			return fmt.Errorf("look for a newer definition of %s: %w", piece.Key(), err)
+		}
+	}
+	if done(view, collected, d) {
 		return nil
 	}
 	if err := p.slice(ctx, d, w, collected); err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/block"
+	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/facts"
 	"github.com/almanac-data/almanac/functions/internal/facts/factstest"
 )
@@ -211,6 +212,54 @@ func TestHandleTakesBackWhatIsCollectedForAnotherDefinition(t *testing.T) {
 	view, _ := w.journal.View(t.Context())
 	if _, ok := facts.Get[events.Collected](view, w.piece); ok || len(w.journal.Said()) != 1 {
 		t.Errorf("said %+v", w.journal.Said())
+	}
+}
+
+// behind is a catalog that has read a dataset before its definition became d1.
+type behind struct {
+	catalog
+
+	away error
+}
+
+func (b behind) Dataset(name string) (*dataset.Dataset, error) {
+	d, err := b.catalog.Dataset(name)
+	if err != nil {
+		return nil, err
+	}
+	old := *d
+	old.Definition = "d0"
+	return &old, nil
+}
+
+func (b behind) Latest(ctx context.Context, name string) (*dataset.Dataset, error) {
+	if b.away != nil {
+		return nil, b.away
+	}
+	return b.catalog.Latest(ctx, name)
+}
+
+func TestHandleTakesNothingBackThatANewerDefinitionHasCollected(t *testing.T) {
+	w := newWorld(t)
+	c := w.file("day,n,text\n2001-01-01,1,a\n", 1<<20)
+	p := w.process()
+	errAway := errors.New("warehouse away")
+	p.Datasets = behind{catalog{w.d.Name: w.d}, errAway}
+	if err := p.Handle(t.Context(), &events.Collected{Piece: w.piece}); !errors.Is(err, errAway) || errors.Is(err, events.ErrInvalid) {
+		t.Errorf("Handle() while nobody can tell = %v, want %v", err, errAway)
+	}
+	view, _ := w.journal.View(t.Context())
+	if _, ok := facts.Get[events.Collected](view, w.piece); !ok {
+		t.Error("what nobody can judge is taken back")
+	}
+	p.Datasets = behind{catalog{w.d.Name: w.d}, nil}
+	for range 2 { // the second time it is done
+		if err := p.Handle(t.Context(), &events.Collected{Piece: w.piece}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if f := said[events.Processed](w); f.Definition != "d1" || f.Inputs != c.Digest() || len(w.journal.Said()) != 2 {
+		t.Errorf("said %+v, want it processed by the definition it was collected by", w.journal.Said())
 	}
 }
 

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -39,6 +40,10 @@ func (c catalog) Dataset(name string) (*dataset.Dataset, error) {
 		return d, nil
 	}
 	return nil, fmt.Errorf("%w: no dataset %s", events.ErrInvalid, name)
+}
+
+func (c catalog) Latest(_ context.Context, name string) (*dataset.Dataset, error) {
+	return c.Dataset(name)
 }
 
 // world is what one or more instances of process stand on.

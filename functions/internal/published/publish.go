@@ -50,7 +50,7 @@ func Put(ctx context.Context, w Warehouse, dir string, m Manifest, r Record) (Ou
 }
 
 // Take withdraws a dataset: nothing more of it is due. Its versions, its history and its tables stay, and Put brings it back. The record says who
-// does it, by which code and when. The error wraps fs.ErrNotExist if it was never published.
+// does it, by which code and when. The error wraps fs.ErrNotExist if it was never published, and ErrName if it cannot be.
 func Take(ctx context.Context, w Warehouse, dataset string, r Record) (Outcome, error) {
 	if _, err := Last(w.FS(Root), dataset); err != nil {
 		return Outcome{}, fmt.Errorf("withdraw %s: %w", dataset, err)

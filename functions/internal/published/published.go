@@ -69,6 +69,9 @@ var (
 	recordName  = regexp.MustCompile(`^([0-9]{8})\.json$`)
 )
 
+// ErrName marks an error about a name that no dataset can have.
+var ErrName = errors.New("the name of a dataset has lower-case letters, digits and hyphens, and begins with a letter")
+
 func recordPath(dataset string, number int) string {
 	return path.Join(dataset, historyName, fmt.Sprintf("%08d.json", number))
 }
@@ -100,6 +103,9 @@ func Heads(datasets fs.FS) (map[string]int, error) {
 
 // head is the number of the last record of a dataset; 0 if there is none.
 func head(datasets fs.FS, dataset string) (int, error) {
+	if !datasetName.MatchString(dataset) {
+		return 0, fmt.Errorf("%q names no dataset: %w", dataset, ErrName)
+	}
 	entries, err := fs.ReadDir(datasets, path.Join(dataset, historyName))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return 0, fmt.Errorf("read the history of %s: %w", dataset, err)
@@ -114,7 +120,7 @@ func head(datasets fs.FS, dataset string) (int, error) {
 	return highest, nil
 }
 
-// Last is the last record of a dataset. The error wraps fs.ErrNotExist if it was never published.
+// Last is the last record of a dataset. The error wraps fs.ErrNotExist if it was never published, and ErrName if it cannot be.
 func Last(datasets fs.FS, dataset string) (Record, error) {
 	n, err := head(datasets, dataset)
 	if err != nil {
@@ -127,7 +133,7 @@ func Last(datasets fs.FS, dataset string) (Record, error) {
 }
 
 // History lists all records of a dataset, the first first, and sees that none is missing and none was changed. The error wraps fs.ErrNotExist
-// if it was never published.
+// if it was never published, and ErrName if it cannot be.
 func History(datasets fs.FS, dataset string) ([]Record, error) {
 	n, err := head(datasets, dataset)
 	if err != nil {

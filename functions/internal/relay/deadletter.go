@@ -1,34 +1,57 @@
 package relay
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"path"
 	"slices"
 	"strings"
+	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"github.com/almanac-data/almanac/functions/internal/kafka"
 	"github.com/almanac-data/almanac/functions/internal/problem"
 	"github.com/almanac-data/almanac/functions/internal/relay/post"
 )
 
-// maxEvent bounds the data of an event that a dead-letter sink takes.
-const maxEvent = 8 << 20
+const (
+	maxEvent = 8 << 20                 // bytes of an event that a dead-letter sink takes
+	header   = 64 << 10                // bytes that a request may have before its body
+	underWay = 3 * (maxEvent + header) // bytes of requests that are taken at once; while one is read and written it is there up to four times
+	patience = 10 * time.Second        // of a request that waits for others, and of those with one that takes long to come
+)
 
-// DeadLetterSink is the HTTP endpoint that takes dead letters: it answers 202 once bury has kept the event.
+// DeadLetterSink is the HTTP endpoint that takes dead letters: it answers 202 once bury has kept the event. Its memory is bounded: what comes while
+// 24 MiB of events are under way waits, and is to come again later, 503 with Retry-After, if that takes long.
 func DeadLetterSink(bury func(context.Context, kafka.DeadLetter) error, log *slog.Logger) http.Handler {
+	room := semaphore.NewWeighted(underWay)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost {
 			w.Header().Set("Allow", http.MethodPost)
 			problem.New(http.StatusMethodNotAllowed, "send events by POST, not %s", r.Method).Write(w)
 			return
 		}
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxEvent))
+		size := r.ContentLength
+		if size < 0 { // nobody knows
+			size = maxEvent
+		}
+		if size > maxEvent {
+			problem.New(http.StatusRequestEntityTooLarge, "the event has %d bytes, and at most %d are taken", size, maxEvent).Write(w)
+			return
+		}
+		if !enter(r.Context(), room, size+header) {
+			w.Header().Set("Retry-After", "5")
+			problem.New(http.StatusServiceUnavailable, "too many dead letters come at once; send it again later").Write(w)
+			return
+		}
+		defer room.Release(size + header)
+		body, err := read(w, r, size)
 		if err != nil {
 			problem.New(unread(err), "event cannot be read: %s", err).Write(w)
 			return
@@ -45,6 +68,23 @@ func DeadLetterSink(bury func(context.Context, kafka.DeadLetter) error, log *slo
 		}
 		w.WriteHeader(http.StatusAccepted)
 	})
+}
+
+// enter waits until there is room.
+func enter(ctx context.Context, room *semaphore.Weighted, bytes int64) bool {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return room.Acquire(ctx, bytes) == nil
+}
+
+// read reads a body of at most size bytes into one buffer, which does not grow.
+func read(w http.ResponseWriter, r *http.Request, size int64) ([]byte, error) {
+	slow := http.NewResponseController(w)
+	_ = slow.SetReadDeadline(time.Now().Add(patience)) // a recorder in a test cannot
+	defer func() { _ = slow.SetReadDeadline(time.Time{}) }()
+	body := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead))
+	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, size))
+	return body.Bytes(), err
 }
 
 // functions are those that a dead letter may be for.

@@ -3,10 +3,14 @@ package relay_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -75,6 +79,89 @@ func TestADeadLetterSinkSaysWhatItCannotKeep(t *testing.T) {
 			}
 		})
 	}
+}
+
+// letter is a request that buries an event of so many bytes; stream hides how many.
+func letter(data string, stream bool) *http.Request {
+	var body io.Reader = strings.NewReader(data)
+	if stream {
+		body = io.MultiReader(body)
+	}
+	r := httptest.NewRequest(http.MethodPost, "/", body)
+	for _, name := range []string{"Id", "Source", "Type"} {
+		r.Header.Set("Ce-"+name, "x")
+	}
+	r.Header.Set("Ce-Specversion", "1.0")
+	return r
+}
+
+// TestManyLargeDeadLettersAreNotHeldAtOnce lets 16 come, as many as the function takes on Knative, while the broker answers none.
+func TestManyLargeDeadLettersAreNotHeldAtOnce(t *testing.T) {
+	const n = 16
+	data := strings.Repeat("x", 8<<20)
+	for name, stream := range map[string]bool{"of known length": false, "of unknown length": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var mu sync.Mutex
+				held, buried := 0, 0
+				write := make(chan struct{})
+				sink := relay.DeadLetterSink(func(_ context.Context, d kafka.DeadLetter) error {
+					mu.Lock()
+					held += len(d.Data)
+					mu.Unlock()
+					<-write
+					mu.Lock()
+					defer mu.Unlock()
+					held -= len(d.Data)
+					buried++
+					return nil
+				}, quiet)
+				answers := make(chan *httptest.ResponseRecorder, n)
+				post := func() {
+					w := httptest.NewRecorder()
+					sink.ServeHTTP(w, letter(data, stream))
+					answers <- w
+				}
+				before := heap()
+				for range n {
+					go post()
+				}
+				synctest.Wait()
+				if grown := heap() - before; held != 3*len(data) || grown > 4*len(data) {
+					t.Errorf("%d MiB of letters are held in %d MiB of memory, want 24 in hardly more", held>>20, grown>>20)
+				}
+				close(write)
+				for range n {
+					if w := <-answers; w.Code != http.StatusAccepted {
+						t.Errorf("answer is %d %s, want 202", w.Code, w.Body)
+					}
+				}
+				if buried != n {
+					t.Errorf("%d letters are buried, want %d", buried, n)
+				}
+				write = make(chan struct{})
+				for range n {
+					go post()
+				}
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				for range n - 3 {
+					if w := <-answers; w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+						t.Errorf("while nothing is written the answer is %d %s, want 503 with Retry-After", w.Code, w.Body)
+					}
+				}
+				close(write)
+			})
+		})
+	}
+}
+
+// heap is how many bytes are in use.
+func heap() int {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
 }
 
 // TestASourceGoesOnAfterARestart runs the real parts together: journal, broker, feed, source and a function.

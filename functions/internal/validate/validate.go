@@ -49,7 +49,7 @@ func (v *Validate) Handle(ctx context.Context, ev events.Event) error {
 	}
 	processed, ok := facts.Get[events.Processed](view, piece)
 	if !ok || processed.Definition != d.Definition {
-		return nil // an event without a fact, or rows of another definition: the earlier step is due again
+		return nil // an event without a fact, or rows of another definition, be it older or not known here yet: the calendar says what is missing again
 	}
 	collected, ok := facts.Get[events.Collected](view, piece)
 	if !ok || processed.Inputs != collected.Digest() {

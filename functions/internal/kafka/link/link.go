@@ -21,6 +21,9 @@ import (
 // MaxBlock bounds one record: a block of 1 MiB of source bytes may grow as Arrow.
 const MaxBlock = 32 << 20
 
+// MaxFact bounds a fact, one may pin thousands of files, and a dead letter.
+const MaxFact = 8 << 20
+
 // Config says how to reach a cluster, and how topics are made there.
 type Config struct {
 	Brokers  []string // host:port
@@ -62,7 +65,7 @@ type Cluster struct {
 	id     string // cluster id at Open
 	// brokers are those that were there at Open
 	brokers int
-	Facts   *kgo.Client
+	Facts   *kgo.Client // facts, dues, wakes and dead letters
 	Raw     *kgo.Client // blocks that are compressed already; reads
 	Arrow   *kgo.Client // Arrow blocks; may be raw
 	Admin   *kadm.Client
@@ -87,7 +90,8 @@ func Open(ctx context.Context, cfg Config) (*Cluster, error) {
 	if err = c.reach(ctx); err != nil {
 		return nil, err
 	}
-	if c.Facts, err = c.Client(); err == nil {
+	// What is said at once makes one batch, which the topics take as they take one record.
+	if c.Facts, err = c.Client(kgo.ProducerBatchMaxBytes(MaxFact)); err == nil {
 		c.Raw, err = c.Client()
 	}
 	if err == nil {

@@ -13,9 +13,6 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/kafka/link"
 )
 
-// maxFact bounds a fact: one may pin thousands of files.
-const maxFact = 8 << 20
-
 // wanted is how a topic is to be.
 type wanted struct {
 	partitions int32
@@ -26,7 +23,7 @@ type wanted struct {
 }
 
 func compacted(c *link.Cluster) wanted {
-	return wanted{partitions: 1, compact: true, bytes: maxFact, copies: int(c.Copies())}
+	return wanted{partitions: 1, compact: true, bytes: link.MaxFact, copies: int(c.Copies())}
 }
 
 func ofBlocks(c *link.Cluster) wanted {
@@ -35,7 +32,7 @@ func ofBlocks(c *link.Cluster) wanted {
 
 func deadLetters(c *link.Cluster) wanted {
 	w := ofBlocks(c)
-	w.partitions, w.bytes = 1, maxFact
+	w.partitions, w.bytes = 1, link.MaxFact
 	return w
 }
 
@@ -47,7 +44,7 @@ const (
 )
 
 func wakes(c *link.Cluster) wanted {
-	return wanted{partitions: wakePartitions, bytes: maxFact, keep: wakeRetention, copies: int(c.Copies())}
+	return wanted{partitions: wakePartitions, bytes: link.MaxFact, keep: wakeRetention, copies: int(c.Copies())}
 }
 
 // Settings of topics, by their names in Kafka.

@@ -333,7 +333,11 @@ func (f *Follower) Handler(h func(context.Context, events.Event) error) func(con
 		if !errors.Is(err, events.ErrInvalid) {
 			return err
 		}
-		if lookErr := f.lookSince(ctx, came, ev); lookErr != nil {
+		name := ""
+		if ev != nil {
+			name = ev.Of().Dataset
+		}
+		if lookErr := f.lookSince(ctx, came, name); lookErr != nil {
 			return fmt.Errorf("look for newer datasets, as this version refuses the event (%s): %w", strings.ReplaceAll(err.Error(), "\n", "; "), lookErr)
 		}
 		if f.changes.Load() == known { // what others have read meanwhile counts too
@@ -343,9 +347,18 @@ func (f *Follower) Handler(h func(context.Context, events.Event) error) func(con
 	}
 }
 
+// Latest is the version of a dataset that is current now, which the catalog may not have yet. The error says why nobody can tell, or wraps
+// events.ErrInvalid if there is no such dataset.
+func (f *Follower) Latest(ctx context.Context, name string) (*dataset.Dataset, error) {
+	if err := f.lookSince(ctx, f.now(), name); err != nil {
+		return nil, err
+	}
+	return f.current.Dataset(name)
+}
+
 // lookSince looks, unless a look has begun since then that the warehouse answered. The error says why nobody can tell what the newest version of
-// the event's dataset is.
-func (f *Follower) lookSince(ctx context.Context, then time.Time, ev events.Event) error {
+// the dataset is.
+func (f *Follower) lookSince(ctx context.Context, then time.Time, name string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !f.began.After(then) {
@@ -353,8 +366,5 @@ func (f *Follower) lookSince(ctx context.Context, then time.Time, ev events.Even
 			return err
 		}
 	}
-	if ev == nil {
-		return nil
-	}
-	return f.wrong[ev.Of().Dataset]
+	return f.wrong[name]
 }

@@ -348,6 +348,40 @@ func TestAnEventIsNotRefusedWhenAnotherHasJustLooked(t *testing.T) {
 	}
 }
 
+func TestLatestLooksFirst(t *testing.T) {
+	w := newWorld(t)
+	w.put("births", 1)
+	w.put("trips", 1)
+	w.must(w.open())
+	latest := func(name, want string) {
+		t.Helper()
+		w.now = w.now.Add(time.Second)
+		if d, err := w.Latest(t.Context(), name); err != nil || d.Version != want {
+			t.Errorf("Latest(%s) = %+v, %v, want %s", name, d, err, want)
+		}
+	}
+	w.put("births", 2) // and the follower has not looked since
+	latest("births", "2.0.0")
+	w.put("births", 3)
+	w.put("trips", 2)
+	r, err := published.Last(w.files, "trips")
+	w.must(err)
+	w.must(w.lake.WriteFile(t.Context(), "datasets/trips/"+r.Version+"/files/contract.yaml", []byte("spoiled")))
+	latest("births", "3.0.0") // another dataset that cannot be read is no hindrance
+	w.now = w.now.Add(time.Second)
+	if d, err := w.Latest(t.Context(), "trips"); err == nil || errors.Is(err, events.ErrInvalid) {
+		t.Errorf("Latest of what cannot be read = %+v, %v, want an error that a retry can help", d, err)
+	}
+	if _, err := w.Latest(t.Context(), "none"); !errors.Is(err, events.ErrInvalid) {
+		t.Errorf("Latest of no dataset = %v, want events.ErrInvalid", err)
+	}
+	w.files.away = syscall.EHOSTDOWN
+	w.now = w.now.Add(time.Second)
+	if _, err := w.Latest(t.Context(), "births"); !errors.Is(err, syscall.EHOSTDOWN) {
+		t.Errorf("Latest while the warehouse is away = %v, want %v", err, syscall.EHOSTDOWN)
+	}
+}
+
 func TestTheTickerLooks(t *testing.T) {
 	w := newWorld(t)
 	w.put("trips", 1)

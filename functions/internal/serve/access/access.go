@@ -7,13 +7,13 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/almanac-data/almanac/functions/internal/identity"
+	"github.com/almanac-data/almanac/functions/internal/loopback"
 	"github.com/almanac-data/almanac/functions/internal/problem"
 	"github.com/almanac-data/almanac/functions/internal/serve/policy"
 )
@@ -76,12 +76,11 @@ func Everyone(next http.Handler) http.Handler {
 	})
 }
 
-// Local refuses requests that came by another name than this machine's own: a page in a browser must not reach a server that asks nobody who
+// local refuses requests that came by another name than this machine's own: a page in a browser must not reach a server that asks nobody who
 // he is by a name that it made point here (DNS rebinding).
-func Local(next http.Handler) http.Handler {
+func local(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !local(r.Host) {
-			p := problem.Field(http.StatusMisdirectedRequest, "Host", "this server answers to 127.0.0.1, [::1] and localhost only, as it asks nobody who he is")
+		if p := loopback.Refuse(r); p != nil {
 			if l, noted := r.Context().Value(lineKey{}).(*Line); noted {
 				l.Event, l.Reason = "refusal", p.Detail
 			}
@@ -92,18 +91,10 @@ func Local(next http.Handler) http.Handler {
 	})
 }
 
-func local(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	ip := net.ParseIP(strings.Trim(host, "[]"))
-	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
 // Guard lets only those in who may read something.
 func (g *Gate) Guard(next http.Handler) http.Handler {
 	if !g.Asks() {
-		next = Local(next)
+		next = local(next)
 	}
 	return g.guard(next, func(grant policy.Grant) *problem.Error {
 		if grant.Nothing() {
@@ -116,7 +107,7 @@ func (g *Gate) Guard(next http.Handler) http.Handler {
 // Metrics lets only those in whom the policy lets read metrics.
 func (g *Gate) Metrics(next http.Handler) http.Handler {
 	if !g.Asks() {
-		next = Local(next)
+		next = local(next)
 	}
 	return g.guard(next, func(grant policy.Grant) *problem.Error {
 		if !grant.Metrics() {

@@ -16,6 +16,7 @@ import (
 	"github.com/almanac-data/almanac/tests/lab/internal/artifact"
 	"github.com/almanac-data/almanac/tests/lab/internal/knative"
 	"github.com/almanac-data/almanac/tests/lab/internal/node"
+	"github.com/almanac-data/almanac/tests/lab/internal/proc"
 	"github.com/almanac-data/almanac/tests/lab/internal/server"
 )
 
@@ -62,6 +63,9 @@ func (c *Cluster) Up(ctx context.Context) error {
 		return err
 	}
 	if err := c.build(ctx); err != nil {
+		return err
+	}
+	if _, err := c.firewall(ctx); err != nil {
 		return err
 	}
 	if err := c.bridge().Up(ctx); err != nil {
@@ -194,7 +198,17 @@ func (c *Cluster) path(elem ...string) string {
 }
 
 func (c *Cluster) bridge() node.Bridge {
-	return node.Bridge{Name: bridge, Address: IP + "/24", Services: services, Note: c.path("run", "ip_forward")}
+	return node.Bridge{Name: bridge, Address: IP + "/24", Services: services, Notes: c.path("run"), Root: "/"}
+}
+
+// firewall remembers the rules of this machine from before the cluster.
+func (c *Cluster) firewall(ctx context.Context) (node.Firewall, error) {
+	f := node.Firewall{Note: c.path("run", "firewall")}
+	_, runs, err := proc.Read(c.host().PIDFile("kubelet"))
+	if err != nil {
+		return f, err
+	}
+	return f, f.Remember(ctx, runs)
 }
 
 func (c *Cluster) host() server.Host { return server.Host{Root: c.path(), Out: c.Out} }

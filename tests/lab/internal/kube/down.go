@@ -30,8 +30,9 @@ func (c *Cluster) Down(ctx context.Context, wipe bool) error {
 	if err := os.Remove(c.path("env")); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
+	firewall, forgotten := c.firewall(ctx)
 	// Without these two nothing starts pods anew.
-	failed := c.host().Down(ctx, []server.Server{{Name: "kube-controller-manager"}, {Name: "kube-scheduler"}})
+	failed := errors.Join(forgotten, c.host().Down(ctx, []server.Server{{Name: "kube-controller-manager"}, {Name: "kube-scheduler"}}))
 	c.drain(ctx)
 	failed = errors.Join(failed, c.host().Down(ctx, []server.Server{
 		{Name: "registry", Stage: 0}, {Name: "etcd", Stage: 0}, {Name: "containerd", Stage: 0},
@@ -40,7 +41,7 @@ func (c *Cluster) Down(ctx context.Context, wipe bool) error {
 	for _, id := range proc.Under(c.path("run", "containerd")) { // the shims of containers
 		failed = errors.Join(failed, proc.End(ctx, id))
 	}
-	failed = errors.Join(failed, node.Unmount(c.path()), node.Ungroup(), node.ClearFirewall(ctx))
+	failed = errors.Join(failed, node.Unmount(c.path()), node.Ungroup(), firewall.Clear(ctx))
 	if failed != nil || !wipe {
 		return failed
 	}

@@ -61,13 +61,15 @@ func controls(mounts, unified, controller string) bool {
 	return false
 }
 
-const forwarding = "/proc/sys/net/ipv4/ip_forward"
+// settings of the kernel without which pods reach nobody: packets are forwarded, and those on the bridge shown to iptables.
+var settings = []string{"proc/sys/net/ipv4/ip_forward", "proc/sys/net/bridge/bridge-nf-call-iptables"}
 
 // Bridge is that of the pods.
 type Bridge struct {
 	Name    string
 	Address string // of the node on it, with the length of its prefix
-	Note    string // file that remembers whether packets were forwarded before
+	Notes   string // folder of a file for each setting of the kernel, which remembers what it was before
+	Root    string // / but in tests
 	// Services is the network of the services' addresses. What is sent to one that has no rules yet must not leave the machine, where something else
 	// may answer: a proxy that keeps such a connection would go on asking there.
 	Services string
@@ -89,21 +91,43 @@ func (b Bridge) Up(ctx context.Context) error {
 	if err := run(ctx, "ip", "route", "replace", b.Services, "dev", b.Name); err != nil {
 		return err
 	}
-	if _, err := os.Stat(b.Note); err != nil {
-		was, err := os.ReadFile(forwarding)
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(b.Note, was, 0o600); err != nil {
-			return err
-		}
-	}
-	for _, path := range []string{forwarding, "/proc/sys/net/bridge/bridge-nf-call-iptables"} {
-		if err := os.WriteFile(path, []byte("1"), 0o600); err != nil {
+	for _, setting := range settings {
+		if err := b.set(setting); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// set turns a setting on, and remembers what it was, unless that is remembered already.
+func (b Bridge) set(setting string) error {
+	note, path := filepath.Join(b.Notes, filepath.Base(setting)), filepath.Join(b.Root, setting)
+	if _, err := os.Stat(note); err != nil {
+		was, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if err := keep(note, was); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(path, []byte("1"), 0o600)
+}
+
+// reset undoes set. A setting that is gone with its module needs nothing.
+func (b Bridge) reset(setting string) error {
+	note := filepath.Join(b.Notes, filepath.Base(setting))
+	was, err := os.ReadFile(note)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(b.Root, setting), was, 0o600)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.Remove(note)
 }
 
 // Down undoes Up.
@@ -112,14 +136,14 @@ func (b Bridge) Down(ctx context.Context) error {
 	if b.there() {
 		failed = run(ctx, "ip", "link", "del", b.Name)
 	}
-	if was, err := os.ReadFile(b.Note); err == nil {
-		failed = errors.Join(failed, os.WriteFile(forwarding, was, 0o600), os.Remove(b.Note))
+	for _, setting := range settings {
+		failed = errors.Join(failed, b.reset(setting))
 	}
 	return failed
 }
 
 func (b Bridge) there() bool {
-	_, err := os.Stat("/sys/class/net/" + b.Name)
+	_, err := os.Stat(filepath.Join(b.Root, "sys/class/net", b.Name))
 	return err == nil
 }
 

@@ -3,9 +3,14 @@ package node
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/almanac-data/almanac/tests/lab/internal/artifact"
 )
 
 func TestRemovalLeavesTheRulesOfOthers(t *testing.T) {
@@ -37,11 +42,187 @@ COMMIT
 -X CNI-0123
 COMMIT
 `
-	if got := removal(rules); got != want {
+	none := func(string) bool { return false }
+	if got := removal(rules, none); got != want {
 		t.Errorf("removal =\n%s\nwant\n%s", got, want)
 	}
-	if got := removal("*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n"); got != "" {
+	if got := removal("*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n", none); got != "" {
 		t.Errorf("removal where nothing is ours = %q, want nothing", got)
+	}
+	there := chains(rules)
+	if want := []string{"nat KUBE-SERVICES", "nat CNI-0123"}; !slices.Equal(there, want) {
+		t.Errorf("chains = %q, want %q", there, want)
+	}
+	if got := removal(rules, func(chain string) bool { return slices.Contains(there, chain) }); got != "" {
+		t.Errorf("removal of what was there before = %q, want nothing", got)
+	}
+	const later = `*nat
+:PREROUTING ACCEPT [0:0]
+:KUBE-SERVICES - [0:0]
+:KUBE-SVC-1 - [0:0]
+-A PREROUTING -j KUBE-SERVICES
+-A KUBE-SERVICES -d 10.96.0.1/32 -j ACCEPT
+-A KUBE-SERVICES -d 10.96.0.2/32 -j KUBE-SVC-1
+-A KUBE-SVC-1 -j RETURN
+COMMIT
+*filter
+:KUBE-SERVICES - [0:0]
+COMMIT
+`
+	want = `*nat
+-D KUBE-SERVICES -d 10.96.0.2/32 -j KUBE-SVC-1
+-F KUBE-SVC-1
+-X KUBE-SVC-1
+COMMIT
+*filter
+-F KUBE-SERVICES
+-X KUBE-SERVICES
+COMMIT
+`
+	if got := removal(later, func(chain string) bool { return slices.Contains(there, chain) }); got != want {
+		t.Errorf("removal of what is new =\n%s\nwant\n%s", got, want)
+	}
+}
+
+// ownNetwork gives the test, and the programs that it starts, a network without any rule.
+func ownNetwork(t *testing.T) {
+	t.Helper()
+	for _, program := range []string{"iptables", "iptables-save", "iptables-restore", "ipset", "ip"} {
+		if artifact.Program(program) == "" {
+			t.Skipf("%s is not installed", program)
+		}
+	}
+	runtime.LockOSThread() // never unlocked: the thread ends with the test
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		t.Skipf("no network of its own: %v", err)
+	}
+	if err := run(t.Context(), "iptables", "-L"); err != nil {
+		t.Skipf("no rules in it: %v", err)
+	}
+}
+
+// TestAFirewallLosesWhatIsNewAlone makes rules of another Kubernetes, then those of the lab, and clears.
+func TestAFirewallLosesWhatIsNewAlone(t *testing.T) {
+	ownNetwork(t)
+	do := func(lines ...string) {
+		t.Helper()
+		for _, line := range lines {
+			f := strings.Fields(line)
+			if err := run(t.Context(), f[0], f[1:]...); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	state := func() (all []string) {
+		t.Helper()
+		for _, tool := range tables() {
+			rules, err := save(t.Context(), tool)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for line := range strings.Lines(rules) {
+				if strings.HasPrefix(line, ":KUBE-") || strings.HasPrefix(line, "-A") {
+					all = append(all, tool+" "+strings.TrimSpace(line))
+				}
+			}
+		}
+		known, err := sets(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(known)
+		return append(all, known...)
+	}
+	do("iptables -t nat -N KUBE-SERVICES", "iptables -t nat -A OUTPUT -j KUBE-SERVICES", "iptables -t nat -A KUBE-SERVICES -j RETURN",
+		"ipset create KUBE-DST-OTHER hash:ip", "iptables -A INPUT -m set --match-set KUBE-DST-OTHER dst -j ACCEPT")
+	before := state()
+	f := Firewall{Note: filepath.Join(t.TempDir(), "firewall")}
+	lab := func() {
+		t.Helper()
+		do("iptables -t nat -N KUBE-SVC-1", "iptables -t nat -A KUBE-SERVICES -d 10.96.0.2 -j KUBE-SVC-1", "iptables -t nat -A KUBE-SVC-1 -j RETURN",
+			"iptables -N KUBE-SERVICES", "iptables -A FORWARD -j KUBE-SERVICES", "ip6tables -N CNI-1", "ip6tables -A FORWARD -j CNI-1",
+			"ipset create KUBE-DST-LAB hash:ip", "iptables -A KUBE-SERVICES -m set --match-set KUBE-DST-LAB dst -j ACCEPT")
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(f.Clear(t.Context()))
+	if got := state(); !slices.Equal(got, before) {
+		t.Errorf("where nothing is remembered, it leaves\n%q, want\n%q", got, before)
+	}
+	for range 2 { // up and down, twice
+		must(f.Remember(t.Context(), false))
+		lab()
+		must(f.Remember(t.Context(), false)) // up again
+		must(f.Clear(t.Context()))
+		if got := state(); !slices.Equal(got, before) {
+			t.Errorf("it leaves\n%q, want\n%q", got, before)
+		}
+		must(f.Clear(t.Context())) // down again
+		if got := state(); !slices.Equal(got, before) {
+			t.Errorf("the second time it leaves\n%q, want\n%q", got, before)
+		}
+	}
+	do("iptables -t nat -F KUBE-SERVICES", "iptables -F INPUT", "ipset destroy KUBE-DST-OTHER")
+	lab()
+	must(f.Remember(t.Context(), true)) // of a cluster that runs already
+	must(f.Clear(t.Context()))
+	if got := state(); len(got) > 0 {
+		t.Errorf("of a cluster that ran already it leaves %q", got)
+	}
+}
+
+// TestABridgeGivesBackTheSettingsOfTheKernel brings one up twice, and down twice.
+func TestABridgeGivesBackTheSettingsOfTheKernel(t *testing.T) {
+	programs, root := t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(programs, "ip"), []byte("#!/bin/sh\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", programs+":"+os.Getenv("PATH"))
+	was := map[string]string{"proc/sys/net/ipv4/ip_forward": "1\n", "proc/sys/net/bridge/bridge-nf-call-iptables": "0\n"}
+	for setting, value := range was {
+		if err := os.MkdirAll(filepath.Join(root, filepath.Dir(setting)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(root, setting), []byte(value), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := func(when string, values map[string]string) {
+		t.Helper()
+		for setting, value := range values {
+			if got, err := os.ReadFile(filepath.Join(root, setting)); err != nil || string(got) != value {
+				t.Errorf("%s: %s is %q, %v, want %q", when, setting, got, err, value)
+			}
+		}
+	}
+	b := Bridge{Name: "test0", Notes: t.TempDir(), Root: root}
+	for range 2 {
+		if err := b.Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		want("up", map[string]string{"proc/sys/net/ipv4/ip_forward": "1", "proc/sys/net/bridge/bridge-nf-call-iptables": "1"})
+	}
+	for range 2 {
+		if err := b.Down(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		want("down", was)
+	}
+	if left, _ := filepath.Glob(b.Notes + "/*"); len(left) > 0 {
+		t.Errorf("it leaves %q", left)
+	}
+	if err := b.Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(root, "proc/sys/net/bridge")); err != nil { // the module is unloaded
+		t.Fatal(err)
+	}
+	if err := b.Down(t.Context()); err != nil {
+		t.Errorf("Down where a setting is gone = %v", err)
 	}
 }
 
