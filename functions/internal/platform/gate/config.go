@@ -11,7 +11,7 @@ import (
 type Config struct {
 	Tokens oidc.Config
 
-	Cert      string `env:"ALMANAC_SERVE_CERT"                  secret:"file"` // PEM file of the server's certificate, and of those between it and its authority; plain HTTP if empty
+	Cert      string `env:"ALMANAC_SERVE_CERT"                  secret:"file"` // PEM file of the server's certificate and of those up to its authority; plain HTTP if empty
 	Key       string `env:"ALMANAC_SERVE_KEY"                   secret:"file"` // PEM file of its key
 	ClientCA  string `env:"ALMANAC_SERVE_CLIENT_CA"             secret:"file"` // PEM file of who signs the certificates of clients; certificates are not asked for if empty
 	Policy    string `env:"ALMANAC_SERVE_POLICY"`                              // file of who may read what
