@@ -138,7 +138,7 @@ func (k *knative) install(t *testing.T, b box.Box) {
 	}
 	// A fact whose event was lost is announced again soon, and not after the half hour that a slow job may take; nor is a query given up whose jobs
 	// are killed for long.
-	maps.Copy(settings, map[string]string{"ALMANAC_DATASETS": "published", "ALMANAC_GRACE_FACTS": "1m", "ALMANAC_RETRY": "30s", "ALMANAC_ATTEMPTS": "0",
+	maps.Copy(settings, map[string]string{"ALMANAC_DATASETS": "published", "ALMANAC_GRACE_FACTS": "2m", "ALMANAC_RETRY": "30s", "ALMANAC_ATTEMPTS": "0",
 		"ALMANAC_SERVE_OIDC_ISSUER": issuer, "ALMANAC_SERVE_OIDC_AUDIENCE": audience, "ALMANAC_SERVE_OIDC_KEYS": "/etc/almanac/keys.json"})
 	var env strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
