@@ -220,7 +220,7 @@ ansible-check: ansible-tools ## hold ansible/ to its linters, its syntax, and ea
 
 .PHONY: machines
 machines: ansible-tools build ## start the Debian machines of INVENTORY=lab (one: a single machine) on this host, which takes root
-	tests/machines/archives.sh $(CACHE)/machines/artefacts kafka openbao
+	tests/machines/archives.sh $(CACHE)/machines/artefacts kafka openbao hadoop spark iceberg jmx
 	cd ansible && $(ANSIBLE)/ansible-playbook -i inventories/$(INVENTORY) lab.yml
 
 .PHONY: machines-check

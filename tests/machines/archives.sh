@@ -1,6 +1,6 @@
 #!/bin/bash
 # archives.sh FOLDER NAME...: packs the lab's servers into archives for the role artefact, with the same bytes wherever it is run.
-# Names are kafka and openbao. What the archives are made of is pinned by tests/lab/internal/artifact, the archives by the inventories.
+# Names are kafka, openbao, hadoop, spark, iceberg and jmx. What the archives are made of is pinned by tests/lab/internal/artifact, the archives by the inventories.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 to=$1; shift
@@ -26,6 +26,20 @@ for name in "$@"; do
       [ ! -e "$to/openbao-2.7.2.tar" ] || continue
       program=$(go run ./tests/lab bao)
       pack openbao-2.7.2.tar "$(dirname "$program")" bao ;;
+    hadoop)
+      [ ! -e "$to/hadoop-3.5.0.tar" ] || continue
+      go run ./tests/lab fetch hadoop webapps
+      pack hadoop-3.5.0.tar "$cache" --transform 's,^jars/hadoop,libs,;s,^webroot/,,' jars/hadoop webroot/webapps ;;
+    spark)
+      [ ! -e "$to/spark-4.1.4.tar" ] || continue
+      go run ./tests/lab fetch hadoop webapps
+      pack spark-4.1.4.tar "$cache/spark/pyspark" bin jars sbin ;;
+    iceberg)
+      [ ! -e "$to/iceberg-spark-runtime-1.12.0.jar" ] || continue
+      go run ./tests/lab fetch iceberg
+      cp "$cache/jars/iceberg/iceberg-spark-runtime-4.1_2.13-1.12.0.jar" "$to/.iceberg"
+      mv "$to/.iceberg" "$to/iceberg-spark-runtime-1.12.0.jar" ;;
+    jmx) tests/monitoring/agent.sh "$to" >/dev/null ;;
     *) echo "archives.sh: there is no archive $name" >&2; exit 2 ;;
   esac
 done
