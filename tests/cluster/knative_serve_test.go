@@ -90,29 +90,45 @@ func (k *knative) learns(t *testing.T) {
 	t.Logf("the application: %s", out)
 }
 
-// restates publishes a dataset of which a day has lost a row, and kills every pod of the first job that is to make the month's release anew.
-func (k *knative) restates(t *testing.T, b, alone box.Box) {
+// loses leaves a row out of a day of the sources, and returns the releases that one process then makes.
+func loses(t *testing.T, b, alone box.Box, day string) map[string]reader.Release {
 	t.Helper()
-	omit(t, filepath.Join(b.Datasets, "flights", "sample", "2001-02", "2001-02-20.csv.gz"), 100)
+	omit(t, filepath.Join(b.Datasets, "flights", "sample", day[:len("2001-02")], day+".csv.gz"), 100)
 	run(t, alone, 0, "run", "--no-serve")
 	want, err := reader.Releases(filepath.Join(alone.Data, "warehouse"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	jobs := func() []string {
-		return strings.Fields(k.kubectl(t, "-n", "almanac", "get", "jobs", "-l", "sinks.knative.dev/job-sink-name=deliver", "-o", "name"))
+	return want
+}
+
+// releases compares the content of the releases with that of one process.
+func (k *knative) releases(t *testing.T, want map[string]reader.Release, when string) {
+	t.Helper()
+	got, err := reader.Releases(k.download(t))
+	if err != nil {
+		t.Fatal(err)
 	}
-	before := strings.Join(jobs(), " ")
-	began := time.Now()
+	for version, release := range want {
+		if got[version].Content != release.Content {
+			t.Errorf("%s, the content of %s differs from that of one process", when, version)
+		}
+	}
+}
+
+// restates publishes a dataset of which a day has lost a row, and kills every pod of the first job that is to make the month's release anew.
+func (k *knative) restates(t *testing.T, b, alone box.Box) {
+	t.Helper()
+	want := loses(t, b, alone, "2001-02-20")
+	before, began := k.delivers(t), time.Now()
 	run(t, b, 0, "datasets", "publish")
 	// Sources of stored windows are looked at again soon, and not a day later.
-	k.kubectl(t, "-n", "almanac", "patch", "ksvc", "calendar", "--type=json", "-p",
-		`[{"op": "add", "path": "/spec/template/spec/containers/0/env/-", "value": {"name": "ALMANAC_RECHECK", "value": "30s"}}]`)
+	k.adjusts(t, map[string]string{"ALMANAC_RECHECK": "30s"})
 	victim, killed := "", 0
 	for released := false; !released && time.Since(began) < patience; time.Sleep(300 * time.Millisecond) {
-		for _, job := range jobs() {
-			if victim == "" && !strings.Contains(before, job) {
-				victim = strings.TrimPrefix(job, "job.batch/")
+		for job := range k.delivers(t) {
+			if _, ok := before[job]; !ok && victim == "" {
+				victim = job
 			}
 		}
 		if victim != "" {
@@ -131,32 +147,19 @@ func (k *knative) restates(t *testing.T, b, alone box.Box) {
 	if victim == "" {
 		t.Fatalf("no new job was made within %.0fs: %s", time.Since(began).Seconds(), run(t, b, 0, "status").Out)
 	}
-	state := k.kubectl(t, "-n", "almanac", "get", "job", victim, "-o", `jsonpath={.status.conditions[*].type}`)
+	state := k.delivers(t)[victim]
 	t.Logf("a day is restated in %.0fs; %d pods of the job %s were killed, it is %s", time.Since(began).Seconds(), killed, victim, state)
 	if killed == 0 || !strings.Contains(state, "Failed") {
 		t.Errorf("of the job %q %d pods were killed, and it is %s: want it to have failed", victim, killed, state)
 	}
-	got, err := reader.Releases(k.download(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for version, release := range want {
-		if got[version].Content != release.Content {
-			t.Errorf("after a day was restated, the content of %s differs from that of one process", version)
-		}
-	}
+	k.releases(t, want, "after a day was restated")
 }
 
 // givesUp publishes a dataset of which another day has lost a row, kills every pod that is to make the month's release anew until the calendar gives it
 // up, and has it made after all by sending its dead letter again.
 func (k *knative) givesUp(t *testing.T, b, alone box.Box) {
 	t.Helper()
-	omit(t, filepath.Join(b.Datasets, "flights", "sample", "2001-02", "2001-02-13.csv.gz"), 100)
-	run(t, alone, 0, "run", "--no-serve")
-	want, err := reader.Releases(filepath.Join(alone.Data, "warehouse"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	want := loses(t, b, alone, "2001-02-13")
 	before, began := k.delivers(t), time.Now()
 	k.adjusts(t, map[string]string{"ALMANAC_ATTEMPTS": "2", "ALMANAC_GRACE_FACTS": "20s", "ALMANAC_RECHECK": "30s"})
 	run(t, b, 0, "datasets", "publish")
@@ -189,15 +192,7 @@ func (k *knative) givesUp(t *testing.T, b, alone box.Box) {
 		time.Sleep(time.Second)
 	}
 	t.Logf("sent again, it is released in %.0fs", time.Since(began).Seconds())
-	got, err := reader.Releases(k.download(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for version, release := range want {
-		if got[version].Content != release.Content {
-			t.Errorf("after the release was given up, the content of %s differs from that of one process", version)
-		}
-	}
+	k.releases(t, want, "after the release was given up")
 }
 
 // awaitLetter waits until status and the dead letters tell that the release of February is given up, and no job of it is left. It returns the
