@@ -2,9 +2,6 @@ package cluster
 
 import (
 	"context"
-	"os/exec"
-	"path/filepath"
-	"slices"
 	"testing"
 	"time"
 
@@ -30,25 +27,15 @@ func TestEventsThatAreDropped(t *testing.T) {
 	defer stop()
 	sinks := map[string]string{}
 	for _, name := range []string{"calendar", "collect", "process", "validate", "store"} {
-		port := freePort(t)
-		sinks[name] = "http://127.0.0.1:" + port
-		p.start(ctx, t, &program{name: name, port: port, command: func() *exec.Cmd {
-			cmd := exec.Command(filepath.Join(absolute(t, *functions), name))
-			cmd.Env = slices.Concat(cmd.Environ(), env, []string{"PORT=" + port})
-			return cmd
-		}})
+		sinks[name] = "http://" + p.function(ctx, t, name, env)
 	}
 	listen := func(name, topic string) {
-		p.start(ctx, t, &program{name: source, command: func() *exec.Cmd {
-			return exec.Command(b.Binary, "source", "--config", b.Config, "--name", name, "--topics", topic, "--sink", sinks[name])
-		}})
+		p.source(ctx, t, b, "--config", b.Config, "--name", name, "--topics", topic, "--sink", sinks[name])
 	}
 	for _, name := range []string{"collect", "validate", "store"} {
 		listen(name, wakes[name][0])
 	}
-	p.start(ctx, t, &program{name: source, command: func() *exec.Cmd {
-		return exec.Command(b.Binary, "source", "--name", "ticks", "--schedule", "*/2 * * * * *", "--sink", sinks["calendar"])
-	}})
+	p.source(ctx, t, b, "--name", "ticks", "--schedule", "*/2 * * * * *", "--sink", sinks["calendar"])
 	// Nobody listens for process: its first events are dropped.
 	dropped := c.drop(ctx, t, "almanac-process", wakes["process"][0], days)
 	all, err := b.Status(ctx)

@@ -109,6 +109,26 @@ func (p *platform) start(ctx context.Context, t *testing.T, one *program) {
 	})
 }
 
+// function starts an instance of a function, and returns its address.
+func (p *platform) function(ctx context.Context, t *testing.T, name string, env []string) (address string) {
+	t.Helper()
+	port := freePort(t)
+	p.start(ctx, t, &program{name: name, port: port, command: func() *exec.Cmd {
+		cmd := exec.Command(filepath.Join(absolute(t, *functions), name))
+		cmd.Env = slices.Concat(os.Environ(), env, []string{"PORT=" + port})
+		return cmd
+	}})
+	return net.JoinHostPort("127.0.0.1", port)
+}
+
+// source starts a source of events.
+func (p *platform) source(ctx context.Context, t *testing.T, b box.Box, args ...string) {
+	t.Helper()
+	p.start(ctx, t, &program{name: source, command: func() *exec.Cmd {
+		return exec.Command(b.Binary, append([]string{"source"}, args...)...)
+	}})
+}
+
 // functions starts instances of every function with the variables of the cluster's file, each function behind one address, and the sources
 // that wake them.
 func (p *platform) functions(ctx context.Context, t *testing.T, b box.Box, instances int) {
@@ -117,13 +137,7 @@ func (p *platform) functions(ctx context.Context, t *testing.T, b box.Box, insta
 	for _, name := range names {
 		var addresses []string
 		for range instances {
-			port := freePort(t)
-			addresses = append(addresses, net.JoinHostPort("127.0.0.1", port))
-			p.start(ctx, t, &program{name: name, port: port, command: func() *exec.Cmd {
-				cmd := exec.Command(filepath.Join(absolute(t, *functions), name))
-				cmd.Env = slices.Concat(os.Environ(), env, []string{"PORT=" + port})
-				return cmd
-			}})
+			addresses = append(addresses, p.function(ctx, t, name, env))
 		}
 		balancer, err := proxy.Listen("127.0.0.1:0", addresses...)
 		if err != nil {
@@ -131,13 +145,9 @@ func (p *platform) functions(ctx context.Context, t *testing.T, b box.Box, insta
 		}
 		p.balanced = append(p.balanced, balancer)
 		url := "http://" + balancer.Addr()
-		p.start(ctx, t, &program{name: source, command: func() *exec.Cmd {
-			return exec.Command(b.Binary, "source", "--config", b.Config, "--name", "apart-"+name, "--topics", strings.Join(wakes[name], ","), "--in-flight", "8", "--sink", url)
-		}})
+		p.source(ctx, t, b, "--config", b.Config, "--name", "apart-"+name, "--topics", strings.Join(wakes[name], ","), "--in-flight", "8", "--sink", url)
 		if name == "calendar" {
-			p.start(ctx, t, &program{name: source, command: func() *exec.Cmd {
-				return exec.Command(b.Binary, "source", "--name", "ticks", "--schedule", "*/5 * * * * *", "--sink", url)
-			}})
+			p.source(ctx, t, b, "--name", "ticks", "--schedule", "*/5 * * * * *", "--sink", url)
 		}
 	}
 }

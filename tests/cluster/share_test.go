@@ -4,8 +4,6 @@ import (
 	"bufio"
 	"context"
 	"net/http"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -120,24 +118,14 @@ func (c *centre) twoOfEach(t *testing.T, datasets string, want *outcome.Outcome)
 	urls := map[string][]string{}
 	for name, topics := range wakes {
 		for range 2 {
-			port := freePort(t)
-			urls[name] = append(urls[name], "http://127.0.0.1:"+port)
-			p.start(ctx, t, &program{name: name, port: port, command: func() *exec.Cmd {
-				cmd := exec.Command(filepath.Join(absolute(t, *functions), name))
-				cmd.Env = slices.Concat(cmd.Environ(), env, []string{"PORT=" + port})
-				return cmd
-			}})
+			urls[name] = append(urls[name], "http://"+p.function(ctx, t, name, env))
 		}
 		sinks := strings.Join(urls[name], ",")
 		for range 2 {
-			p.start(ctx, t, &program{name: source, command: func() *exec.Cmd {
-				return exec.Command(b.Binary, "source", "--config", b.Config, "--name", name, "--topics", strings.Join(topics, ","), "--sink", sinks)
-			}})
+			p.source(ctx, t, b, "--config", b.Config, "--name", name, "--topics", strings.Join(topics, ","), "--sink", sinks)
 		}
 	}
-	p.start(ctx, t, &program{name: source, command: func() *exec.Cmd {
-		return exec.Command(b.Binary, "source", "--name", "ticks", "--schedule", "*/5 * * * * *", "--sink", strings.Join(urls["calendar"], ","))
-	}})
+	p.source(ctx, t, b, "--name", "ticks", "--schedule", "*/5 * * * * *", "--sink", strings.Join(urls["calendar"], ","))
 	for !done(ctx, b) {
 		select {
 		case <-ctx.Done():
