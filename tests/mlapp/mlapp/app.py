@@ -1,5 +1,6 @@
 """The application: it learns from a release, waits for the next, and learns anew."""
 
+import contextlib
 import queue
 import threading
 import time
@@ -22,6 +23,7 @@ from mlapp.version import Version
 T = TypeVar("T")
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0  # seconds between tries while the API does not answer
+LONGEST_DEAFNESS = 0.5  # seconds until a signal is seen
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,9 @@ class App:
                 self._say(f"takes events from {brokers.topic} at {brokers.servers}")
             self.once()
             while True:
-                self._handle(self._wakes.get())
+                # Python runs no handler of a signal that came just before a call into C, and a wait without end would never be interrupted then.
+                with contextlib.suppress(queue.Empty):
+                    self._handle(self._wakes.get(timeout=LONGEST_DEAFNESS))
         finally:
             self._ending.set()
             for one in doors:
