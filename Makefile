@@ -103,8 +103,12 @@ monitoring-record: tools ## start the servers that Prometheus asks, and write do
 	@tests/monitoring/record.sh $$(tests/monitoring/tools.sh $(CURDIR)/$(CACHE)/monitoring) $(abspath $(or $(ALMANAC_LAB_CACHE),.cache/lab/artifacts)) \
 	$$(tests/monitoring/agent.sh $(CURDIR)/$(CACHE)/agent) "$$(go run ./tests/lab bao)"
 
+# Some of these mostly wait, so two go side by side, and the lab's archives are fetched meanwhile.
 .PHONY: check
-check: lint test manifests-check monitoring-check crash e2e auth-check secrets-check mlapp check-servers ## all that CI runs
+check: ## all that CI runs
+	@$(MAKE) --no-print-directory lint test
+	@$(MAKE) --no-print-directory -j2 -Otarget manifests-check monitoring-check ansible-check crash e2e auth-check secrets-check mlapp lab-fetch
+	@$(MAKE) --no-print-directory check-servers
 
 .PHONY: flights
 flights: tools ## make the daily CSV files of all 3,000,000 flights in FLIGHTS, for benchmarks
@@ -120,6 +124,10 @@ LAB_ONLY := $(if $(ONLY),-only $(ONLY))
 .PHONY: lab
 lab: tools ## start Kafka, HDFS, YARN and Spark on this machine (SECURE=1: with Kerberos, TLS and access rules; ONLY=kafka: some of them; ADDRESS=10.244.0.1: where pods reach them)
 	go run ./tests/lab up $(LAB_FORM) $(LAB_ONLY)
+
+.PHONY: lab-fetch
+lab-fetch: tools ## fetch what the servers of the lab are started from, as make lab does too
+	go run ./tests/lab fetch
 
 .PHONY: lab-status
 lab-status: tools ## tell how each server of the lab is, and how to reach it

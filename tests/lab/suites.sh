@@ -25,11 +25,21 @@ if [ "$form" = plain ]; then
 	export ALMANAC_TEST_HDFS_KILL=$temp/crash ALMANAC_TEST_HDFS_LAB=$root/env ALMANAC_TEST_SPARK_HDFS=$HDFS_URL ALMANAC_TEST_SPARK_UI=$SPARK_UI
 fi
 suite() { go test -count=1 -timeout 20m -p 1 "$@" | grep -v 'no test files'; }
-suite ./functions/internal/kafka/... ./functions/internal/spark/... ./functions/almanac
-# What kills and fills is the same in both forms; how to log in, and what is encrypted, is not.
-if [ "$form" = plain ]; then
-	suite ./functions/internal/hdfs/...
-else
-	suite -run '^(TestConformance|TestOneOfManyRenamesWins|TestIcebergReadsByURI)$' ./functions/internal/hdfs/...
-fi
+# What kills and fills HDFS is the same in both forms; how to log in, and what is encrypted, is not.
+hdfs() {
+	if [ "$form" = plain ]; then
+		suite ./functions/internal/hdfs/...
+	else
+		suite -run '^(TestConformance|TestOneOfManyRenamesWins|TestIcebergReadsByURI)$' ./functions/internal/hdfs/...
+	fi
+}
+# HDFS and Kafka know nothing of each other, so their suites go side by side. Spark needs a NameNode that nobody kills.
+hdfs >"$temp/hdfs.log" 2>&1 &
+beside=$!
+trap 'wait; rm -rf "$temp"' EXIT
+suite ./functions/internal/kafka/... || failed=1
+wait "$beside" || failed=1
+cat "$temp/hdfs.log"
+[ -z "${failed-}" ] || exit 1
+suite ./functions/internal/spark/... ./functions/almanac
 go test -count=1 -timeout 20m ./tests/lab -args -form "$form"
