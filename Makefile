@@ -103,11 +103,11 @@ monitoring-record: tools ## start the servers that Prometheus asks, and write do
 	@tests/monitoring/record.sh $$(tests/monitoring/tools.sh $(CURDIR)/$(CACHE)/monitoring) $(abspath $(or $(ALMANAC_LAB_CACHE),.cache/lab/artifacts)) \
 	$$(tests/monitoring/agent.sh $(CURDIR)/$(CACHE)/agent) "$$(go run ./tests/lab bao)"
 
-# Some of these mostly wait, so two go side by side, and the lab's archives are fetched meanwhile.
+# What mostly waits, for time or for servers, goes side by side. Nothing waits for the archives of the servers.
 .PHONY: check
 check: ## all that CI runs
-	@$(MAKE) --no-print-directory lint test
-	@$(MAKE) --no-print-directory -j2 -Otarget manifests-check monitoring-check ansible-check crash e2e auth-check secrets-check mlapp lab-fetch
+	@$(MAKE) --no-print-directory lint test manifests-check monitoring-check
+	@$(MAKE) --no-print-directory -j2 -Otarget crash lab-fetch e2e secrets-check auth-check mlapp ansible-check
 	@$(MAKE) --no-print-directory check-servers
 
 .PHONY: flights
@@ -127,7 +127,7 @@ lab: tools ## start Kafka, HDFS, YARN and Spark on this machine (SECURE=1: with 
 
 .PHONY: lab-fetch
 lab-fetch: tools ## fetch what the servers of the lab are started from, as make lab does too
-	go run ./tests/lab fetch
+	go run ./tests/lab fetch -secure
 
 .PHONY: lab-status
 lab-status: tools ## tell how each server of the lab is, and how to reach it
@@ -157,9 +157,10 @@ cluster-check: tools ## test the cluster that runs (OUTSIDE=plain-10.244.0.1: an
 cluster-down: tools ## stop the cluster, and take its mounts and firewall rules away (WIPE=1: and its bridge and data)
 	go run ./tests/lab cluster down $(if $(WIPE),-wipe)
 
-# on-lab starts a form of the lab, does something with it, and stops it whatever comes of that.
+# on-lab starts a form of the lab, does something with it, and stops it whatever comes of that. Each line is marked, as both forms may be at work.
 define on-lab
-	@trap 'go run ./tests/lab down $(if $(filter secure,$(1)),-secure)' EXIT; go run ./tests/lab up $(if $(filter secure,$(1)),-secure); $(2)
+	@( trap 'go run ./tests/lab down $(if $(filter secure,$(1)),-secure)' EXIT; go run ./tests/lab up $(if $(filter secure,$(1)),-secure); $(2) ) 2>&1 \
+	| sed -u 's/^/$(1): /'
 endef
 
 # on-cluster are tests of the whole job on a form of the lab.
@@ -178,8 +179,15 @@ check-cluster: build images ## do the job on Kubernetes with Knative, amid pods 
 	  -kube $(CURDIR)/.cache/lab/kube/env -published $(CURDIR)/$(CACHE)/published
 
 .PHONY: check-servers
-check-servers: build functions ## test the adapters and do the whole job on the lab's servers, plain and secured, amid faults, and compare with one process
+check-servers: lab-fetch ## test the adapters and do the whole job on the lab's servers, plain and secured, amid faults, and compare with one process
+	@$(MAKE) --no-print-directory -j2 check-plain check-secured
+
+.PHONY: check-plain
+check-plain: build functions ## the plain half of check-servers
 	$(call on-lab,plain,tests/lab/suites.sh plain; $(call on-cluster,plain,.))
+
+.PHONY: check-secured
+check-secured: build functions ## the secured half of check-servers
 	$(call on-lab,secure,tests/lab/suites.sh secure; $(call on-cluster,secure,TestJob|TestFaults,-faults 6))
 
 .PHONY: crash-servers

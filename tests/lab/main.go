@@ -88,6 +88,9 @@ func run(ctx context.Context, args []string) error {
 		_, err := os.Stdout.WriteString(c.Site.Config())
 		return err
 	case "fetch":
+		if flags.NArg() == 0 {
+			return c.Fetch(ctx)
+		}
 		return artifact.Fetch(ctx, c.Site.Cache, flags.Args(), os.Stderr)
 	case "bao":
 		program, err := artifact.Bao(ctx, c.Site.Cache, os.Stderr)

@@ -25,16 +25,8 @@ type Centre struct {
 	Only    []string  // names of the servers that Up starts; all of them if none is named
 }
 
-// Up starts what does not run and waits until every server is healthy.
-func (c *Centre) Up(ctx context.Context) error {
-	unlock, err := c.lock()
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	if _, err := c.chosen(); err != nil {
-		return err
-	}
+// Fetch brings what the servers are started from onto this machine: Debian's packages, and archives.
+func (c *Centre) Fetch(ctx context.Context) error {
 	needs := []artifact.Need{artifact.Servers}
 	if c.Site.Secure && !c.kafkaAlone() {
 		needs = append(needs, artifact.Secured)
@@ -46,7 +38,20 @@ func (c *Centre) Up(ctx context.Context) error {
 	if c.kafkaAlone() {
 		groups = []string{"kafka"}
 	}
-	if err := artifact.Fetch(ctx, c.Site.Cache, groups, c.Out); err != nil {
+	return artifact.Fetch(ctx, c.Site.Cache, groups, c.Out)
+}
+
+// Up starts what does not run and waits until every server is healthy.
+func (c *Centre) Up(ctx context.Context) error {
+	unlock, err := c.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if _, err := c.chosen(); err != nil {
+		return err
+	}
+	if err := c.Fetch(ctx); err != nil {
 		return err
 	}
 	if err := c.furnish(ctx); err != nil {
