@@ -117,7 +117,7 @@ func (c *centre) hdfs(t *testing.T, args ...string) {
 // hadoop runs a program of Hadoop and gives what it prints. In the secured form the user is almanac, whoever is named.
 func (c *centre) hadoop(t *testing.T, user, class string, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 3*time.Minute) // also while the test is cleaned up
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Minute) // also while the test is cleaned up
 	defer cancel()
 	env := append(os.Environ(), "HADOOP_USER_NAME="+user)
 	java := []string{"-Xmx512m", "-XX:TieredStopAtLevel=1", "-Djava.net.preferIPv4Stack=true"}
