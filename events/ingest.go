@@ -30,6 +30,10 @@ type Collected struct {
 	Last       bool     `json:"last"`
 	Raw        Claim    `json:"raw"`
 	Reason     string   `json:"reason,omitempty"` // why the generation was due
+	// Plain and Archive tell of sealed blocks what they hold, so that the same rows are the same whichever key seals them: the hex BLAKE3 (256 bits)
+	// of the values in clear, in order, and the hex SHA-256 of the same bytes. They are empty of blocks in clear.
+	Plain   string `json:"plain,omitempty"`
+	Archive string `json:"archive,omitempty"`
 }
 
 // Processed says that one slice is parsed and cleaned.
@@ -68,6 +72,8 @@ type Staged struct {
 	Raw        File   `json:"raw"`            // the archived raw bytes of the slice
 	Keys       []File `json:"keys,omitempty"` // sorted hashes of each unique key, the primary key first
 	Sheet      Sheet  `json:"sheet"`
+	// Plain is the hex SHA-256 of what the archive holds, if it is sealed.
+	Plain string `json:"plain,omitempty"`
 	// Newest is the latest event time (RFC 3339), empty without rows.
 	Newest string `json:"newest,omitempty"`
 	// Nulls counts the nulls of each column that a window rule asks for.
@@ -152,9 +158,17 @@ func (f Collected) Follows(prev Collected) bool {
 }
 
 // Digest identifies what the fact claims, not where it lies: two instances that did the same work say facts of one digest.
-// It leaves out what does not decide the raw bytes: the definition, the reason, and the versions of files of equal content.
+// It leaves out what does not decide the raw bytes: the definition, the reason, the versions of files of equal content, and whether blocks are sealed.
 func (f Collected) Digest() string {
-	return Digest(f.Key(), f.Inputs, f.Pin.Content(), f.Header, form(f.From), form(f.To), form(f.Last), f.Raw.Content())
+	return Digest(f.Key(), f.Inputs, f.Pin.Content(), f.Header, form(f.From), form(f.To), form(f.Last), f.content())
+}
+
+// content is the digest of the raw blocks in clear.
+func (f Collected) content() string {
+	if f.Plain != "" {
+		return f.Plain
+	}
+	return f.Raw.Content()
 }
 
 // Digest identifies what the fact claims.
@@ -173,7 +187,7 @@ func (f Validated) Digest() string {
 
 // Digest identifies what the fact claims.
 func (f Staged) Digest() string {
-	parts := []string{f.Key(), f.Definition, f.Inputs, form(f.Last), f.Raw.Digest, form(f.Sheet), f.Newest, form(f.Nulls), form(f.Reasons)}
+	parts := []string{f.Key(), f.Definition, f.Inputs, form(f.Last), f.archived(), form(f.Sheet), f.Newest, form(f.Nulls), form(f.Reasons)}
 	for _, files := range [][]File{f.Rows, f.Quarantine, f.Keys} {
 		for _, file := range files {
 			parts = append(parts, file.Digest)
@@ -181,6 +195,14 @@ func (f Staged) Digest() string {
 		parts = append(parts, ";")
 	}
 	return Digest(parts...)
+}
+
+// archived is the digest of the archive in clear.
+func (f Staged) archived() string {
+	if f.Plain != "" {
+		return f.Plain
+	}
+	return f.Raw.Digest
 }
 
 // GenerationDigest identifies what all slices of a generation claim together, in their order.

@@ -33,6 +33,7 @@ func full() map[string]Event {
 	collected := Collected{
 		Piece: slice, Definition: hexOf("d"), Inputs: hexOf("1"), Pin: pin, Header: "date,delay", From: Position{File: 1, Offset: 5},
 		To: Position{File: 1, Offset: 900}, Last: true, Raw: claimOf("almanac.raw.flights", "2"), Reason: "schedule",
+		Plain: hexOf("3"), Archive: hexOf("4"),
 	}
 	processed := Processed{
 		Piece: slice, Definition: hexOf("d"), Inputs: hexOf("3"), Rows: claimOf("almanac.processed.flights", "4"),
@@ -44,7 +45,7 @@ func full() map[string]Event {
 	}
 	staged := Staged{
 		Piece: slice, Definition: hexOf("d"), Inputs: hexOf("6"), Last: true, Rows: []File{fileOf("flights/rows/data/2001-01-05", "a")},
-		Quarantine: []File{fileOf("flights/quarantine/data/2001-01-05", "b")}, Raw: fileOf("flights/raw/2001-01-05/2", "c"),
+		Quarantine: []File{fileOf("flights/quarantine/data/2001-01-05", "b")}, Raw: fileOf("flights/raw/2001-01-05/2", "c"), Plain: hexOf("f"),
 		Keys: []File{fileOf("flights/staging/2001-01-05", "e")}, Sheet: sheet, Newest: "2001-01-05T23:59:00Z", Nulls: map[string]int64{"delay": 2}, Reasons: reasons,
 	}
 	entry := Entry{
