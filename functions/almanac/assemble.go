@@ -56,6 +56,10 @@ func newHost(ctx context.Context, s *state, log *slog.Logger) (*host, error) {
 	if err != nil {
 		return nil, err
 	}
+	keys, err := platform.Envelope(ctx, s.proc.Env, s.proc, s.lake)
+	if err != nil {
+		return nil, err
+	}
 	engine, err := openEngine(ctx, s)
 	if err != nil {
 		return nil, err
@@ -65,7 +69,11 @@ func newHost(ctx context.Context, s *state, log *slog.Logger) (*host, error) {
 		return nil, err
 	}
 	h := &host{state: s, log: log}
-	h.handlers = h.functions(core, engine, slices)
+	read := &collect.Collect{SliceBytes: slices.SliceBytes}
+	if keys != nil {
+		read.Keys, core.Seals = keys, keys
+	}
+	h.handlers = h.functions(read, core, engine)
 	for name, handle := range h.handlers {
 		h.handlers[name] = h.catalog.Handler(handle)
 	}
@@ -123,7 +131,7 @@ func openEngine(ctx context.Context, s *state) (snapshot.Engine, error) {
 	return engine, nil
 }
 
-func (h *host) functions(parse *process.Process, engine snapshot.Engine, slices collect.Config) map[string]fn.Handler {
+func (h *host) functions(read *collect.Collect, parse *process.Process, engine snapshot.Engine) map[string]fn.Handler {
 	blocks, said := h.cluster.Blocks(), h.journal
 	pace := h.pace
 	pace.ProbeBefore = wall()
@@ -131,12 +139,11 @@ func (h *host) functions(parse *process.Process, engine snapshot.Engine, slices 
 		Journal: said, Datasets: h.catalog.Schedule, Tables: h.lake, Letters: h.cluster.LetterBox("calendar"), Now: h.now, Wall: wall, Pace: pace,
 		Backlogs: h.proc.Meter,
 	}
+	read.Journal, read.Blocks, read.Sources, read.Datasets, read.Archive, read.Now = said, blocks, &source.Files{}, h.catalog, h.lake, wall
 	parse.Journal, parse.Blocks, parse.Datasets = said, blocks, h.catalog
 	return map[string]fn.Handler{
 		"calendar": cal.Handle,
-		"collect": (&collect.Collect{
-			Journal: said, Blocks: blocks, Sources: &source.Files{}, Datasets: h.catalog, Archive: h.lake, Now: wall, SliceBytes: slices.SliceBytes,
-		}).Handle,
+		"collect":  read.Handle,
 		"process":  parse.Handle,
 		"validate": (&validate.Validate{Journal: said, Blocks: blocks, Datasets: h.catalog}).Handle,
 		"store": (&store.Store{

@@ -20,13 +20,14 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/platform/gate"
 	"github.com/almanac-data/almanac/functions/internal/process"
 	"github.com/almanac-data/almanac/functions/internal/secret"
+	"github.com/almanac-data/almanac/functions/internal/secret/envelope"
 	"github.com/almanac-data/almanac/functions/internal/settings"
 	"github.com/almanac-data/almanac/functions/internal/spark"
 )
 
 // settable are the variables that a file of a cluster may set.
 func settable() []string {
-	return platform.Variables(spark.Config{}, calendar.Config{}, maintain.Config{}, secret.Config{}, collect.Config{}, gate.Config{})
+	return platform.Variables(spark.Config{}, calendar.Config{}, maintain.Config{}, secret.Config{}, envelope.Config{}, collect.Config{}, gate.Config{})
 }
 
 // settings reads the file that --config names.

@@ -27,6 +27,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/platform/gate"
 	"github.com/almanac-data/almanac/functions/internal/relay"
 	"github.com/almanac-data/almanac/functions/internal/secret"
+	"github.com/almanac-data/almanac/functions/internal/secret/envelope"
 	"github.com/almanac-data/almanac/functions/internal/spark"
 )
 
@@ -169,6 +170,9 @@ func reads(t *testing.T, function string) []string {
 			}
 			own = append(own, c)
 		case *ast.SelectorExpr:
+			if n.Sel.Name == "Envelope" {
+				own = append(own, envelope.Config{})
+			}
 			if x, ok := n.X.(*ast.Ident); ok && n.Sel.Name == "Open" {
 				stands = stands || x.Name == "platform"
 				if x.Name == "gate" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -12,6 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/block"
+	"github.com/almanac-data/almanac/functions/internal/block/seal"
 	"github.com/almanac-data/almanac/functions/internal/calendar"
 	"github.com/almanac-data/almanac/functions/internal/facts"
 	"github.com/almanac-data/almanac/functions/internal/table"
@@ -138,6 +141,9 @@ func newQuarantineShow(o *options) *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if err := o.openWithheld(ctx, s, args[0], args[1], rows); err != nil {
+					return err
+				}
 				return o.printRefused(rows)
 			})
 		},
@@ -180,6 +186,36 @@ type refusedRow struct {
 	Slice    int32  `json:"slice"`
 	Ordinal  int64  `json:"ordinal"`
 	Contract string `json:"contract"`
+
+	generation int32
+}
+
+// openWithheld puts the bytes of records in their place that are sealed in the archive. Without a key they stay withheld.
+func (o *options) openWithheld(ctx context.Context, s *state, name, window string, rows []refusedRow) error {
+	withheld := map[[2]int32][]int64{}
+	for _, r := range rows {
+		if r.Original == block.Withheld {
+			at := [2]int32{r.generation, r.Slice}
+			withheld[at] = append(withheld[at], r.Ordinal)
+		}
+	}
+	for at, ordinals := range withheld {
+		slices.Sort(ordinals)
+		generation := events.Piece{Dataset: name, Window: window, Generation: int(at[0])}
+		found, err := o.records(ctx, s, generation, int(at[1]), slices.Compact(ordinals))
+		if errors.Is(err, seal.ErrNoKey) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("open the records of %s/%s: %w", name, window, err)
+		}
+		for i, r := range rows {
+			if record, ok := found[r.Ordinal]; ok && r.Original == block.Withheld && [2]int32{r.generation, r.Slice} == at {
+				rows[i].Original = string(record)
+			}
+		}
+	}
+	return nil
 }
 
 func (s *state) refusedRows(ctx context.Context, files []events.File, limit int) (rows []refusedRow, err error) {
@@ -208,6 +244,7 @@ func (s *state) refusedOf(ctx context.Context, f events.File, rows []refusedRow,
 				Original: textAt(b, "original", i), Reason: textAt(b, "reason", i), Rule: textAt(b, "rule", i), Column: textAt(b, "column", i),
 				Detail: textAt(b, "detail", i), File: textAt(b, "file", i), Contract: textAt(b, "contract", i),
 				Slice: column[*array.Int32](b, table.Slice).Value(i), Ordinal: column[*array.Int64](b, "ordinal").Value(i),
+				generation: column[*array.Int32](b, table.Generation).Value(i),
 			})
 		}
 	}

@@ -22,8 +22,16 @@ func run(ctx context.Context, p *fn.Process) error {
 		return err
 	}
 	defer on.Close()
-	return p.Serve(ctx, on.Datasets.Handler((&collect.Collect{
+	keys, err := platform.Envelope(ctx, p.Env, p, on.Warehouse)
+	if err != nil {
+		return err
+	}
+	core := &collect.Collect{
 		Journal: on.Journal, Blocks: on.Blocks, Sources: &source.Files{}, Datasets: on.Datasets, Archive: on.Warehouse, Now: p.Now,
 		SliceBytes: cfg.SliceBytes,
-	}).Handle))
+	}
+	if keys != nil {
+		core.Keys = keys
+	}
+	return p.Serve(ctx, on.Datasets.Handler(core.Handle))
 }

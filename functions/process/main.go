@@ -29,5 +29,12 @@ func run(ctx context.Context, p *fn.Process) error {
 			return err
 		}
 	}
+	keys, err := platform.Envelope(ctx, p.Env, p, on.Warehouse)
+	if err != nil {
+		return err
+	}
+	if keys != nil {
+		core.Seals = keys
+	}
 	return p.Serve(ctx, on.Datasets.Handler(core.Handle))
 }

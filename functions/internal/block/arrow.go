@@ -49,7 +49,7 @@ func Schema(d *dataset.Dataset) *arrow.Schema {
 
 // Quarantine is the schema of quarantine blocks: one refused record each.
 //
-//	original   the bytes of the record as they stood in the source, without the record end
+//	original   the bytes of the record as they stood in the source, without the record end; or Withheld
 //	reason     one word: ragged, missing, type, range, ...
 //	rule       the rule of the contract, or empty where process refused
 //	column     the column, or empty
@@ -71,6 +71,13 @@ var Quarantine = arrow.NewSchema([]arrow.Field{
 	{Name: "offset", Type: arrow.PrimitiveTypes.Int64},
 	{Name: "contract", Type: arrow.BinaryTypes.String},
 }, nil)
+
+// KeptOfLong is how much of a record that is longer than a block goes to quarantine.
+const KeptOfLong = 64 << 10
+
+// Withheld stands in quarantine for the bytes of a record whose raw block is sealed: they are read from the archive, by file, slice and ordinal.
+// So the archive alone holds them, and steps that only pass them on need no key.
+const Withheld = "(sealed: almanac quarantine show)"
 
 // Encode packs one batch and writes it as an Arrow IPC stream. The bytes depend on the batch alone.
 func Encode(batch arrow.RecordBatch) ([]byte, error) {

@@ -1,7 +1,10 @@
 package collect
 
 import (
+	"context"
+
 	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/block/seal"
 	"github.com/almanac-data/almanac/functions/internal/collect/archive"
 	"github.com/almanac-data/almanac/functions/internal/facts"
 )
@@ -18,6 +21,9 @@ func (r *run) archived() *archive.Archive {
 		return nil
 	}
 	a := &archive.Archive{Files: r.Archive}
+	if r.Keys != nil {
+		a.Key = func(ctx context.Context) (*seal.Key, error) { return r.Keys.Key(ctx, r.d.Name, r.w.Key()) }
+	}
 	var at events.Position
 	for n := range r.stored.Entry.Slices {
 		piece := r.stored.Whole().At(n + 1)
@@ -26,7 +32,8 @@ func (r *run) archived() *archive.Archive {
 		if !ok1 || !ok2 || collected.From != at || collected.Pin.Content() != r.stored.Entry.Pin.Content() {
 			return nil
 		}
-		a.Slices = append(a.Slices, archive.Slice{From: collected.From, To: collected.To, File: staged.Raw})
+		a.Slices = append(a.Slices, archive.Slice{Piece: piece, From: collected.From, To: collected.To, File: staged.Raw})
+		a.Sealed = a.Sealed || staged.Plain != ""
 		at = collected.To
 	}
 	return a

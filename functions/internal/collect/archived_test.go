@@ -41,7 +41,7 @@ func (w *world) archiveOf(generation int) warehouse {
 		sum := sha256.Sum256(raw)
 		file := events.File{Path: fmt.Sprintf("flights/raw/%s/%d/%06d.zst", key, generation, f.Slice), Bytes: int64(len(raw)), Digest: hex.EncodeToString(sum[:])}
 		files[file.Path] = raw
-		if err := w.journal.Say(ctx, events.Staged{Piece: f.Piece, Last: f.Last, Raw: file}); err != nil {
+		if err := w.journal.Say(ctx, events.Staged{Piece: f.Piece, Last: f.Last, Raw: file, Plain: f.Archive}); err != nil {
 			w.t.Fatal(err)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/block"
+	"github.com/almanac-data/almanac/functions/internal/block/seal"
 	"github.com/almanac-data/almanac/functions/internal/collect/archive"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/facts"
@@ -27,6 +28,14 @@ type Sources interface {
 	Pin(ctx context.Context, d *dataset.Dataset, w window.Window) (events.Pin, error)
 	// Open gives the decompressed bytes of a file from an offset on, for as long as ctx lasts.
 	Open(ctx context.Context, d *dataset.Dataset, file events.PinnedFile, offset int64) (io.ReadCloser, error)
+}
+
+// Keys gives the data keys of windows.
+type Keys interface {
+	// Key gives that of a window; the error wraps fs.ErrNotExist if it has none.
+	Key(ctx context.Context, dataset, window string) (*seal.Key, error)
+	// Ensure gives it too, and makes it if there is none. Of several at once all get the same.
+	Ensure(ctx context.Context, dataset, window string) (*seal.Key, error)
 }
 
 // Datasets finds a dataset by name; the error wraps events.ErrInvalid if there is none.
@@ -63,6 +72,8 @@ type Collect struct {
 	// Archive has the raw bytes of earlier generations. With it, a generation that is due for another reason than its source
 	// does not need the source; nil reads the source always.
 	Archive archive.Files
+	// Keys seals the raw blocks of datasets with personal columns; nil leaves them in clear.
+	Keys Keys
 	// SliceBytes is the size at which a slice ends with the next record.
 	SliceBytes int64
 	// BlockBytes is the size that a block stays below, unless one record is longer; at most half of block.MaxRaw.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/block/seal"
 	"github.com/almanac-data/almanac/functions/internal/collect/archive"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/facts"
@@ -28,6 +29,7 @@ type run struct {
 	pin     events.Pin
 	archive *archive.Archive // what to read instead of the source; nil if the source
 	in      *input           // open between slices
+	key     *seal.Key        // of the window, once it is asked for; nil if its blocks stay in clear
 	longest time.Duration
 }
 

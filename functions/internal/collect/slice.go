@@ -71,11 +71,21 @@ func (r *run) read(ctx context.Context, prev events.Collected) (events.Collected
 		return fact, fmt.Errorf("write raw blocks: %w", err)
 	}
 	defer out.Close()
+	sealed, err := r.seal(ctx, out, fact.Piece)
+	if err != nil {
+		return fact, err
+	}
+	if sealed != nil {
+		out = sealed
+	}
 	if err := r.blocks(ctx, out, &fact); err != nil {
 		return fact, err
 	}
 	if fact.Raw, err = out.Claim(ctx); err != nil {
 		return fact, fmt.Errorf("write raw blocks: %w", err)
+	}
+	if sealed != nil {
+		fact.Plain, fact.Archive = sealed.plain()
 	}
 	more, err := r.in.More()
 	if err != nil {

@@ -85,7 +85,7 @@ func (c *Catalog) Dataset(name string) (*Dataset, error) {
 // Personal says whether any dataset has a column whose values leave process only as pseudonyms.
 func (c *Catalog) Personal() bool {
 	for _, d := range c.datasets() {
-		if slices.ContainsFunc(d.Columns, Column.Personal) {
+		if d.Personal() {
 			return true
 		}
 	}

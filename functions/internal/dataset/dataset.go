@@ -5,6 +5,7 @@
 package dataset
 
 import (
+	"slices"
 	"time"
 
 	"github.com/almanac-data/almanac/functions/internal/window"
@@ -66,6 +67,9 @@ type Column struct {
 	// Line is where the contract declares it.
 	Line int
 }
+
+// Personal says whether a column is.
+func (d *Dataset) Personal() bool { return slices.ContainsFunc(d.Columns, Column.Personal) }
 
 // Personal says whether values leave process only as keyed pseudonyms.
 func (c Column) Personal() bool { return c.Classification == "personal" || c.Classification == "pii" }

@@ -6,11 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/block"
+	"github.com/almanac-data/almanac/functions/internal/block/seal"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/facts"
 	"github.com/almanac-data/almanac/functions/internal/process/parse"
@@ -31,6 +31,12 @@ type Datasets interface {
 // Pseudonyms begins a slice: what it gives makes its pseudonyms, and is used by one goroutine.
 type Pseudonyms func() vector.Pseudonyms
 
+// Seals gives the data keys by which raw blocks are sealed.
+type Seals interface {
+	// Key gives that of a window.
+	Key(ctx context.Context, dataset, window string) (*seal.Key, error)
+}
+
 // Process handles collected facts.
 type Process struct {
 	Journal  facts.Journal
@@ -40,6 +46,8 @@ type Process struct {
 	Pseudonyms Pseudonyms
 	// OpenKey gives them when the first dataset that has personal values comes later than the process; nil if none can.
 	OpenKey func(context.Context) (Pseudonyms, error)
+	// Seals opens sealed raw blocks; nil if there are none.
+	Seals Seals
 
 	parsers parsers
 	opening sync.Mutex
@@ -47,7 +55,7 @@ type Process struct {
 
 // keys gives the pseudonyms of a slice of a dataset; nil if it has no use for them.
 func (p *Process) keys(ctx context.Context, d *dataset.Dataset) (vector.Pseudonyms, error) {
-	if !slices.ContainsFunc(d.Columns, dataset.Column.Personal) {
+	if !d.Personal() {
 		return nil, nil
 	}
 	p.opening.Lock()
@@ -153,7 +161,7 @@ func (p *Process) run(ctx context.Context, d *dataset.Dataset, w window.Window, 
 		return fact, err
 	}
 	defer refused.Close()
-	s := &slice{dataset: d, collected: c, rows: rows, quarantine: newQuarantine(d, refused)}
+	s := &slice{dataset: d, collected: c, rows: rows, quarantine: newQuarantine(d, refused), unseal: unseal{seals: p.Seals, piece: c.Piece}}
 	defer s.quarantine.close()
 	keys, err := p.keys(ctx, d)
 	if err != nil {

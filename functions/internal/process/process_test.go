@@ -117,7 +117,7 @@ func TestHandleRefusesARecordLongerThanABlock(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := w.read()
-	want := strings.Repeat("x", keptOfLong) + "|record_too_long|||the record has 104857603 bytes, more than a block of 1048576; its first 65536 are kept here, all of it in the raw blocks|(null)|1|a.csv|26|1.2.0"
+	want := strings.Repeat("x", block.KeptOfLong) + "|record_too_long|||the record has 104857603 bytes, more than a block of 1048576; its first 65536 are kept here, all of it in the raw blocks|(null)|1|a.csv|26|1.2.0"
 	if len(got.Rejects) != 1 || got.Rejects[0] != want {
 		t.Errorf("refused %d records: %.200q", len(got.Rejects), got.Rejects)
 	}

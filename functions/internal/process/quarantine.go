@@ -14,6 +14,9 @@ import (
 // enough is the size at which a quarantine block is written before its raw block ends.
 const enough = 512 << 10
 
+// withheldDetail stands for a detail, which may show any part of the record.
+const withheldDetail = "the detail is withheld, as the record is sealed"
+
 // quarantine collects refused records into blocks.
 type quarantine struct {
 	out      block.Appender
@@ -21,9 +24,10 @@ type quarantine struct {
 	build    *array.RecordBuilder
 	bytes    int // of the texts that are collected
 
-	index  int
-	file   string
-	offset int64
+	index    int
+	file     string
+	offset   int64
+	withhold bool // the records are sealed in the archive, and stay there
 }
 
 func newQuarantine(d *dataset.Dataset, out block.Appender) *quarantine {
@@ -37,6 +41,9 @@ func (q *quarantine) at(index int, file string, offset int64) {
 
 // add takes one refused record.
 func (q *quarantine) add(ctx context.Context, r parse.Reject) error {
+	if q.withhold {
+		r.Original, r.Detail = []byte(block.Withheld), withheldDetail
+	}
 	text := func(column int, s string) { q.build.Field(column).(*array.StringBuilder).Append(s) }
 	q.build.Field(0).(*array.BinaryBuilder).Append(r.Original)
 	text(1, r.Reason)

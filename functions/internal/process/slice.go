@@ -3,6 +3,7 @@ package process
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/almanac-data/almanac/events"
@@ -11,9 +12,6 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/process/parse"
 	"github.com/almanac-data/almanac/functions/internal/record"
 )
-
-// keptOfLong is how much of a record that is longer than a block goes to quarantine.
-const keptOfLong = 64 << 10
 
 // slice is the way of one slice's blocks.
 type slice struct {
@@ -27,6 +25,7 @@ type slice struct {
 	headed bool  // the parser has the header of the file
 	long   *long // the record that the last block did not end, if any
 	broken error // what is wrong with a block's value, unless the claim turns out to be absent
+	unseal unseal
 }
 
 // long is a record that is longer than a block.
@@ -38,13 +37,21 @@ type long struct {
 
 // block makes the rows block of a raw block.
 func (s *slice) block(ctx context.Context, b block.Block) error {
-	data, err := block.DecodeRaw(s.buf, b.Value)
+	value, err := s.unseal.value(ctx, b)
+	if lost := new(lostKeyError); errors.As(err, &lost) {
+		return err
+	}
+	var data []byte
+	if err == nil {
+		data, err = block.DecodeRaw(s.buf, value)
+	}
 	if err != nil {
 		// Told only when the digest of the claim is right: else the blocks are absent, which a retry may mend.
 		s.broken = fmt.Errorf("%w: raw block %d, offset %d of %s: %w", events.ErrInvalid, b.Index, b.From.Offset, s.uri(b.From.File), err)
 		return nil
 	}
 	s.buf = data
+	s.quarantine.withhold = s.unseal.slice != nil
 	s.quarantine.at(b.Index, s.uri(b.From.File), b.From.Offset)
 	skip, err := s.skip(ctx, b, data)
 	if err != nil {
@@ -55,11 +62,11 @@ func (s *slice) block(ctx context.Context, b block.Block) error {
 		return fmt.Errorf("raw block %d, offset %d of %s: %w", b.Index, b.From.Offset, s.uri(b.From.File), err)
 	}
 	defer batch.Release()
-	value, err := block.Encode(batch)
+	rows, err := block.Encode(batch)
 	if err != nil {
 		return err
 	}
-	if err := s.rows.Append(ctx, block.Block{Piece: b.Piece, Index: b.Index, Rows: batch.NumRows(), Value: value}); err != nil {
+	if err := s.rows.Append(ctx, block.Block{Piece: b.Piece, Index: b.Index, Rows: batch.NumRows(), Value: rows}); err != nil {
 		return err
 	}
 	return s.quarantine.flush(ctx)
@@ -95,7 +102,7 @@ func (s *slice) skip(ctx context.Context, b block.Block, data []byte) (int, erro
 }
 
 func (l *long) add(part []byte) {
-	l.start = append(l.start, part[:min(len(part), keptOfLong-len(l.start))]...)
+	l.start = append(l.start, part[:min(len(part), block.KeptOfLong-len(l.start))]...)
 	l.length += int64(len(part))
 }
 
@@ -133,6 +140,9 @@ func (s *slice) tooLong(ctx context.Context) error {
 func (s *slice) end(ctx context.Context) error {
 	if s.broken != nil {
 		return s.broken
+	}
+	if err := s.unseal.end(); err != nil {
+		return err
 	}
 	if s.long != nil {
 		if err := s.tooLong(ctx); err != nil {

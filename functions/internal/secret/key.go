@@ -1,4 +1,4 @@
-// Package secret keeps the key of pseudonyms in a file. Its sub-packages speak to a secrets store instead.
+// Package secret keeps keys in files. Its sub-packages speak to a secrets store instead.
 package secret
 
 import (
@@ -51,6 +51,18 @@ func (k *Key) Append(_ context.Context, dst []byte, values [][]byte) ([]byte, er
 // the user can read; of several processes that do so at once one wins. A file that others can read is refused. Whoever
 // loses the file can never make the same pseudonyms again.
 func KeyFile(path string) (*Key, error) {
+	keys, err := Keys(path)
+	if err != nil {
+		return nil, err
+	}
+	if len(keys) != 1 {
+		return nil, fmt.Errorf("read key file: %s has %d lines: a key of pseudonyms has no versions, as with another one they change", path, len(keys))
+	}
+	return NewKey(keys[0]), nil
+}
+
+// Keys reads a file of keys as KeyFile does, each a line of 64 hexadecimal digits; there is one at least.
+func Keys(path string) (keys [][]byte, err error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := create(path); err != nil && !errors.Is(err, fs.ErrExist) {
@@ -71,11 +83,19 @@ func KeyFile(path string) (*Key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read key file: %w", err)
 	}
-	key, err := hex.DecodeString(strings.TrimSpace(string(text)))
-	if err != nil || len(key) != keyBytes {
-		return nil, fmt.Errorf("read key file: %s does not hold %d hexadecimal digits; bring it back from a backup: with another key the pseudonyms change", path, 2*keyBytes)
+	for line := range strings.Lines(strings.TrimSpace(string(text))) {
+		key, err := hex.DecodeString(strings.TrimSpace(line))
+		if err != nil || len(key) != keyBytes {
+			keys = nil
+			break
+		}
+		keys = append(keys, key)
 	}
-	return NewKey(key), nil
+	if len(keys) == 0 {
+		return nil, fmt.Errorf("read key file: %s does not hold %d hexadecimal digits; bring it back from a backup: with another key pseudonyms change, and nothing opens that was sealed",
+			path, 2*keyBytes)
+	}
+	return keys, nil
 }
 
 // create writes a new key under another name and gives it its name only when it is whole and nobody else did.

@@ -39,6 +39,7 @@ func (st *staging) run(ctx context.Context) (events.Staged, error) {
 	if staged.Quarantine, err = st.quarantine(ctx, sys); err != nil {
 		return staged, err
 	}
+	staged.Plain = st.collected.Archive
 	staged.Raw, err = st.archive(ctx)
 	return staged, err
 }
@@ -130,10 +131,14 @@ func (st *staging) quarantine(ctx context.Context, sys system) (_ []events.File,
 	return files, nil
 }
 
-// archive keeps the raw bytes of the slice: the zstd frames of its blocks one after the other, which zstd -d can read.
+// archive keeps the raw bytes of the slice: the zstd frames of its blocks one after the other, which zstd -d can read. Sealed blocks stay sealed.
 func (st *staging) archive(ctx context.Context) (_ events.File, err error) {
 	dir := fmt.Sprintf("%s/raw/%s/%d", st.d.Name, st.w.Key(), st.valid.Generation)
-	f, err := st.Files.File(ctx, dir, fmt.Sprintf("%06d-", st.valid.Slice), ".zst")
+	ext := ".zst"
+	if st.collected.Archive != "" {
+		ext = ".zst.sealed"
+	}
+	f, err := st.Files.File(ctx, dir, fmt.Sprintf("%06d-", st.valid.Slice), ext)
 	if err != nil {
 		return events.File{}, fmt.Errorf("archive raw blocks: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/block"
+	"github.com/almanac-data/almanac/functions/internal/block/original"
 	"github.com/almanac-data/almanac/functions/internal/window"
 )
 
@@ -25,19 +26,19 @@ func (s *slice) refuse(ctx context.Context, batch arrow.RecordBatch, index int, 
 	if !ok {
 		return fmt.Errorf("%w: the last column is not %s", events.ErrInvalid, block.Ordinal)
 	}
-	if err := s.originals.seek(index); err != nil {
+	if err := s.originals.Seek(index); err != nil {
 		return claimed(s.collected, fmt.Errorf("read raw blocks: %w", err))
 	}
 	out := array.NewRecordBuilder(memory.DefaultAllocator, block.Quarantine)
 	defer out.Release()
 	size := 0
 	for _, row := range bad {
-		original, err := s.originals.record(ordinals.Value(row))
+		text, err := s.originals.Record(ordinals.Value(row))
 		if err != nil {
 			return err
 		}
 		day := s.day(batch.Column(s.eventTime), row)
-		size += s.entry(out, batch, row, ordinals.Value(row), original, day)
+		size += s.entry(out, batch, row, ordinals.Value(row), text, day)
 		s.fact.Sheet.Add(day, events.Counts{Stored: -1, Quarantined: 1})
 		if size >= maxQuarantine {
 			if err := s.flush(ctx, out, index); err != nil {
@@ -56,16 +57,16 @@ func (s *slice) openQuarantine(ctx context.Context) (err error) {
 	if s.quarantine, err = s.Blocks.Open(ctx, block.QuarantineTopic(s.d.Name), s.fact.Piece); err != nil {
 		return fmt.Errorf("write quarantine: %w", err)
 	}
-	s.originals = newOriginals(s.d.Collect.Format, s.Blocks.Read(ctx, s.collected.Raw))
+	s.originals = original.New(s.d.Collect.Format, s.Blocks.Read(ctx, s.collected.Raw))
 	return nil
 }
 
 // entry adds a refused row and returns its size.
-func (s *slice) entry(out *array.RecordBuilder, batch arrow.RecordBatch, row int, ordinal int64, original []byte, day string) int {
+func (s *slice) entry(out *array.RecordBuilder, batch arrow.RecordBatch, row int, ordinal int64, record []byte, day string) int {
 	r := s.rules[s.broken[row]-1]
 	detail := r.Detail(batch, row)
 	text := func(i int, v string) { out.Field(i).(*array.StringBuilder).Append(v) }
-	out.Field(0).(*array.BinaryBuilder).Append(original)
+	out.Field(0).(*array.BinaryBuilder).Append(record)
 	text(1, r.Kind)
 	text(2, r.Name)
 	text(3, r.Column)
@@ -77,9 +78,9 @@ func (s *slice) entry(out *array.RecordBuilder, batch arrow.RecordBatch, row int
 	}
 	out.Field(6).(*array.Int64Builder).Append(ordinal)
 	text(7, s.collected.Pin.Files[s.collected.From.File].URI)
-	out.Field(8).(*array.Int64Builder).Append(s.originals.offset)
+	out.Field(8).(*array.Int64Builder).Append(s.originals.Offset)
 	text(9, s.d.Version)
-	return len(original) + len(detail) + 200
+	return len(record) + len(detail) + 200
 }
 
 func (s *slice) flush(ctx context.Context, out *array.RecordBuilder, index int) error {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/block"
+	"github.com/almanac-data/almanac/functions/internal/block/original"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/validate/rule"
 )
@@ -26,9 +27,9 @@ type slice struct {
 	fact      events.Validated
 
 	rows       block.Appender
-	quarantine block.Appender // nil until there is a bad row
-	originals  *originals     // nil until there is a bad row
-	broken     []int32        // per row of the present block: 1 + index of the first rule that it breaks, 0 if none
+	quarantine block.Appender   // nil until there is a bad row
+	originals  *original.Finder // nil until there is a bad row
+	broken     []int32          // per row of the present block: 1 + index of the first rule that it breaks, 0 if none
 }
 
 func (v *Validate) slice(ctx context.Context, d *dataset.Dataset, collected events.Collected, processed events.Processed) (events.Validated, error) {
@@ -104,7 +105,7 @@ func (s *slice) run(ctx context.Context) (err error) {
 	}
 	var own events.Claim
 	if s.quarantine != nil {
-		if err := s.originals.finish(); err != nil {
+		if err := s.originals.Finish(); err != nil {
 			return claimed(s.collected, fmt.Errorf("read raw blocks: %w", err))
 		}
 		if own, err = s.quarantine.Claim(ctx); err != nil {
@@ -210,6 +211,6 @@ func (s *slice) close() {
 		s.quarantine.Close()
 	}
 	if s.originals != nil {
-		s.originals.close()
+		s.originals.Close()
 	}
 }

@@ -3,7 +3,8 @@
 // A slice without a bad row is passed on as it is, by claiming the blocks of process; otherwise its blocks are written again, those
 // without a bad row byte for byte. A row that breaks a rule goes to quarantine with its original bytes, which
 // are found again in the raw block by the number of the record. Those bytes hold what the source held, also of columns that
-// are classified as personal and leave process as pseudonyms only: who may read the quarantine may read personal data.
+// are classified as personal and leave process as pseudonyms only: who may read the quarantine may read personal data. Where raw blocks
+// are sealed, the bytes stay in them: this step has no key, and says only where the record lies.
 package validate
 
 import (

@@ -16,6 +16,7 @@ import (
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/block"
+	"github.com/almanac-data/almanac/functions/internal/block/seal"
 	"github.com/almanac-data/almanac/functions/internal/kafka/link"
 	"github.com/almanac-data/almanac/functions/internal/kafka/wire"
 	"github.com/almanac-data/almanac/functions/internal/window"
@@ -64,7 +65,7 @@ func (b Blocks) Open(ctx context.Context, name string, piece events.Piece) (bloc
 		fixed: []kgo.RecordHeader{
 			{Key: headWriter, Value: []byte(id)},
 			{Key: headPiece, Value: []byte(piece.Key())},
-			{Key: wire.ContentType, Value: []byte(content)},
+			{Key: wire.ContentType, Value: []byte(content)}, // the last, as headers expects
 		},
 	}, nil
 }
@@ -187,6 +188,9 @@ func (a *appender) Close() {}
 func headers(fixed []kgo.RecordHeader, b block.Block) []kgo.RecordHeader {
 	hs := make([]kgo.RecordHeader, len(fixed), len(fixed)+5)
 	copy(hs, fixed)
+	if seal.Is(b.Value) {
+		hs[len(fixed)-1].Value = []byte(seal.ContentType)
+	}
 	number := func(key string, n int64) {
 		hs = append(hs, kgo.RecordHeader{Key: key, Value: strconv.AppendInt(nil, n, 10)})
 	}

@@ -93,6 +93,16 @@ func ParseKey(text string) (k Key, err error) {
 	return k, nil
 }
 
+// ParseRing reads a reference to a key whose newest version counts: it names none.
+func ParseRing(text string) (Key, error) {
+	k, err := ParseKey(text)
+	if err == nil && strings.Contains(text, "?") {
+		err = errors.New("takes nothing behind ?: the newest version of the key is used")
+	}
+	k.Version = 0
+	return k, err
+}
+
 func parse(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || !Store(text) || u.Host == "" || u.User != nil || u.Port() != "" {

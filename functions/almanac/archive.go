@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/block"
+	"github.com/almanac-data/almanac/functions/internal/block/original"
+	"github.com/almanac-data/almanac/functions/internal/block/seal"
+	"github.com/almanac-data/almanac/functions/internal/collect/archive"
+	"github.com/almanac-data/almanac/functions/internal/facts"
+	"github.com/almanac-data/almanac/functions/internal/fn"
+	"github.com/almanac-data/almanac/functions/internal/platform"
+	"github.com/almanac-data/almanac/functions/internal/secret/envelope"
+)
+
+func newArchive(o *options) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "archive", Short: "Look at the bytes of the source that are kept with each window",
+		Example: "  almanac archive show flights 2001-01-05",
+	}
+	cmd.AddCommand(&cobra.Command{
+		Use: "show <dataset> <window>", Short: "Write the bytes from which a window was collected to standard output", Args: usage(cobra.ExactArgs(2)),
+		Long: "Write the bytes from which a window was collected, unpacked, one file after the other. Where they are sealed, ALMANAC_ENVELOPE_KEY names the key " +
+			"and this process needs the right to use it; the secrets store notes that it did.",
+		Example: "  almanac archive show flights 2001-01-05 > 2001-01-05.csv",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.withState(cmd.Context(), func(ctx context.Context, s *state) error {
+				if _, err := s.catalog.Dataset(args[0]); err != nil {
+					return &codedError{codeUsage, err}
+				}
+				return o.showArchive(ctx, s, args[0], args[1])
+			})
+		},
+	})
+	return cmd
+}
+
+func (o *options) showArchive(ctx context.Context, s *state, name, window string) error {
+	view, err := s.journal.View(ctx)
+	if err != nil {
+		return err
+	}
+	a, done, err := o.archiveOf(ctx, s, view, shown(view, name, window))
+	if err != nil {
+		return err
+	}
+	defer done()
+	if len(a.Slices) == 0 {
+		return &codedError{codeUsage, fmt.Errorf("there is no archive of %s/%s: nothing of the window is stored", name, window)}
+	}
+	last := -1
+	for _, slice := range a.Slices {
+		if slice.From.File == last {
+			continue
+		}
+		last = slice.From.File
+		if err := o.copyArchived(ctx, a, last); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *options) copyArchived(ctx context.Context, a *archive.Archive, file int) (err error) {
+	in, err := a.Open(ctx, events.Position{File: file})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, in.Close()) }()
+	_, err = io.Copy(o.out, in)
+	return err
+}
+
+// shown is the generation of a window that a person looks at: the stored one, or the next where that is stopped.
+func shown(view *facts.View, name, window string) events.Piece {
+	stored := facts.LatestOf(view, name, window)
+	next := events.Piece{Dataset: name, Window: window, Generation: stored.Generation + 1}
+	if _, ok := facts.Get[events.Stopped](view, next); ok || stored.Generation == 0 {
+		return next
+	}
+	return stored.Whole()
+}
+
+// archiveOf opens the archive of a generation, and the key where one is named. The caller calls what it returns in the end.
+func (o *options) archiveOf(ctx context.Context, s *state, view *facts.View, generation events.Piece) (*archive.Archive, func(), error) {
+	a := &archive.Archive{Files: s.lake, Slices: archive.Of(view, generation)}
+	ring, done, err := o.ring(ctx, s)
+	if err != nil {
+		return nil, nil, err
+	}
+	if ring != nil {
+		a.Key = func(ctx context.Context) (*seal.Key, error) {
+			return ring.Key(ctx, generation.Dataset, generation.Window)
+		}
+	}
+	return a, done, nil
+}
+
+// ring opens the key that wraps data keys; nil if none is named. The caller calls what it returns in the end.
+func (o *options) ring(ctx context.Context, s *state) (*envelope.Ring, func(), error) {
+	env, err := o.variables()
+	if err != nil {
+		return nil, nil, err
+	}
+	secrets := fn.NewSecrets(env, "almanac", slog.New(slog.DiscardHandler))
+	done := func() { _ = secrets.Close() } // nothing was written
+	ring, err := platform.Envelope(ctx, secrets, secrets, s.lake)
+	if err != nil {
+		done()
+		return nil, nil, err
+	}
+	return ring, done, nil
+}
+
+// records gives the bytes of refused records that are sealed in the archive of their slice, in the order of their ordinals.
+func (o *options) records(ctx context.Context, s *state, generation events.Piece, slice int, ordinals []int64) (map[int64][]byte, error) {
+	d, err := s.catalog.Dataset(generation.Dataset)
+	if err != nil {
+		return nil, err
+	}
+	view, err := s.journal.View(ctx)
+	if err != nil {
+		return nil, err
+	}
+	a, done, err := o.archiveOf(ctx, s, view, generation)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	if slice < 1 || slice > len(a.Slices) {
+		return nil, fmt.Errorf("the facts of %s name no archive of slice %d", generation.Key(), slice)
+	}
+	find := original.New(d.Collect.Format, a.Blocks(ctx, a.Slices[slice-1]))
+	defer find.Close()
+	found := map[int64][]byte{}
+	for _, n := range ordinals {
+		record, err := find.Find(n)
+		if err != nil {
+			return nil, err
+		}
+		found[n] = append([]byte(nil), record[:min(len(record), block.KeptOfLong)]...)
+	}
+	return found, nil
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"github.com/almanac-data/almanac/functions/internal/fn"
+	"github.com/almanac-data/almanac/functions/internal/lake"
+	"github.com/almanac-data/almanac/functions/internal/platform"
+)
+
+func newSecrets(o *options) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "secrets", Short: "Keep the keys by which raw bytes are sealed",
+		Example: "  almanac secrets rewrap --config cluster.yaml",
+	}
+	cmd.AddCommand(&cobra.Command{
+		Use: "rewrap", Short: "Wrap the data keys by the newest version of the key that wraps them", Args: usage(cobra.NoArgs),
+		Long: "Wrap the data key of each window by the newest version of the key that ALMANAC_ENVELOPE_KEY names, as is to be done after that was rotated and " +
+			"before min_decryption_version is raised. What the data keys have sealed stays as it is, and functions may be at work. It may be ended at any " +
+			"moment, also by kill -9: again it does what is left.",
+		Example: "  almanac secrets rewrap --config cluster.yaml\n  almanac secrets rewrap --json",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return o.rewrap(cmd.Context()) },
+	})
+	return cmd
+}
+
+func (o *options) rewrap(ctx context.Context) error {
+	env, err := o.variables()
+	if err != nil {
+		return err
+	}
+	warehouse, done, err := o.openWarehouse(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	secrets := fn.NewSecrets(env, "almanac", slog.New(slog.DiscardHandler))
+	defer func() { _ = secrets.Close() }() // nothing is left to do with the store
+	ring, err := platform.Envelope(ctx, secrets, secrets, warehouse)
+	if err != nil {
+		return err
+	}
+	if ring == nil {
+		return &codedError{codeUsage, errors.New("ALMANAC_ENVELOPE_KEY is not set: nothing is sealed")}
+	}
+	datasets, err := sealedDatasets(ctx, warehouse)
+	if err != nil {
+		return err
+	}
+	sum, err := ring.Rewrap(ctx, datasets...)
+	if o.json {
+		return errors.Join(o.printJSON(sum), err)
+	}
+	o.printf("%d of %d data keys were wrapped anew", sum.Changed, sum.Keys)
+	if sum.Keys > 0 && err == nil {
+		o.printf("; all are wrapped by version %d", sum.Version)
+	}
+	o.printf("\n")
+	return err
+}
+
+// sealedDatasets lists the datasets of a warehouse that have data keys, those that are withdrawn included.
+func sealedDatasets(ctx context.Context, warehouse *lake.Lake) (all []string, err error) {
+	names, err := warehouse.Names(ctx, ".")
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		_, err := warehouse.Names(ctx, name+"/keys")
+		switch {
+		case err == nil:
+			all = append(all, name)
+		case !errors.Is(err, fs.ErrNotExist):
+			return nil, err
+		}
+	}
+	return all, nil
+}
