@@ -91,7 +91,19 @@ func TestEachFunctionReachesItsOwnSecretsAlone(t *testing.T) {
 				keys = http.StatusOK
 			}
 			try(http.MethodPost, "transit/hmac/almanac-pseudonym", map[string]any{"input": text}, keys)
-			try(http.MethodPost, "transit/datakey/plaintext/almanac-rows", map[string]any{}, http.StatusForbidden)
+			// collect makes data keys and uses them again, process uses them; to a key that is none the answer of who may is a bad request.
+			makes, uses := http.StatusForbidden, http.StatusForbidden
+			if function == "collect" {
+				makes = http.StatusOK
+			}
+			if function == "collect" || function == "process" {
+				uses = http.StatusBadRequest
+			}
+			try(http.MethodPost, "transit/datakey/plaintext/almanac-rows", map[string]any{}, makes)
+			try(http.MethodPost, "transit/datakey/wrapped/almanac-rows", map[string]any{}, http.StatusForbidden)
+			try(http.MethodPost, "transit/decrypt/almanac-rows", map[string]any{"ciphertext": "vault:v1:AAAA"}, uses)
+			try(http.MethodPost, "transit/encrypt/almanac-rows", map[string]any{"plaintext": text}, http.StatusForbidden)
+			try(http.MethodPost, "transit/rewrap/almanac-rows", map[string]any{"ciphertext": "vault:v1:AAAA"}, http.StatusForbidden)
 			try(http.MethodPost, "transit/keys/almanac-rows/rotate", map[string]any{}, http.StatusForbidden)
 			try(http.MethodGet, "transit/export/hmac-key/almanac-pseudonym", nil, http.StatusForbidden)
 			try(http.MethodGet, "sys/policies/acl/process", nil, http.StatusForbidden)

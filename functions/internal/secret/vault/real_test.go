@@ -83,6 +83,24 @@ func TestRealSecrets(t *testing.T) {
 	}
 }
 
+var rows = reference.Key{Mount: "transit", Name: "almanac-rows"}
+
+// rights are what functions may do with the key that wraps data keys; who is not named may do nothing.
+var rights = map[string][]string{
+	"collect": {"transit/datakey/plaintext/almanac-rows", "transit/decrypt/almanac-rows"},
+	"process": {"transit/decrypt/almanac-rows"},
+	"almanac": {"transit/datakey/plaintext/almanac-rows", "transit/decrypt/almanac-rows", "transit/rewrap/almanac-rows"},
+}
+
+// useRows tries all that can be done with it, by path.
+func useRows(t *testing.T, c *vault.Client, wrapped string) map[string]error {
+	t.Helper()
+	_, _, made := c.DataKey(t.Context(), rows)
+	_, used := c.Unwrap(t.Context(), rows, wrapped)
+	_, again := c.Rewrap(t.Context(), rows, []string{wrapped})
+	return map[string]error{"transit/datakey/plaintext/almanac-rows": made, "transit/decrypt/almanac-rows": used, "transit/rewrap/almanac-rows": again}
+}
+
 // TestRealDenials lets each function ask for what is each other's.
 func TestRealDenials(t *testing.T) {
 	b := vaulttest.Start(t)
@@ -92,6 +110,11 @@ func TestRealDenials(t *testing.T) {
 		b.Put(t, "almanac/"+function+"/kafka", map[string]string{"password": "of " + function})
 	}
 	want := map[string]bool{}
+	maker, _ := open(t, b.Config(t, "almanac"), "almanac")
+	_, wrapped, err := maker.DataKey(t.Context(), rows)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, function := range functions {
 		c, _ := open(t, b.Config(t, function), function)
 		for _, other := range functions {
@@ -108,6 +131,16 @@ func TestRealDenials(t *testing.T) {
 		}
 		if _, err := c.Secret(t.Context(), "kv", "almanac/shared/ca"); err != nil {
 			t.Errorf("%s may not read what is shared: %v", function, err)
+		}
+		for path, err := range useRows(t, c, wrapped) {
+			if slices.Contains(rights[function], path) {
+				if err != nil {
+					t.Errorf("%s may not use %s: %v", function, path, err)
+				}
+				continue
+			}
+			want[path] = true
+			wants(t, function+" uses "+path, err, "permission denied", `path "`+path+`" { capabilities = ["update"] }`)
 		}
 		_, err := c.HMAC(t.Context(), pseudonym, nil, [][]byte{[]byte("x")})
 		if may := function == "process" || function == "almanac"; may {

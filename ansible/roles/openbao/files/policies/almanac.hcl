@@ -11,3 +11,12 @@ path "pki/issue/almanac" {
 path "transit/hmac/almanac-pseudonym" {
   capabilities = ["update"]
 }
+path "transit/datakey/plaintext/almanac-rows" {
+  capabilities = ["update"]
+}
+path "transit/decrypt/almanac-rows" {
+  capabilities = ["update"]
+}
+path "transit/rewrap/almanac-rows" {
+  capabilities = ["update"]
+}

@@ -8,3 +8,10 @@ path "kv/data/almanac/shared/*" {
 path "pki/issue/collect" {
   capabilities = ["update"]
 }
+# Data keys to seal raw blocks by, which it needs again for its next slice, and to read the archive.
+path "transit/datakey/plaintext/almanac-rows" {
+  capabilities = ["update"]
+}
+path "transit/decrypt/almanac-rows" {
+  capabilities = ["update"]
+}

@@ -11,3 +11,7 @@ path "pki/issue/process" {
 path "transit/hmac/almanac-pseudonym" {
   capabilities = ["update"]
 }
+# Opens what collect sealed, and seals nothing.
+path "transit/decrypt/almanac-rows" {
+  capabilities = ["update"]
+}
