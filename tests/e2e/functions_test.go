@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -93,7 +94,13 @@ type platform struct {
 
 func startPlatform(t *testing.T) *platform {
 	t.Helper()
-	p := &platform{shop: newShop(t), warehouse: filepath.Join(t.TempDir(), "warehouse"), all: map[string][]*instance{}}
+	return startPlatformOf(t, newShop(t), func(string) []string { return nil })
+}
+
+// startPlatformOf does so for a shop, with an environment of its own for each function.
+func startPlatformOf(t *testing.T, s *shop, own func(function string) []string) *platform {
+	t.Helper()
+	p := &platform{shop: s, warehouse: filepath.Join(t.TempDir(), "warehouse"), all: map[string][]*instance{}}
 	var err error
 	if p.broker, err = kfake.NewCluster(kfake.NumBrokers(1)); err != nil {
 		t.Fatal(err)
@@ -104,7 +111,7 @@ func startPlatform(t *testing.T) *platform {
 		"ALMANAC_KEY=" + filepath.Join(t.TempDir(), "pseudonym.key"),
 	}
 	start := func(name string, more ...string) {
-		p.all[name] = append(p.all[name], startFunction(t, name, append(env, more...)...))
+		p.all[name] = append(p.all[name], startFunction(t, name, slices.Concat(env, own(name), more)...))
 	}
 	start("calendar", "ALMANAC_CREATE_TOPICS=true", "ALMANAC_GRACE_FACTS=2s", "ALMANAC_RETRY=1s", "ALMANAC_PARALLEL=4")
 	for _, name := range []string{"collect", "process", "process", "validate", "store", "store"} {

@@ -28,8 +28,8 @@ type issuer struct {
 
 const rootToken = "root-of-the-test" // of a server that lives as long as the test
 
-// startIssuer starts it, with its door closed, and a user mlapp and a user guest, of whom mlapp is in the group research.
-func startIssuer(t *testing.T) *issuer {
+// startBao starts it, with its door closed.
+func startBao(t *testing.T) *issuer {
 	t.Helper()
 	i := &issuer{backend: "127.0.0.1:" + freePort(t), door: "127.0.0.1:" + freePort(t)}
 	i.url = "http://" + i.door + "/v1/identity/oidc"
@@ -56,6 +56,13 @@ func startIssuer(t *testing.T) *issuer {
 			t.Fatalf("OpenBao does not start: %s", log.String())
 		}
 	}
+	return i
+}
+
+// startIssuer starts it, and makes a user mlapp and a user guest, of whom mlapp is in the group research.
+func startIssuer(t *testing.T) *issuer {
+	t.Helper()
+	i := startBao(t)
 	i.call(t, rootToken, "POST", "identity/oidc/config", map[string]any{"issuer": "http://" + i.door})
 	i.call(t, rootToken, "POST", "identity/oidc/key/almanac", map[string]any{"algorithm": "ES256", "allowed_client_ids": []string{"*"}})
 	for role, audience := range map[string]string{"almanac": "almanac", "other": "other"} {
