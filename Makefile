@@ -80,8 +80,10 @@ auth-check: build functions ## test who is let in to the HTTP API with the token
 	-functions $(CURDIR)/$(BIN) -bao "$$(go run ./tests/lab bao)"
 
 .PHONY: secrets-check
-secrets-check: tools ## test secrets, logins, pseudonyms and policies with a real OpenBao (BENCH=1: and measure pseudonyms beside the key file)
-	ALMANAC_TEST_BAO="$$(go run ./tests/lab bao)" go test ./functions/internal/secret/... -count=1 -timeout 10m -v -run Real $(if $(BENCH),-bench Append -benchtime 3x)
+secrets-check: tools build functions ## test secrets, logins, pseudonyms, sealed blocks and policies with a real OpenBao (BENCH=1: and measure)
+	ALMANAC_TEST_BAO="$$(go run ./tests/lab bao)" go test ./functions/internal/secret/... -count=1 -timeout 10m -v -run Real $(if $(BENCH),-bench 'Append|DataKey' -benchtime 3x)
+	go test ./tests/e2e -count=1 -timeout 10m -v -run TestRealSealed -args -almanac $(CURDIR)/$(BIN)/almanac \
+	-functions $(CURDIR)/$(BIN) -bao "$$(go run ./tests/lab bao)"
 
 .PHONY: mlapp
 mlapp: build ## let an application learn from releases beside almanac run, and anew from each that an event tells of (docs/mlapp.md)

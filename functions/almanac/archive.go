@@ -29,7 +29,7 @@ func newArchive(o *options) *cobra.Command {
 		Use: "show <dataset> <window>", Short: "Write the bytes from which a window was collected to standard output", Args: usage(cobra.ExactArgs(2)),
 		Long: "Write the bytes from which a window was collected, unpacked, one file after the other. Where they are sealed, ALMANAC_ENVELOPE_KEY names the key " +
 			"and this process needs the right to use it; the secrets store notes that it did.",
-		Example: "  almanac archive show flights 2001-01-05 > 2001-01-05.csv",
+		Example: "  almanac archive show flights 2001-01-05\n  almanac archive show flights 2001-01-05 --config cluster.yaml",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.withState(cmd.Context(), func(ctx context.Context, s *state) error {
 				if _, err := s.catalog.Dataset(args[0]); err != nil {

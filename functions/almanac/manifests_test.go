@@ -188,6 +188,36 @@ func reads(t *testing.T, function string) []string {
 	return fn.Variables(append(own, kafka.Settings{})...)
 }
 
+// TestWhoReadsTheKeyOfEnvelopesHasTheRight compares the programs that take ALMANAC_ENVELOPE_KEY with the policies of the secrets store.
+func TestWhoReadsTheKeyOfEnvelopesHasTheRight(t *testing.T) {
+	files, err := filepath.Glob("../../ansible/roles/openbao/files/policies/*.hcl")
+	if err != nil || len(files) < 10 {
+		t.Fatalf("policies: %v, %v", files, err)
+	}
+	granted := 0
+	for _, name := range files {
+		policy, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		function := strings.TrimSuffix(filepath.Base(name), ".hcl")
+		known := settable()
+		if function != "almanac" {
+			known = reads(t, function)
+		}
+		uses, may := slices.Contains(known, "ALMANAC_ENVELOPE_KEY"), strings.Contains(string(policy), `"transit/decrypt/almanac-rows"`)
+		if uses != may {
+			t.Errorf("%s takes ALMANAC_ENVELOPE_KEY: %t; its policy lets it use the key: %t", function, uses, may)
+		}
+		if may {
+			granted++
+		}
+	}
+	if granted != 3 {
+		t.Errorf("%d may use the key, want collect, process and almanac", granted)
+	}
+}
+
 // environment reads files of variables.
 func environment(t *testing.T, names ...string) map[string]string {
 	t.Helper()

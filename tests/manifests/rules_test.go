@@ -58,6 +58,20 @@ func TestImagesArePinned(t *testing.T) {
 	}
 }
 
+// TestWhoIsToldOfTheKeyOfEnvelopes holds that those functions are which the policies of the secrets store let use it.
+func TestWhoIsToldOfTheKeyOfEnvelopes(t *testing.T) {
+	all := build(t, root+"/overlays/secrets-store")
+	told := map[string]string{}
+	for _, p := range pods(all) {
+		if key, ok := p.env(all)["ALMANAC_ENVELOPE_KEY"]; ok {
+			told[p.of.name()] = key
+		}
+	}
+	if want := map[string]string{"collect": "vault://transit/almanac-rows", "process": "vault://transit/almanac-rows"}; !maps.Equal(told, want) {
+		t.Errorf("ALMANAC_ENVELOPE_KEY is set to %v, want %v", told, want)
+	}
+}
+
 func unprivileged(all []object) (wrong []string) {
 	for _, p := range pods(all) {
 		say := func(bad bool, what string) {
