@@ -7,6 +7,7 @@ import (
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/block"
+	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/facts/factstest"
 )
 
@@ -21,9 +22,13 @@ func (n *nowhere) Close()                                                       
 
 func BenchmarkCollect(b *testing.B) {
 	text := lines(2_000_000)
-	for name, content := range map[string]string{"plain": text, "gzip": gzipped(text), "a day": lines(16_000)} {
+	for name, content := range map[string]string{"plain": text, "sealed": text, "gzip": gzipped(text), "a day": lines(16_000)} {
 		b.Run(name, func(b *testing.B) {
 			w := newWorld(b, "in.csv", map[string]string{"in.csv": content})
+			if name == "sealed" {
+				w.d.Columns = []dataset.Column{{Name: "who", Type: dataset.String, Classification: "personal"}}
+				w.collect.Keys = &ring{fill: 1}
+			}
 			w.collect.SliceBytes, w.collect.BlockBytes = 0, 0
 			w.collect.Blocks = new(nowhere)
 			size := len(text)

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"iter"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/block"
+	"github.com/almanac-data/almanac/functions/internal/block/seal"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/facts/factstest"
 	"github.com/almanac-data/almanac/functions/internal/window"
@@ -20,7 +22,8 @@ import (
 type endless struct {
 	block.Block
 
-	times int
+	times  int
+	sealed [][]byte // the values of the blocks in its place
 }
 
 func (e endless) Open(context.Context, string, events.Piece) (block.Appender, error) {
@@ -29,7 +32,10 @@ func (e endless) Open(context.Context, string, events.Piece) (block.Appender, er
 
 func (e endless) Read(context.Context, events.Claim) iter.Seq2[block.Block, error] {
 	return func(yield func(block.Block, error) bool) {
-		for range e.times {
+		for i := range e.times {
+			if e.sealed != nil {
+				e.Value = e.sealed[i]
+			}
 			if !yield(e.Block, nil) {
 				return
 			}
@@ -77,8 +83,8 @@ func lot(bad bool) (data []byte, records int) {
 
 // BenchmarkHandle measures a slice of 64 raw blocks: unpack, parse, clean, encode. Blocks are neither sent nor hashed.
 func BenchmarkHandle(b *testing.B) {
-	for _, bad := range []bool{false, true} {
-		b.Run(fmt.Sprintf("bad=%v", bad), func(b *testing.B) {
+	for name, bad := range map[string]bool{"good": false, "bad": true, "sealed": false, "sealed bad": true} {
+		b.Run(name, func(b *testing.B) {
 			const blocks = 64
 			data, records := lot(bad)
 			value, err := block.EncodeRaw(data)
@@ -87,6 +93,10 @@ func BenchmarkHandle(b *testing.B) {
 			}
 			d := departures()
 			piece := events.Piece{Dataset: d.Name, Window: "2001-01-05", Generation: 1, Slice: 1}
+			store := endless{Block: block.Block{From: events.Position{Offset: 1}, Value: value}, times: blocks}
+			if strings.HasPrefix(name, "sealed") {
+				store.sealed = seal64(b, value, piece)
+			}
 			header := "date,delay,distance,origin,destination"
 			b.SetBytes(int64(blocks * len(data)))
 			b.ReportAllocs()
@@ -95,7 +105,7 @@ func BenchmarkHandle(b *testing.B) {
 				if err := journal.Say(b.Context(), events.Collected{Piece: piece, Definition: d.Definition, Header: header}); err != nil {
 					b.Fatal(err)
 				}
-				p := &Process{Journal: journal, Blocks: endless{block.Block{From: events.Position{Offset: 1}, Value: value}, blocks}, Datasets: catalog{d.Name: d}}
+				p := &Process{Journal: journal, Blocks: store, Datasets: catalog{d.Name: d}, Seals: seals{fill: 1}}
 				if err := p.Handle(b.Context(), &events.Collected{Piece: piece}); err != nil || len(journal.Said()) != 2 {
 					b.Fatal(err, journal.Said())
 				}
@@ -103,6 +113,27 @@ func BenchmarkHandle(b *testing.B) {
 			b.ReportMetric(float64(b.N*blocks*records)/b.Elapsed().Seconds()/1e6, "Mrows/s")
 		})
 	}
+}
+
+// seal64 seals a value for each block of a slice.
+func seal64(b *testing.B, value []byte, piece events.Piece) (sealed [][]byte) {
+	b.Helper()
+	key, err := seals{fill: 1}.Key(b.Context(), piece.Dataset, piece.Window)
+	if err != nil {
+		b.Fatal(err)
+	}
+	slice, err := key.Slice(piece)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for i := range 64 {
+		one, err := slice.Seal(value, seal.Mark{Index: i, Last: i == 63})
+		if err != nil {
+			b.Fatal(err)
+		}
+		sealed = append(sealed, one)
+	}
+	return sealed
 }
 
 // TestMemoryDoesNotGrowWithTheSlice holds the heap that a slice of many blocks needs to that of a slice of few.
@@ -119,7 +150,7 @@ func TestMemoryDoesNotGrowWithTheSlice(t *testing.T) {
 		if err := journal.Say(t.Context(), events.Collected{Piece: piece, Definition: d.Definition, Header: "date,delay,distance,origin,destination"}); err != nil {
 			t.Fatal(err)
 		}
-		store := &watched{endless: endless{block.Block{From: events.Position{Offset: 1}, Value: value}, blocks}}
+		store := &watched{endless: endless{Block: block.Block{From: events.Position{Offset: 1}, Value: value}, times: blocks}}
 		p := &Process{Journal: journal, Blocks: store, Datasets: catalog{d.Name: d}}
 		if err := p.Handle(t.Context(), &events.Collected{Piece: piece}); err != nil {
 			t.Fatal(err)
