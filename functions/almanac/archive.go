@@ -111,7 +111,7 @@ func (o *options) ring(ctx context.Context, s *state) (*envelope.Ring, func(), e
 	}
 	secrets := fn.NewSecrets(env, "almanac", slog.New(slog.DiscardHandler))
 	done := func() { _ = secrets.Close() } // nothing was written
-	ring, err := platform.Envelope(ctx, secrets, secrets, s.lake)
+	ring, err := platform.EnvelopeOf(ctx, secrets, s.lake)
 	if err != nil {
 		done()
 		return nil, nil, err

@@ -56,7 +56,7 @@ func newHost(ctx context.Context, s *state, log *slog.Logger) (*host, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys, err := platform.Envelope(ctx, s.proc.Env, s.proc, s.lake)
+	keys, err := platform.Envelope(ctx, s.proc, s.lake)
 	if err != nil {
 		return nil, err
 	}

@@ -41,7 +41,7 @@ func (o *options) rewrap(ctx context.Context) error {
 	defer done()
 	secrets := fn.NewSecrets(env, "almanac", slog.New(slog.DiscardHandler))
 	defer func() { _ = secrets.Close() }() // nothing is left to do with the store
-	ring, err := platform.Envelope(ctx, secrets, secrets, warehouse)
+	ring, err := platform.EnvelopeOf(ctx, secrets, warehouse)
 	if err != nil {
 		return err
 	}

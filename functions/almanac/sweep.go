@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -71,7 +72,15 @@ func (o *options) openWarehouse(ctx context.Context) (*lake.Lake, func(), error)
 	if err != nil {
 		return nil, nil, err
 	}
-	return platform.Warehouse(ctx, env)
+	secrets := fn.NewSecrets(env, "almanac", slog.New(slog.DiscardHandler)) // the keytab of HDFS may be one
+	l, done, err := platform.Warehouse(ctx, secrets)
+	if err != nil {
+		return nil, nil, errors.Join(err, secrets.Close())
+	}
+	return l, func() {
+		done()
+		_ = secrets.Close() // nothing is left to do with the store
+	}, nil
 }
 
 func (o *options) printRemoved(removed []table.Removed, older time.Duration) error {

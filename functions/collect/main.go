@@ -22,7 +22,7 @@ func run(ctx context.Context, p *fn.Process) error {
 		return err
 	}
 	defer on.Close()
-	keys, err := platform.Envelope(ctx, p.Env, p, on.Warehouse)
+	keys, err := platform.Envelope(ctx, p, on.Warehouse)
 	if err != nil {
 		return err
 	}

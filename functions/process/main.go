@@ -29,7 +29,7 @@ func run(ctx context.Context, p *fn.Process) error {
 			return err
 		}
 	}
-	keys, err := platform.Envelope(ctx, p.Env, p, on.Warehouse)
+	keys, err := platform.Envelope(ctx, p, on.Warehouse)
 	if err != nil {
 		return err
 	}

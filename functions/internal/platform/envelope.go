@@ -13,13 +13,23 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/secret/vault"
 )
 
-// Stores logs in to the secrets store: a process does, and fn.Secrets.
-type Stores interface {
-	Store(ctx context.Context) (*vault.Client, error)
+// Envelope opens the key that wraps the data keys of a warehouse, for a function. It gives nil if the environment names none.
+func Envelope(ctx context.Context, p *fn.Process, warehouse *lake.Lake) (*envelope.Ring, error) {
+	return openEnvelope(ctx, p.Env, warehouse, func(ctx context.Context) (*vault.Client, error) {
+		store, err := p.Store(ctx)
+		if err == nil {
+			p.Ready("envelope key", store.Ready)
+		}
+		return store, err
+	})
 }
 
-// Envelope opens the key that wraps the data keys of a warehouse. It gives nil if the environment names none.
-func Envelope(ctx context.Context, env envconfig.Lookuper, in Stores, warehouse *lake.Lake) (*envelope.Ring, error) {
+// EnvelopeOf does so for a command, which ends the login by closing its secrets.
+func EnvelopeOf(ctx context.Context, s *fn.Secrets, warehouse *lake.Lake) (*envelope.Ring, error) {
+	return openEnvelope(ctx, s, warehouse, s.Store)
+}
+
+func openEnvelope(ctx context.Context, env envconfig.Lookuper, warehouse *lake.Lake, login func(context.Context) (*vault.Client, error)) (*envelope.Ring, error) {
 	var cfg envelope.Config
 	if err := fn.Load(ctx, env, &cfg); err != nil || cfg.Key == "" {
 		return nil, err
@@ -35,7 +45,7 @@ func Envelope(ctx context.Context, env envconfig.Lookuper, in Stores, warehouse 
 	if err != nil {
 		return nil, fmt.Errorf("ALMANAC_ENVELOPE_KEY %w", err)
 	}
-	store, err := in.Store(ctx)
+	store, err := login(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("ALMANAC_ENVELOPE_KEY: %w", err)
 	}
