@@ -110,7 +110,7 @@ func (o *options) ring(ctx context.Context, s *state) (*envelope.Ring, func(), e
 		return nil, nil, err
 	}
 	secrets := fn.NewSecrets(env, "almanac", slog.New(slog.DiscardHandler))
-	done := func() { _ = secrets.Close() } // nothing was written
+	done := func() { _ = secrets.Close() } //nolint:contextcheck // nothing was written; ctx may be done by then
 	ring, err := platform.EnvelopeOf(ctx, secrets, s.lake)
 	if err != nil {
 		done()

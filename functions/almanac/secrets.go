@@ -40,7 +40,7 @@ func (o *options) rewrap(ctx context.Context) error {
 	}
 	defer done()
 	secrets := fn.NewSecrets(env, "almanac", slog.New(slog.DiscardHandler))
-	defer func() { _ = secrets.Close() }() // nothing is left to do with the store
+	defer func() { _ = secrets.Close() }() //nolint:contextcheck // nothing is left to do with the store; ctx may be done by then
 	ring, err := platform.EnvelopeOf(ctx, secrets, warehouse)
 	if err != nil {
 		return err

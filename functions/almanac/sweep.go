@@ -75,9 +75,9 @@ func (o *options) openWarehouse(ctx context.Context) (*lake.Lake, func(), error)
 	secrets := fn.NewSecrets(env, "almanac", slog.New(slog.DiscardHandler)) // the keytab of HDFS may be one
 	l, done, err := platform.Warehouse(ctx, secrets)
 	if err != nil {
-		return nil, nil, errors.Join(err, secrets.Close())
+		return nil, nil, errors.Join(err, secrets.Close()) //nolint:contextcheck // ctx may be done by then
 	}
-	return l, func() {
+	return l, func() { //nolint:contextcheck // likewise
 		done()
 		_ = secrets.Close() // nothing is left to do with the store
 	}, nil

@@ -97,14 +97,14 @@ func TestRawBlocksOfPersonalDatasetsAreSealed(t *testing.T) {
 	if texts[0] != lines(30) || texts[1] != "" || texts[2] != lines(20)+strings.Repeat("y", 100)+"\n" {
 		t.Errorf("the blocks hold %v", texts)
 	}
-	clear, _ := sealedWorld(t, 0)
-	clear.handle(due(1, "schedule"))
+	plain, _ := sealedWorld(t, 0)
+	plain.handle(due(1, "schedule"))
 	other, _ := sealedWorld(t, 2)
 	other.handle(due(1, "schedule"))
 	again, _ := sealedWorld(t, 1)
 	again.handle(due(1, "schedule"))
 	for i, f := range slices {
-		if c := clear.slices(1)[i]; c.Digest() != f.Digest() || c.Plain != "" || f.Raw.Blocks > 0 && c.Raw.Digest == f.Raw.Digest {
+		if c := plain.slices(1)[i]; c.Digest() != f.Digest() || c.Plain != "" || f.Raw.Blocks > 0 && c.Raw.Digest == f.Raw.Digest {
 			t.Errorf("slice %d is another piece of work than in clear", i+1)
 		}
 		if o := other.slices(1)[i]; o.Digest() != f.Digest() || f.Raw.Blocks > 0 && o.Raw.Digest == f.Raw.Digest {

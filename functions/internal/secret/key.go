@@ -92,8 +92,8 @@ func Keys(path string) (keys [][]byte, err error) {
 		keys = append(keys, key)
 	}
 	if len(keys) == 0 {
-		return nil, fmt.Errorf("read key file: %s does not hold %d hexadecimal digits; bring it back from a backup: with another key pseudonyms change, and nothing opens that was sealed",
-			path, 2*keyBytes)
+		return nil, fmt.Errorf("read key file: %s does not hold %d hexadecimal digits; bring it back from a backup: "+
+			"with another key pseudonyms change, and nothing opens that was sealed", path, 2*keyBytes)
 	}
 	return keys, nil
 }

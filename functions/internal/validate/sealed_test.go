@@ -33,14 +33,14 @@ func TestBytesOfSealedRecordsStayWithheld(t *testing.T) {
 	blocks := []raw{
 		records(at+",1,ABC\n", "!ragged\n", at+",1441,ABC\n"), {[]string{"!xxx"}, true}, records("xxx\n", at+",2,ABC\n"), records(at+",3,XX\n", at+",4,ABC\n"),
 	}
-	clear, w := newWorld(t, "date,delay,origin\n", blocks...), newWorld(t, "date,delay,origin\n", blocks...)
+	plain, w := newWorld(t, "date,delay,origin\n", blocks...), newWorld(t, "date,delay,origin\n", blocks...)
 	w.seal()
-	want, got := clear.handle(), w.handle()
-	equal(t, "rows", w.values(got.Rows), clear.values(want.Rows))
+	want, got := plain.handle(), w.handle()
+	equal(t, "rows", w.values(got.Rows), plain.values(want.Rows))
 	equal(t, "sheet", got.Sheet, want.Sheet)
 	equal(t, "reasons", got.Reasons, want.Reasons)
 	var withheld []string
-	for _, r := range clear.values(want.Quarantine[1]) {
+	for _, r := range plain.values(want.Quarantine[1]) {
 		_, rest, _ := strings.Cut(r, "|")
 		withheld = append(withheld, block.Withheld+"|"+rest)
 	}

@@ -27,10 +27,11 @@ const windows = 12
 
 // job is what a process of a test does until it is killed.
 type job struct {
-	Warehouse, KeyFile string
-	Store              *vault.Config // in place of the key file
-	Rewrap             bool
-	Stop               int // writes before the one at which it waits to be killed
+	Warehouse string        `json:"warehouse"`
+	KeyFile   string        `json:"key_file"`
+	Store     *vault.Config `json:"store"` // in place of the key file
+	Rewrap    bool          `json:"rewrap"`
+	Stop      int           `json:"stop"` // writes before the one at which it waits to be killed
 }
 
 // TestMain is that process, if a test has started it as such.
@@ -112,7 +113,7 @@ func (j job) killed(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, os.Args[0]) //nolint:gosec // this very test
+	cmd := exec.CommandContext(ctx, os.Args[0])
 	cmd.Env = append(os.Environ(), "ALMANAC_TEST_KILLED="+string(text))
 	out, err := cmd.StdoutPipe()
 	if err != nil {
