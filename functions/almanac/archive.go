@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -119,9 +122,10 @@ func (o *options) ring(ctx context.Context, s *state) (*envelope.Ring, func(), e
 	return ring, done, nil
 }
 
-// records gives the bytes of refused records that are sealed in the archive of their slice, in the order of their ordinals.
-func (o *options) records(ctx context.Context, s *state, generation events.Piece, slice int, ordinals []int64) (map[int64][]byte, error) {
-	d, err := s.catalog.Dataset(generation.Dataset)
+// records gives the bytes of refused records that are sealed in the archive of their slice, by their ordinals. Places says in which raw block
+// of the file each lies.
+func (o *options) records(ctx context.Context, s *state, slice events.Piece, places map[int64]int64) (map[int64][]byte, error) {
+	d, err := s.catalog.Dataset(slice.Dataset)
 	if err != nil {
 		return nil, err
 	}
@@ -129,23 +133,26 @@ func (o *options) records(ctx context.Context, s *state, generation events.Piece
 	if err != nil {
 		return nil, err
 	}
-	a, done, err := o.archiveOf(ctx, s, view, generation)
+	a, done, err := o.archiveOf(ctx, s, view, slice.Whole())
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	if slice < 1 || slice > len(a.Slices) {
-		return nil, fmt.Errorf("the facts of %s name no archive of slice %d", generation.Key(), slice)
+	if slice.Slice < 1 || slice.Slice > len(a.Slices) {
+		return nil, fmt.Errorf("the facts name no archive of %s", slice.Key())
 	}
-	find := original.New(d.Collect.Format, a.Blocks(ctx, a.Slices[slice-1]))
+	find := original.New(d.Collect.Format, a.Blocks(ctx, a.Slices[slice.Slice-1]))
 	defer find.Close()
 	found := map[int64][]byte{}
-	for _, n := range ordinals {
+	for _, n := range slices.Sorted(maps.Keys(places)) {
 		record, err := find.Find(n)
 		if err != nil {
 			return nil, err
 		}
-		found[n] = append([]byte(nil), record[:min(len(record), block.KeptOfLong)]...)
+		if find.Offset != places[n] {
+			return nil, fmt.Errorf("record %d of %s is not where it was refused: the format of the dataset was changed since; run, so that the window is collected anew", n, slice.Key())
+		}
+		found[n] = bytes.Clone(record[:min(len(record), block.KeptOfLong)])
 	}
 	return found, nil
 }

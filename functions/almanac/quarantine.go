@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sort"
 	"strings"
 
@@ -188,21 +187,27 @@ type refusedRow struct {
 	Contract string `json:"contract"`
 
 	generation int32
+	offset     int64
 }
 
 // openWithheld puts the bytes of records in their place that are sealed in the archive. Without a key they stay withheld.
 func (o *options) openWithheld(ctx context.Context, s *state, name, window string, rows []refusedRow) error {
-	withheld := map[[2]int32][]int64{}
-	for _, r := range rows {
-		if r.Original == block.Withheld {
-			at := [2]int32{r.generation, r.Slice}
-			withheld[at] = append(withheld[at], r.Ordinal)
-		}
+	withheld := map[events.Piece]map[int64]int64{} // by slice and ordinal: where the record's block lies
+	slice := func(r refusedRow) events.Piece {
+		return events.Piece{Dataset: name, Window: window, Generation: int(r.generation)}.At(int(r.Slice))
 	}
-	for at, ordinals := range withheld {
-		slices.Sort(ordinals)
-		generation := events.Piece{Dataset: name, Window: window, Generation: int(at[0])}
-		found, err := o.records(ctx, s, generation, int(at[1]), slices.Compact(ordinals))
+	for _, r := range rows {
+		if r.Original != block.Withheld {
+			continue
+		}
+		at := slice(r)
+		if withheld[at] == nil {
+			withheld[at] = map[int64]int64{}
+		}
+		withheld[at][r.Ordinal] = r.offset
+	}
+	for at, places := range withheld {
+		found, err := o.records(ctx, s, at, places)
 		if errors.Is(err, seal.ErrNoKey) {
 			return nil
 		}
@@ -210,7 +215,7 @@ func (o *options) openWithheld(ctx context.Context, s *state, name, window strin
 			return fmt.Errorf("open the records of %s/%s: %w", name, window, err)
 		}
 		for i, r := range rows {
-			if record, ok := found[r.Ordinal]; ok && r.Original == block.Withheld && [2]int32{r.generation, r.Slice} == at {
+			if record, ok := found[r.Ordinal]; ok && r.Original == block.Withheld && slice(r) == at {
 				rows[i].Original = string(record)
 			}
 		}
@@ -244,7 +249,7 @@ func (s *state) refusedOf(ctx context.Context, f events.File, rows []refusedRow,
 				Original: textAt(b, "original", i), Reason: textAt(b, "reason", i), Rule: textAt(b, "rule", i), Column: textAt(b, "column", i),
 				Detail: textAt(b, "detail", i), File: textAt(b, "file", i), Contract: textAt(b, "contract", i),
 				Slice: column[*array.Int32](b, table.Slice).Value(i), Ordinal: column[*array.Int64](b, "ordinal").Value(i),
-				generation: column[*array.Int32](b, table.Generation).Value(i),
+				generation: column[*array.Int32](b, table.Generation).Value(i), offset: column[*array.Int64](b, "offset").Value(i),
 			})
 		}
 	}

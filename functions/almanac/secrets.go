@@ -11,6 +11,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/fn"
 	"github.com/almanac-data/almanac/functions/internal/lake"
 	"github.com/almanac-data/almanac/functions/internal/platform"
+	"github.com/almanac-data/almanac/functions/internal/secret/envelope"
 )
 
 func newSecrets(o *options) *cobra.Command {
@@ -71,7 +72,7 @@ func sealedDatasets(ctx context.Context, warehouse *lake.Lake) (all []string, er
 		return nil, err
 	}
 	for _, name := range names {
-		_, err := warehouse.Names(ctx, name+"/keys")
+		_, err := warehouse.Names(ctx, envelope.Folder(name))
 		switch {
 		case err == nil:
 			all = append(all, name)

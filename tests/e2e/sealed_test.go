@@ -116,7 +116,9 @@ func holds(unpack *zstd.Decoder, data []byte, text string) bool {
 // a window is stopped, whose blocks are still in the broker, nor when it is stored.
 func TestSealedRun(t *testing.T) {
 	t.Parallel()
-	open := newPersonalShop(t, "", refusedLines...)
+	long := "2024-01-03T20:00:00Z," + canary + "-long" + strings.Repeat("x", 3<<20) // in several blocks
+	lines := append([]string{long}, refusedLines...)
+	open := newPersonalShop(t, "", lines...)
 	open.run(t, 3)
 	places := holding(t, open.Data, canary)
 	for _, place := range []string{"broker", "warehouse/shop/raw", "warehouse/shop/quarantine"} {
@@ -124,7 +126,7 @@ func TestSealedRun(t *testing.T) {
 			t.Errorf("without a key the search finds nothing in %s: it proves nothing; it finds %v", place, places)
 		}
 	}
-	s := newPersonalShop(t, filepath.Join(t.TempDir(), "envelope.key"), refusedLines...)
+	s := newPersonalShop(t, filepath.Join(t.TempDir(), "envelope.key"), lines...)
 	s.run(t, 3)
 	nowhere(t, s)
 	s.showsRefused(t)
@@ -138,7 +140,7 @@ func TestSealedRun(t *testing.T) {
 	if err != nil || len(sealed) < shopDays {
 		t.Errorf("sealed files of the archive: %v, %v", sealed, err)
 	}
-	keys, err := filepath.Glob(filepath.Join(s.Data, "warehouse", "shop", "keys", "*.json"))
+	keys, err := filepath.Glob(filepath.Join(s.Data, "warehouse", "shop", "data-keys", "*.json"))
 	if err != nil || len(keys) != shopDays {
 		t.Errorf("data keys: %v, %v", keys, err)
 	}
@@ -173,7 +175,7 @@ func nowhere(t *testing.T, s *shop) {
 func (s *shop) showsRefused(t *testing.T) {
 	t.Helper()
 	shown := run(t, s.Box, 0, "quarantine", "show", "shop", key(bad)).Out
-	contains(t, "quarantine show with the key", shown, "type", "ragged", "range", "units")
+	contains(t, "quarantine show with the key", shown, "type", "ragged", "range", "units", "record_too_long", canary+"-longxxx")
 	for _, line := range refusedLines {
 		contains(t, "quarantine show with the key", shown, fmt.Sprintf("%q", line))
 	}

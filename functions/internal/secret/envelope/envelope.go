@@ -40,8 +40,8 @@ type Wrapper interface {
 	Rewrap(ctx context.Context, wrapped []string) ([]string, error)
 }
 
-// Ring has the data keys of a warehouse. It keeps none in memory: each slice asks anew, so that what is taken from a function counts with its next
-// slice. It is safe for concurrent use.
+// Ring has the data keys of a warehouse. It keeps none in memory: each call asks anew, so that what is taken from a function counts with its next
+// event. It is safe for concurrent use.
 type Ring struct {
 	Files   Files
 	Wrapper Wrapper
@@ -58,8 +58,11 @@ type stored struct {
 	Wrapped string `json:"wrapped"`
 }
 
+// Folder is that of a dataset's data keys. No aggregate can have its name, which has a hyphen.
+func Folder(dataset string) string { return dataset + "/data-keys" }
+
 // path is where the data key of a window lies.
-func path(dataset, window string) string { return dataset + "/keys/" + window + ".json" }
+func path(dataset, window string) string { return Folder(dataset) + "/" + window + ".json" }
 
 // Key gives the data key of a window. The error wraps fs.ErrNotExist if its file is not there: then what it sealed can never be read.
 func (r *Ring) Key(ctx context.Context, dataset, window string) (*seal.Key, error) {

@@ -103,7 +103,7 @@ func ensure(t *testing.T, r *Ring, window string) *seal.Key {
 
 func TestAWindowHasOneKey(t *testing.T) {
 	r, files, path := ringOf(t)
-	if _, err := r.Key(t.Context(), "shop", "2001-01-05"); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "restore shop/keys/2001-01-05.json") {
+	if _, err := r.Key(t.Context(), "shop", "2001-01-05"); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "restore shop/data-keys/2001-01-05.json") {
 		t.Errorf("Key before there is one: %v", err)
 	}
 	a, b := ensure(t, r, "2001-01-05"), ensure(t, r, "2001-01-06")
@@ -114,7 +114,7 @@ func TestAWindowHasOneKey(t *testing.T) {
 	if err != nil || again.Check() != a.Check() || ensure(t, r, "2001-01-05").Check() != a.Check() {
 		t.Errorf("the key is another one later: %v", err)
 	}
-	text := files.files["shop/keys/2001-01-05.json"]
+	text := files.files["shop/data-keys/2001-01-05.json"]
 	if !strings.Contains(text, `"wrapped":"file:v1:`) {
 		t.Errorf("its file is %s", text)
 	}
@@ -151,14 +151,14 @@ func TestNoKeyIsUsedBeforeItIsKept(t *testing.T) {
 }
 
 func TestKeysThatCannotBeUsed(t *testing.T) {
-	const name = "shop/keys/2001-01-05.json"
+	const name = "shop/data-keys/2001-01-05.json"
 	tests := map[string]struct {
 		change func(files *memory, path string)
 		says   string
 	}{
-		"a file of another window": {func(files *memory, _ string) { files.files[name] = files.files["shop/keys/2001-01-06.json"] }, "holds that of shop/2001-01-06"},
+		"a file of another window": {func(files *memory, _ string) { files.files[name] = files.files["shop/data-keys/2001-01-06.json"] }, "holds that of shop/2001-01-06"},
 		"another window's, renamed": {func(files *memory, _ string) {
-			files.files[name] = strings.ReplaceAll(files.files["shop/keys/2001-01-06.json"], "01-06", "01-05")
+			files.files[name] = strings.ReplaceAll(files.files["shop/data-keys/2001-01-06.json"], "01-06", "01-05")
 		}, "another key than was made for this window"},
 		"no JSON": {func(files *memory, _ string) { files.files[name] = "{" }, "restore it from a backup"},
 		"another format": {func(files *memory, _ string) {

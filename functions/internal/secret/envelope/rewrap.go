@@ -24,7 +24,7 @@ type Rewrapped struct {
 // work. It may be ended at any moment, and again does what is left. With an error it says what it has done so far.
 func (r *Ring) Rewrap(ctx context.Context, datasets ...string) (sum Rewrapped, err error) {
 	for _, dataset := range datasets {
-		names, err := r.Files.Names(ctx, dataset+"/keys")
+		names, err := r.Files.Names(ctx, Folder(dataset))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -48,7 +48,7 @@ func (r *Ring) rewrap(ctx context.Context, dataset string, names []string, sum *
 	for i, name := range names {
 		window, ok := strings.CutSuffix(name, ".json")
 		if !ok {
-			return fmt.Errorf("wrap data keys anew: %s/keys/%s is none", dataset, name)
+			return fmt.Errorf("wrap data keys anew: %s/%s is none", Folder(dataset), name)
 		}
 		var err error
 		if all[i], err = r.read(ctx, dataset, window); err != nil {
