@@ -150,7 +150,8 @@ func (o *options) records(ctx context.Context, s *state, slice events.Piece, pla
 			return nil, err
 		}
 		if find.Offset != places[n] {
-			return nil, fmt.Errorf("record %d of %s is not where it was refused: the format of the dataset was changed since; run, so that the window is collected anew", n, slice.Key())
+			return nil, fmt.Errorf("record %d of %s is not where it was refused: the format of the dataset was changed since; run, so that the window is collected anew",
+				n, slice.Key())
 		}
 		found[n] = bytes.Clone(record[:min(len(record), block.KeptOfLong)])
 	}

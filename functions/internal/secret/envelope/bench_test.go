@@ -12,10 +12,9 @@ import (
 // by a key file and by a real OpenBao; and how long it takes to wrap a thousand anew.
 func BenchmarkRealDataKey(b *testing.B) {
 	bao := vaulttest.Start(b)
-	cfg := bao.Config(b, "almanac")
 	dir := b.TempDir()
 	for name, j := range map[string]job{
-		"file": {Warehouse: filepath.Join(dir, "a"), KeyFile: filepath.Join(dir, "envelope.key")}, "store": {Warehouse: filepath.Join(dir, "b"), Store: &cfg},
+		"file": {Warehouse: filepath.Join(dir, "a"), KeyFile: filepath.Join(dir, "envelope.key")}, "store": {Warehouse: filepath.Join(dir, "b"), Store: login(b, bao)},
 	} {
 		ring, done, err := j.open(b.Context(), -1)
 		if err != nil {

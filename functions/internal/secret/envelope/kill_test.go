@@ -27,11 +27,11 @@ const windows = 12
 
 // job is what a process of a test does until it is killed.
 type job struct {
-	Warehouse string        `json:"warehouse"`
-	KeyFile   string        `json:"key_file"`
-	Store     *vault.Config `json:"store"` // in place of the key file
-	Rewrap    bool          `json:"rewrap"`
-	Stop      int           `json:"stop"` // writes before the one at which it waits to be killed
+	Warehouse string   `json:"warehouse"`
+	KeyFile   string   `json:"key_file"`
+	Store     []string `json:"store"` // in place of the key file: URL, CA, role id and file of the secret id
+	Rewrap    bool     `json:"rewrap"`
+	Stop      int      `json:"stop"` // writes before the one at which it waits to be killed
 }
 
 // TestMain is that process, if a test has started it as such.
@@ -57,12 +57,22 @@ func (j job) open(ctx context.Context, stop int) (*envelope.Ring, func(), error)
 		ring.Wrapper, err = envelope.OpenFile(j.KeyFile)
 		return ring, func() {}, err
 	}
-	store, err := vault.Open(ctx, *j.Store, "almanac", slog.New(slog.DiscardHandler))
+	cfg := vault.Config{
+		Server: j.Store[0], CA: j.Store[1], RoleID: j.Store[2], SecretIDFile: j.Store[3], Refresh: vault.DefaultRefresh, Timeout: vault.DefaultTimeout,
+	}
+	store, err := vault.Open(ctx, cfg, "almanac", slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, nil, err
 	}
 	ring.Wrapper = envelope.Store{Transit: store, Of: reference.Key{Mount: "transit", Name: "almanac-rows"}}
 	return ring, store.Close, nil
+}
+
+// login is as the operator.
+func login(tb testing.TB, b *vaulttest.Bao) []string {
+	tb.Helper()
+	cfg := b.Config(tb, "almanac")
+	return []string{cfg.Server, cfg.CA, cfg.RoleID, cfg.SecretIDFile}
 }
 
 func (j job) run(ctx context.Context) error {
@@ -139,8 +149,7 @@ func TestKilledBetweenTheDataKeyAndItsFile(t *testing.T) {
 // TestRealKilledBetweenTheDataKeyAndItsFile has it from OpenBao.
 func TestRealKilledBetweenTheDataKeyAndItsFile(t *testing.T) {
 	b := vaulttest.Start(t)
-	cfg := b.Config(t, "almanac")
-	killedMaking(t, job{Warehouse: filepath.Join(t.TempDir(), "warehouse"), Store: &cfg})
+	killedMaking(t, job{Warehouse: filepath.Join(t.TempDir(), "warehouse"), Store: login(t, b)})
 	if made := strings.Count(b.Audit(t), `"path":"transit/datakey/plaintext/almanac-rows"`); made < 4 {
 		t.Errorf("the audit log has %d lines of two data keys", made)
 	}
@@ -185,8 +194,7 @@ func TestKilledWhileKeysAreWrappedAnew(t *testing.T) {
 // TestRealKilledWhileKeysAreWrappedAnew rotates a key of OpenBao, and disallows the version before in the end.
 func TestRealKilledWhileKeysAreWrappedAnew(t *testing.T) {
 	b := vaulttest.Start(t)
-	cfg := b.Config(t, "almanac")
-	j := job{Warehouse: filepath.Join(t.TempDir(), "warehouse"), Store: &cfg}
+	j := job{Warehouse: filepath.Join(t.TempDir(), "warehouse"), Store: login(t, b)}
 	killedRewrapping(t, j, []int{0, windows / 2}, func(int) { b.Call(t, "POST", "transit/keys/almanac-rows/rotate", nil) })
 	ring, done, err := j.open(t.Context(), -1)
 	if err != nil {

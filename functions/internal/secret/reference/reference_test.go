@@ -54,6 +54,17 @@ func TestParseKey(t *testing.T) {
 	}
 }
 
+func TestParseRing(t *testing.T) {
+	if got, err := ParseRing("vault://transit/almanac-rows"); err != nil || got != (Key{Mount: "transit", Name: "almanac-rows"}) {
+		t.Errorf("ParseRing() = %+v, %v", got, err)
+	}
+	for text, want := range map[string]string{"vault://transit/a?version=1": "the newest version of the key is used", "vault://transit": "<key>", "vault://transit/a#b": "<key>"} {
+		if got, err := ParseRing(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("ParseRing(%q) = %+v, %v, want %q", text, got, err, want)
+		}
+	}
+}
+
 func TestFile(t *testing.T) {
 	if got, err := File("file:///etc/almanac/ca.pem"); err != nil || got != "/etc/almanac/ca.pem" {
 		t.Errorf("File() = %s, %v", got, err)
