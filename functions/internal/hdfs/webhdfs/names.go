@@ -26,7 +26,19 @@ func (c *Client) Stat(name string) (remote.Info, error) {
 // List lists a folder, sorted by name. A large one takes several requests (HDFS-10784), and what is renamed meanwhile may stand in
 // it twice or not at all, as with RPC.
 func (c *Client) List(name string) ([]remote.Info, error) {
-	var infos []remote.Info
+	found, err := c.list(name)
+	if err != nil {
+		return nil, err
+	}
+	infos := make([]remote.Info, len(found))
+	for i, s := range found {
+		infos[i] = s.info()
+	}
+	return infos, nil
+}
+
+func (c *Client) list(name string) ([]status, error) {
+	var all []status
 	query := url.Values{"op": {"LISTSTATUS_BATCH"}}
 	for {
 		var answer struct {
@@ -41,19 +53,17 @@ func (c *Client) List(name string) ([]remote.Info, error) {
 			return nil, err
 		}
 		list := answer.DirectoryListing
-		for _, s := range list.PartialListing.FileStatuses.FileStatus {
-			infos = append(infos, s.info())
-		}
-		if list.RemainingEntries == 0 || len(infos) == 0 {
+		all = append(all, list.PartialListing.FileStatuses.FileStatus...)
+		if list.RemainingEntries == 0 || len(all) == 0 {
 			break
 		}
-		query.Set("startAfter", infos[len(infos)-1].Path)
+		query.Set("startAfter", all[len(all)-1].PathSuffix)
 	}
-	if len(infos) == 1 && infos[0].Path == "" { // a file lists itself
+	if len(all) == 1 && all[0].PathSuffix == "" { // a file lists itself
 		return nil, remote.NewError("ParentNotDirectoryException", name)
 	}
-	slices.SortFunc(infos, func(a, b remote.Info) int { return strings.Compare(a.Path, b.Path) })
-	return infos, nil
+	slices.SortFunc(all, func(a, b status) int { return strings.Compare(a.PathSuffix, b.PathSuffix) })
+	return all, nil
 }
 
 // Mkdirs makes a folder and those above it. That it is there already is no error.
@@ -97,6 +107,8 @@ type status struct {
 	Permission       string // octal
 	ModificationTime int64  // ms
 	FileID           uint64
+	Owner, Group     string
+	ACLBit           bool `json:"aclBit"`
 }
 
 func (s status) info() remote.Info {
