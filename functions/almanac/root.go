@@ -71,7 +71,7 @@ func newRoot(out, errs io.Writer) *cobra.Command {
 		return &codedError{codeUsage, fmt.Errorf("%w; see %s --help", err, c.CommandPath())}
 	})
 	root.AddCommand(newRun(o), newStatus(o), newPlan(o), newReleases(o), newQuarantine(o), newDeadLetters(o), newDoctor(o), newDatasets(o), newSweep(o),
-		newArchive(o), newSecrets(o), newTopics(o), newACLs(o), newUsers(o), newBrokers(o), newSource(o), newEnv(o))
+		newArchive(o), newSecrets(o), newTopics(o), newACLs(o), newUsers(o), newBrokers(o), newBackup(o), newRestore(o), newSource(o), newEnv(o))
 	return root
 }
 

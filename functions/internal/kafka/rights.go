@@ -2,9 +2,11 @@ package kafka
 
 import (
 	"context"
+	"io"
 
 	"github.com/almanac-data/almanac/functions/internal/kafka/acl"
 	"github.com/almanac-data/almanac/functions/internal/kafka/brokers"
+	"github.com/almanac-data/almanac/functions/internal/kafka/dump"
 	"github.com/almanac-data/almanac/functions/internal/kafka/users"
 )
 
@@ -21,4 +23,14 @@ func (c *Cluster) SetPasswords(ctx context.Context, passwords map[string]string)
 // Servers tells how brokers, controllers and partitions are; the expected brokers must be there.
 func (c *Cluster) Servers(ctx context.Context, expected []int32) (brokers.Report, error) {
 	return brokers.Look(ctx, c.Cluster, expected)
+}
+
+// Dump writes down topics, access rules, facts, dues and dead letters; see dump.Write.
+func (c *Cluster) Dump(ctx context.Context, out io.Writer) (dump.Totals, error) {
+	return dump.Write(ctx, c.Cluster, out)
+}
+
+// Undump brings back what Dump has written; see dump.Restore.
+func (c *Cluster) Undump(ctx context.Context, in io.ReadSeeker) (dump.Totals, error) {
+	return dump.Restore(ctx, c.Cluster, in)
 }

@@ -2,6 +2,7 @@ package platform
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/sethvargo/go-envconfig"
@@ -36,13 +37,25 @@ func warehouse(ctx context.Context, env envconfig.Lookuper) (*lake.Lake, *hdfs.F
 		l, err := lake.Open(ctx, common.Warehouse, target)
 		return l, nil, err
 	}
-	var cfg hdfs.Config
-	if err := fn.Load(ctx, env, &cfg); err != nil {
-		return nil, nil, err
-	}
-	f, err := hdfs.Open(ctx, common.Warehouse, cfg)
+	f, err := HDFS(ctx, env)
 	if err != nil {
 		return nil, nil, err
 	}
 	return lake.OpenOn(f, target), f, nil
+}
+
+// HDFS opens the folder of HDFS that a warehouse is in. The caller closes it.
+func HDFS(ctx context.Context, env envconfig.Lookuper) (*hdfs.FS, error) {
+	var common fn.Common
+	if err := fn.Load(ctx, env, &common); err != nil {
+		return nil, err
+	}
+	if !strings.HasPrefix(common.Warehouse, "hdfs://") {
+		return nil, fmt.Errorf("ALMANAC_WAREHOUSE is %q, and no folder of HDFS: name it as hdfs://host:port/path", common.Warehouse)
+	}
+	var cfg hdfs.Config
+	if err := fn.Load(ctx, env, &cfg); err != nil {
+		return nil, err
+	}
+	return hdfs.Open(ctx, common.Warehouse, cfg)
 }
