@@ -77,6 +77,10 @@ func (l *loader) look(name string) error {
 		switch {
 		case making(at):
 			l.begun = append(l.begun, at)
+		case !ok && o.IsDir(): // folders are made beforehand, by whoever furnishes HDFS
+			if err := l.look(at); err != nil {
+				return err
+			}
 		case !ok || want.Folder != o.IsDir() || !o.IsDir() && want.Bytes != o.Size():
 			return fmt.Errorf("%s is there: %w, and nothing is changed; stop the functions, and restore into a warehouse that nobody has used", at, ErrNotEmpty)
 		default:
