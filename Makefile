@@ -245,6 +245,11 @@ machines: ansible-tools build ## start the Debian machines of INVENTORY=lab (one
 machines-check: ansible-tools ## ask the machines of INVENTORY, furnished by site.yml, what they let in and what they refuse
 	go test ./tests/machines -count=1 -timeout 30m -v -args -inventory $(CURDIR)/ansible/inventories/$(INVENTORY) -ansible $(ANSIBLE)/ansible-inventory
 
+.PHONY: backup-check
+backup-check: ansible-tools build ## back up the machines of INVENTORY, drill it, harm copies of it (EMPTY=folder of an inventory: and restore it onto those machines)
+	go test ./tests/machines -count=1 -timeout 120m -v -run 'Backup|Restore' -args -inventory $(CURDIR)/ansible/inventories/$(INVENTORY) \
+	-ansible $(ANSIBLE)/ansible-inventory -backups $(if $(EMPTY),-empty $(abspath $(EMPTY)))
+
 .PHONY: machines-down
 machines-down: ansible-tools ## stop the machines of INVENTORY; their disks stay (WIPE=1: and remove them, with the bridge)
 	cd ansible && $(ANSIBLE)/ansible-playbook -i inventories/$(INVENTORY) lab.yml -e nspawn_state=$(if $(WIPE),absent,stopped)

@@ -100,8 +100,8 @@ func newBackupWarehouse(o *options) *cobra.Command {
 	var snapshot, list string
 	cmd := &cobra.Command{
 		Use: "warehouse FOLDER --snapshot NAME --list FILE", Short: "Copy the files of a snapshot of the warehouse on HDFS into a local folder", Args: usage(cobra.ExactArgs(1)),
-		Long: "The folder must be empty, or the copy of an earlier time: then only what is new is copied, and what is gone is deleted. The list says what the copy holds, with owners, " +
-			"modes and digests; it is read first, and written when the copy is whole. It takes a user who may read all files.",
+		Long: "The folder must be empty, or the copy of an earlier time: then only what is new is copied, and what is gone is deleted. The list says what the " +
+			"copy holds, with owners, modes and digests; it is read first, and written when the copy is whole. It takes a user who may read all files.",
 		Example: "  almanac backup warehouse /backup/warehouse --snapshot s1 --list /backup/files.jsonl",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if snapshot == "" || list == "" {

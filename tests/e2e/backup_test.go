@@ -122,9 +122,10 @@ func said(t *testing.T, dump, topic string) map[string]string {
 	for lines.Scan() {
 		var line struct {
 			Record struct {
-				Topic      string
-				Key, Value []byte
-			}
+				Topic string `json:"topic"`
+				Key   []byte `json:"key"`
+				Value []byte `json:"value"`
+			} `json:"record"`
 		}
 		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
 			t.Fatal(err)

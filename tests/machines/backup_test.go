@@ -21,7 +21,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-var empty = flag.String("empty", "", "the `folder` of an inventory of the same site on machines that lab.yml has just made: a backup is restored onto them; without it none is")
+var (
+	backups = flag.Bool("backups", false, "take backups, drill them, and harm copies of them, which takes its time")
+	empty   = flag.String("empty", "", "the `folder` of an inventory of the same site on machines that lab.yml has just made: a backup is restored onto them; without it none is")
+)
 
 // playbook runs one on the inventory, and returns what it said in one line.
 func (s *site) playbook(t *testing.T, inventory, name string, args ...string) (string, error) {
@@ -37,6 +40,9 @@ func (s *site) playbook(t *testing.T, inventory, name string, args ...string) (s
 // repository is the folder on the NameNode's machine where the inventory keeps backups.
 func (s *site) repository(t *testing.T) (host, folder string) {
 	t.Helper()
+	if !*backups {
+		t.Skip("no -backups is given")
+	}
 	host = s.groups["namenodes"].Hosts[0]
 	out, err := exec.CommandContext(t.Context(), *ansible, "-i", *inventory, "--host", host, "--yaml").Output()
 	if err != nil {
@@ -126,6 +132,7 @@ func TestABackupIsWholeOrRefused(t *testing.T) {
 // TestARestoreNeverGoesOverData restores onto machines that are in use.
 func TestARestoreNeverGoesOverData(t *testing.T) {
 	s := furnished(t)
+	s.repository(t)
 	out, err := s.playbook(t, *inventory, "restore.yml")
 	if err == nil || !strings.Contains(out, "and a restore never goes over any") {
 		t.Errorf("restore.yml = %v, want it refused:\n%s", err, tail(out))

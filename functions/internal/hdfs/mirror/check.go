@@ -9,7 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -39,20 +39,17 @@ func Check(ctx context.Context, dir string, list List) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	err := filepath.WalkDir(dir, func(at string, _ fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		name, err := filepath.Rel(dir, at)
-		if name = filepath.ToSlash(name); err == nil && !wanted[name] {
-			problems = append(problems, name+" is not in the list")
+	var strays []string
+	err := fs.WalkDir(os.DirFS(dir), ".", func(name string, _ fs.DirEntry, err error) error {
+		if err == nil && !wanted[name] {
+			strays = append(strays, name+" is not in the list")
 		}
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("check %s: %w", dir, err)
 	}
-	return summary(dir, problems)
+	return summary(dir, slices.Concat(problems, strays))
 }
 
 // told is how many problems are told by name.
@@ -79,7 +76,7 @@ func summary(dir string, problems []string) error {
 func differs(dir string, e Entry) string {
 	f, err := os.Open(local(dir, e.Path))
 	if err != nil {
-		return fmt.Sprintf("%s is missing", e.Path)
+		return e.Path + " is missing"
 	}
 	defer func() { _ = f.Close() }() // it is only read
 	sum := sha256.New()
@@ -90,7 +87,7 @@ func differs(dir string, e Entry) string {
 	case n != e.Bytes:
 		return fmt.Sprintf("%s has %d bytes, not %d", e.Path, n, e.Bytes)
 	case hex.EncodeToString(sum.Sum(nil)) != e.SHA256:
-		return fmt.Sprintf("%s has other bytes", e.Path)
+		return e.Path + " has other bytes"
 	}
 	return ""
 }

@@ -194,9 +194,11 @@ func TestWhatDiffersIsFound(t *testing.T) {
 		"other bytes": func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, "flights/rows/data/2001-01-05/a.parquet"), []byte("sown"), 0o600)
 		},
-		"cut short": func(dir string) error { return os.Truncate(filepath.Join(dir, "flights/rows/data/2001-01-05/a.parquet"), 1) },
-		"gone":      func(dir string) error { return os.Remove(filepath.Join(dir, "flights/rows/metadata/v1.metadata.json")) },
-		"too much":  func(dir string) error { return os.WriteFile(filepath.Join(dir, "flights/x"), nil, 0o600) },
+		"cut short": func(dir string) error {
+			return os.Truncate(filepath.Join(dir, "flights/rows/data/2001-01-05/a.parquet"), 1)
+		},
+		"gone":     func(dir string) error { return os.Remove(filepath.Join(dir, "flights/rows/metadata/v1.metadata.json")) },
+		"too much": func(dir string) error { return os.WriteFile(filepath.Join(dir, "flights/x"), nil, 0o600) },
 	} {
 		dir := t.TempDir()
 		list := save(t, worked(t), dir, mirror.List{})

@@ -187,20 +187,21 @@ func (s *saver) file(e *Entry) (err error) {
 }
 
 // tidy deletes from the mirror what the source does not have.
-func (s *saver) tidy() error {
+func (s *saver) tidy() (err error) {
 	wanted := map[string]bool{mark: true}
 	for _, e := range s.entries {
 		wanted[e.Path] = true
 	}
-	return filepath.WalkDir(s.dir, func(at string, d fs.DirEntry, err error) error {
-		if err != nil {
+	root, err := os.OpenRoot(s.dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, root.Close()) }()
+	return fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || wanted[name] {
 			return err
 		}
-		name, err := filepath.Rel(s.dir, at)
-		if err != nil || wanted[filepath.ToSlash(name)] {
-			return err
-		}
-		if err := os.RemoveAll(at); err != nil {
+		if err := root.RemoveAll(name); err != nil {
 			return err
 		}
 		if d.IsDir() {

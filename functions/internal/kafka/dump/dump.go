@@ -152,8 +152,8 @@ func equal(a, b map[string]int) bool {
 func (t *Totals) take(l line, v Visitor) error {
 	switch {
 	case l.Head != nil:
-		if l.Head.Format != Format {
-			return fmt.Errorf("read dump: its format is %q, this version of Almanac reads %q", l.Head.Format, Format)
+		if l.Format != Format {
+			return fmt.Errorf("read dump: its format is %q, this version of Almanac reads %q", l.Format, Format)
 		}
 		return show(v.Head, *l.Head)
 	case l.Topic != nil:

@@ -129,7 +129,7 @@ func content(t *testing.T, of []byte) string {
 	add := func(parts ...string) error { s.WriteString(strings.Join(parts, " ") + "\n"); return nil }
 	_, err := dump.Read(bytes.NewReader(of), dump.Visitor{
 		Topic: func(d dump.Topic) error {
-			return add(d.Name, string(rune('0'+d.Partitions)), d.Settings["cleanup.policy"], d.Settings["retention.ms"], d.Settings["max.message.bytes"])
+			return add(d.Name, string('0'+d.Partitions), d.Settings["cleanup.policy"], d.Settings["retention.ms"], d.Settings["max.message.bytes"])
 		},
 		Right: func(r dump.Right) error {
 			return add(r.Principal, r.Host, r.Kind, r.Name, r.Pattern, r.Operation, r.Permission)
