@@ -44,6 +44,14 @@ $(BIN)/almanac: go.mod go.sum $(GO_FILES) | tools
 functions: tools ## build each function as a program of its own, without cgo: only bin/almanac holds DuckDB
 	@for f in $(FUNCTIONS); do CGO_ENABLED=0 go build -ldflags '$(LDFLAGS)' -o $(BIN)/$$f ./functions/$$f || exit 1; done
 
+.PHONY: functions-archive
+functions-archive: build functions ## pack the programs of the functions for ansible-playbook functions.yml, with their checksum beside
+	@mkdir -p $(CACHE)/functions
+	tar --create --format=ustar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --mode=u=rwx,go=rx --directory $(BIN) almanac $(FUNCTIONS) \
+	  | gzip -1n > $(CACHE)/functions/.archive
+	@mv $(CACHE)/functions/.archive $(CACHE)/functions/almanac-functions.tar.gz
+	@cd $(CACHE)/functions && sha512sum almanac-functions.tar.gz | cut -d ' ' -f 1 > almanac-functions.tar.gz.sha512
+
 .PHONY: run
 run: build ## replay half a year of real flights into tables and releases, then serve them
 	@$(BIN)/almanac run --data $(DATA) $(ARGS)

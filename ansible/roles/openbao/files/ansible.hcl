@@ -26,3 +26,12 @@ path "transit/keys/*" {
 path "pki/*" {
   capabilities = ["create", "read", "update"]
 }
+path "identity/oidc/*" {
+  capabilities = ["create", "read", "update"]
+}
+path "identity/entity/name/*" {
+  capabilities = ["create", "read", "update"]
+}
+path "identity/entity-alias" {
+  capabilities = ["create", "update"]
+}
