@@ -39,8 +39,12 @@ func (o *options) settings() (settings.File, error) {
 	return file, nil
 }
 
-// environment is where the functions of a cluster find their variables: a flag that was given, the environment, and the file of --config.
+// environment is where the functions of a cluster find their variables: a flag that was given, the environment, and the file of --config. What
+// refers to the secrets store is read there by one login for the whole command.
 func (o *options) environment() (envconfig.Lookuper, error) {
+	if o.secrets != nil {
+		return o.secrets, nil
+	}
 	file, err := o.settings()
 	if err != nil {
 		return nil, err
@@ -51,7 +55,17 @@ func (o *options) environment() (envconfig.Lookuper, error) {
 	}
 	// The runtime's defaults are those of a service behind a load balancer.
 	alone := map[string]string{"ALMANAC_QUIET": "0s", "ALMANAC_GRACE": "10s"}
-	return envconfig.MultiLookuper(envconfig.MapLookuper(flags), set(envconfig.OsLookuper()), file, envconfig.MapLookuper(alone)), nil
+	env := envconfig.MultiLookuper(envconfig.MapLookuper(flags), set(envconfig.OsLookuper()), file, envconfig.MapLookuper(alone))
+	o.secrets = fn.NewSecrets(env, "almanac", slog.New(slog.DiscardHandler))
+	return o.secrets, nil
+}
+
+// forget ends the login to the secrets store, if there was one.
+func (o *options) forget() error {
+	if o.secrets == nil {
+		return nil
+	}
+	return o.secrets.Close()
 }
 
 // set takes a variable that is set to the empty string for one that is not set, as Load does.

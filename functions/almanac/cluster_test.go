@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -9,6 +10,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
+
+	"github.com/almanac-data/almanac/functions/internal/fn"
+	"github.com/almanac-data/almanac/functions/internal/kafka"
+	"github.com/almanac-data/almanac/functions/internal/secret/vaulttest"
 	"github.com/almanac-data/almanac/functions/internal/settings"
 )
 
@@ -54,5 +60,44 @@ func TestWhatIsGivenGoesBeforeTheFile(t *testing.T) {
 		if got, _ := env.Lookup(name); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
+	}
+}
+
+// TestACommandReadsSecretsOfTheStore has a command that has no process, and needs a password that lies there.
+func TestACommandReadsSecretsOfTheStore(t *testing.T) {
+	store := vaulttest.NewFake(t)
+	store.Put("almanac/almanac/operator", map[string]string{"password": "word"})
+	env := store.Env(t)
+	path := filepath.Join(t.TempDir(), "cluster.yaml")
+	text := fmt.Sprintf("warehouse: w\nkafka: {user: u, password_file: 'vault://kv/almanac/{function}/operator#password'}\nvault: {server: '%s', role_id: %s, secret_id_file: '%s'}\n",
+		env["ALMANAC_VAULT"], env["ALMANAC_VAULT_ROLE_ID"], env["ALMANAC_VAULT_SECRET_ID_FILE"])
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o := &options{config: path, given: func(string) bool { return false }}
+	var file string
+	cmd := &cobra.Command{RunE: func(cmd *cobra.Command, _ []string) error {
+		variables, err := o.variables()
+		if err != nil {
+			return err
+		}
+		var s kafka.Settings
+		if err := fn.Load(cmd.Context(), variables, &s); err != nil {
+			return err
+		}
+		file = s.PasswordFile
+		word, err := os.ReadFile(file)
+		if string(word) != "word" {
+			t.Errorf("the password is %q, want that of the store", word)
+		}
+		return err
+	}}
+	cmd.SetArgs(nil)
+	o.forgetAfter(cmd)
+	if err := cmd.ExecuteContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.ReadFile(file); err == nil || store.Logins() != 1 {
+		t.Errorf("after the command the password can be read: %v; it logged in %d times", err == nil, store.Logins())
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+
+	"github.com/almanac-data/almanac/functions/internal/fn"
 )
 
 // options are the flags of every command.
@@ -20,6 +22,7 @@ type options struct {
 	json     bool
 	out, err io.Writer
 	given    func(flag string) bool // whether a flag is on the command line
+	secrets  *fn.Secrets            // variables of --config, once they were asked for
 }
 
 // codedError ends the process with a code of its own.
@@ -72,7 +75,25 @@ func newRoot(out, errs io.Writer) *cobra.Command {
 	})
 	root.AddCommand(newRun(o), newStatus(o), newPlan(o), newReleases(o), newQuarantine(o), newDeadLetters(o), newDoctor(o), newDatasets(o), newSweep(o),
 		newArchive(o), newSecrets(o), newTopics(o), newACLs(o), newUsers(o), newBrokers(o), newBackup(o), newRestore(o), newSource(o), newEnv(o))
+	o.forgetAfter(root)
 	return root
+}
+
+// forgetAfter makes each command end its login to the secrets store.
+func (o *options) forgetAfter(cmd *cobra.Command) {
+	for _, c := range cmd.Commands() {
+		o.forgetAfter(c)
+	}
+	if run := cmd.RunE; run != nil {
+		cmd.RunE = func(c *cobra.Command, args []string) (err error) {
+			defer func() {
+				if end := o.forget(); err == nil {
+					err = end
+				}
+			}()
+			return run(c, args)
+		}
+	}
 }
 
 // usage turns the errors of argument checks into wrong use.

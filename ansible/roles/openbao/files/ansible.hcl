@@ -33,5 +33,5 @@ path "identity/entity/name/*" {
   capabilities = ["create", "read", "update"]
 }
 path "identity/entity-alias" {
-  capabilities = ["create", "update"]
+  capabilities = ["create", "read", "update"]
 }
