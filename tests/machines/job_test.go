@@ -1,0 +1,314 @@
+package machines_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/almanac-data/almanac/tests/internal/box"
+	"github.com/almanac-data/almanac/tests/internal/reader"
+)
+
+var (
+	almanac  = flag.String("almanac", "", "the almanac `command`, which does the same job in one process; without it no job is done")
+	seed     = flag.Uint64("seed", 0, "of the restarts and kills; 0 takes one from the clock")
+	patience = flag.Duration("patience", 40*time.Minute, "how long the job may take")
+)
+
+// trial is a folder with flights of two months as a dataset of a name that no site has.
+func trial(t *testing.T) (name, folder string) {
+	t.Helper()
+	name, folder = fmt.Sprintf("trial%d", time.Now().Unix()), t.TempDir()
+	dir := filepath.Join(folder, name)
+	if err := os.CopyFS(dir, os.DirFS("../../spark-jobs/flights")); err != nil {
+		t.Fatal(err)
+	}
+	replace(t, filepath.Join(dir, "contract.yaml"), "id: flights\n", "id: "+name+"\n")
+	replace(t, filepath.Join(dir, "pipeline.yaml"), "end: 2001-07-01\n", "end: 2001-03-01\n")
+	for _, month := range []string{"2001-03", "2001-04", "2001-05", "2001-06"} {
+		if err := os.RemoveAll(filepath.Join(dir, "sample", month)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return name, folder
+}
+
+func replace(t *testing.T, path, old, with string) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil || !strings.Contains(string(text), old) {
+		t.Fatalf("%s holds no %q: %v", path, old, err)
+	}
+	if err := os.WriteFile(path, []byte(strings.ReplaceAll(string(text), old, with)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// packed is a folder as tar.
+func packed(t *testing.T, folder string) string {
+	t.Helper()
+	var out bytes.Buffer
+	w := tar.NewWriter(&out)
+	if err := w.AddFS(os.DirFS(folder)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+// api asks serve on the first machine of the functions.
+type api struct {
+	site   *site
+	client *http.Client
+	token  string
+	since  time.Time // when the token was given
+}
+
+func (s *site) api() *api {
+	return &api{site: s, client: &http.Client{Timeout: time.Minute, Transport: &http.Transport{DialContext: s.dial, TLSClientConfig: s.trusting()}}}
+}
+
+// renewed gets the application's token from OpenBao; it is good for minutes.
+func (a *api) renewed(t *testing.T) string {
+	t.Helper()
+	if time.Since(a.since) > 5*time.Minute {
+		status, data := a.site.bao(t, http.MethodGet, "identity/oidc/token/almanac", a.site.token(t, "app-trainer"), nil)
+		token, ok := data["token"].(string)
+		if status != http.StatusOK || !ok {
+			t.Fatalf("OpenBao gives no token: %d, %v", status, data)
+		}
+		a.token, a.since = token, time.Now()
+	}
+	return a.token
+}
+
+// get asks for a path with a token, or without if it is empty. While serve is started anew nobody answers: then the status is 0.
+func (a *api) get(t *testing.T, path, token string) (int, []byte) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+a.site.groups["functions"].Hosts[0]+":8443"+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := a.client.Do(req)
+	if err != nil {
+		return 0, []byte(err.Error())
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, []byte(err.Error())
+	}
+	return resp.StatusCode, body
+}
+
+// versions are the releases of a dataset that serve lists.
+func (a *api) versions(t *testing.T, dataset string) (all []string) {
+	t.Helper()
+	status, body := a.get(t, "/v1/datasets/"+dataset+"/releases", a.renewed(t))
+	var list struct {
+		Releases []struct {
+			Version string `json:"version"`
+		} `json:"releases"`
+	}
+	if status != http.StatusOK {
+		return nil // it is not known yet, or serve starts
+	}
+	if err := json.Unmarshal(body, &list); err != nil {
+		t.Fatalf("%v: %s", err, body)
+	}
+	for _, r := range list.Releases {
+		all = append(all, r.Version)
+	}
+	return all
+}
+
+// TestJobOnMachines publishes two months of flights, restarts and kills units at random until their releases are there, and compares those, as serve
+// hands them out, with what one process makes of the same files.
+func TestJobOnMachines(t *testing.T) {
+	s := furnished(t)
+	if *almanac == "" {
+		t.Skip("no -almanac is given: make check-machines does the job")
+	}
+	host := s.groups["functions"].Hosts[0]
+	name, folder := trial(t)
+	alone := box.Box{Binary: *almanac, Datasets: folder, Data: filepath.Join(t.TempDir(), "alone")}
+	if result, err := alone.Run(t.Context(), "run", "--no-serve"); err != nil || result.Code != 0 {
+		t.Fatalf("one process: %v, %s", err, result)
+	}
+	want, err := reader.Releases(filepath.Join(alone.Data, "warehouse"))
+	if err != nil || len(want) != 2 {
+		t.Fatalf("one process makes %d releases, want 2: %v", len(want), err)
+	}
+	letters := s.end(t, "almanac.deadletter")
+	began := time.Now()
+	s.on(t, host, packed(t, folder), `d=$(mktemp -d) && trap 'rm -r "$d"' EXIT && tar -xC "$d" && almanac-operator datasets publish --datasets "$d"`)
+	t.Cleanup(func() { s.on(t, host, "", "almanac-operator datasets withdraw "+name) })
+
+	a := s.api()
+	harm := s.disturb(t, host)
+	for len(a.versions(t, name)) < len(want) {
+		if time.Since(began) > *patience {
+			t.Fatalf("after %s there are the releases %v of %s; almanac-operator status on %s says what is missing", *patience, a.versions(t, name), name, host)
+		}
+		time.Sleep(time.Second)
+		harm()
+	}
+	t.Logf("%s: 59 days, their weeks and 2 releases in %s", name, time.Since(began).Round(time.Second))
+	s.on(t, host, "", `for try in $(seq 60); do systemctl is-failed -q 'almanac-*' || exit 0; sleep 1; done; systemctl --failed; exit 1`)
+	for version, release := range want {
+		a.same(t, name, strings.TrimPrefix(version, name+"/"), release)
+	}
+	s.said(t, name)
+	if more := s.end(t, "almanac.deadletter") - letters; more != 0 {
+		t.Errorf("%d events became dead letters", more)
+	}
+}
+
+// same holds a release that is served to that of one process: the content of the manifest byte for byte, and each file.
+func (a *api) same(t *testing.T, dataset, version string, want reader.Release) {
+	t.Helper()
+	at := "/v1/datasets/" + dataset + "/releases/" + version
+	status, body := a.get(t, at+"/manifest", a.renewed(t))
+	var manifest struct {
+		Content json.RawMessage `json:"content"`
+	}
+	if err := json.Unmarshal(body, &manifest); err != nil || status != http.StatusOK {
+		t.Fatalf("%s/manifest = %d, %v", at, status, err)
+	}
+	if string(manifest.Content) != want.Content {
+		t.Errorf("%s: the content of the manifest is\n%s\nwant\n%s", version, manifest.Content, want.Content)
+	}
+	files := 0
+	for path, digest := range want.Files {
+		file, ok := strings.CutPrefix(path, "data/")
+		if !ok {
+			continue
+		}
+		files++
+		status, body := a.get(t, at+"/files/"+file, a.renewed(t))
+		if got := sha256.Sum256(body); status != http.StatusOK || hex.EncodeToString(got[:]) != digest {
+			t.Errorf("%s: file %s = %d, with the digest %x, want %s", version, file, status, got, digest)
+		}
+	}
+	if files == 0 {
+		t.Errorf("%s of one process has no data files", version)
+	}
+	t.Logf("%s: content and %d files are those of one process", version, files)
+}
+
+// disturb gives what restarts or kills a unit each time that some seconds have passed.
+func (s *site) disturb(t *testing.T, host string) func() {
+	t.Helper()
+	if *seed == 0 {
+		*seed = uint64(time.Now().UnixNano())
+	}
+	t.Logf("seed %d", *seed)
+	random, next, done := rand.New(rand.NewPCG(*seed, 0)), time.Now(), map[string]int{}
+	t.Cleanup(func() { t.Logf("restarted and killed: %v", done) })
+	units := strings.Fields(s.on(t, host, "", `systemctl list-units --plain --no-legend --state=active 'almanac-source-*' `+
+		strings.Join(functionUnits(), " ")+` | cut -d ' ' -f 1`))
+	if len(units) < 10 {
+		t.Fatalf("only %v are at work on %s: run functions.yml", units, host)
+	}
+	return func() {
+		if time.Now().Before(next) {
+			return
+		}
+		next = time.Now().Add(time.Duration(5+random.IntN(10)) * time.Second)
+		how := []string{"restart --no-block", "kill --signal=KILL"}[random.IntN(2)]
+		unit := units[random.IntN(len(units))]
+		s.on(t, host, "", "systemctl "+how+" "+unit)
+		done[strings.Fields(how)[0]+" "+strings.TrimSuffix(unit, ".service")]++
+	}
+}
+
+func functionUnits() (all []string) {
+	for _, f := range []string{"calendar", "collect", "process", "validate", "store", "aggregate", "deliver", "serve"} {
+		all = append(all, "almanac-"+f+".service")
+	}
+	return all
+}
+
+// admin is Kafka as its administrator.
+func (s *site) admin(t *testing.T, opts ...kgo.Opt) *kgo.Client {
+	t.Helper()
+	return s.client(t, "9092", s.trusting(), append(opts, password("admin", s.file(t, "secrets", "kafka", "admin")), kgo.RequestRetries(5))...)
+}
+
+// end is the number of records that a topic of one partition ever had.
+func (s *site) end(t *testing.T, topic string) int64 {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	ends, err := kadm.NewClient(s.admin(t)).ListEndOffsets(ctx, topic)
+	end, ok := ends.Lookup(topic, 0)
+	if err != nil || !ok || end.Err != nil {
+		t.Fatalf("end of %s = %v, %v", topic, end, err)
+	}
+	return end.Offset
+}
+
+// said reads the facts of a dataset: each kind comes from the function whose work it is.
+func (s *site) said(t *testing.T, dataset string) {
+	t.Helper()
+	by := map[string]string{
+		"collected": "collect", "processed": "process", "validated": "validate", "staged": "store", "stored": "store", "aggregated": "aggregate", "released": "deliver",
+	}
+	counts := map[string]int{}
+	for fact, function := range by {
+		topic := "almanac.fact." + fact
+		end := s.end(t, topic)
+		cl := s.admin(t, kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		for at := int64(0); at < end; {
+			fetches := cl.PollFetches(ctx)
+			if err := fetches.Err(); err != nil {
+				t.Fatalf("read %s: %v", topic, err)
+			}
+			fetches.EachRecord(func(r *kgo.Record) {
+				at = r.Offset + 1
+				headers := map[string]string{}
+				for _, h := range r.Headers {
+					headers[h.Key] = string(h.Value)
+				}
+				if headers["ce_dataset"] != dataset {
+					return
+				}
+				counts[fact]++
+				if want := "/almanac/" + function; headers["ce_source"] != want && r.Value != nil {
+					t.Errorf("%s at %d is said by %s, want %s", topic, r.Offset, headers["ce_source"], want)
+				}
+			})
+		}
+		cancel()
+	}
+	for fact := range by {
+		if counts[fact] == 0 {
+			t.Errorf("no %s of %s was said", fact, dataset)
+		}
+	}
+	t.Logf("facts: %v", slices.Sorted(maps.Keys(counts)))
+}
