@@ -3,6 +3,7 @@ package machines_test
 import (
 	"bytes"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"maps"
@@ -181,5 +182,37 @@ func TestFunctionsAreSandboxed(t *testing.T) {
 	done`)
 	if out != "" {
 		t.Error(out)
+	}
+}
+
+// TestServeTakesARenewedCertificate has the timer's unit make a new one.
+func TestServeTakesARenewedCertificate(t *testing.T) {
+	s, host := withFunctions(t)
+	shown := func() *x509.Certificate {
+		conn, err := s.dial(t.Context(), "tcp", host+":8443")
+		if err != nil {
+			t.Fatal(err)
+		}
+		conf := s.trusting()
+		conf.ServerName = host
+		tc := tls.Client(conn, conf)
+		defer func() { _ = tc.Close() }()
+		if err := tc.HandshakeContext(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return tc.ConnectionState().PeerCertificates[0]
+	}
+	before, pid := shown(), s.on(t, host, "", "systemctl show --property=MainPID --value almanac-serve")
+	s.on(t, host, "", "rm /var/lib/almanac/functions/serve/tls.pem")
+	if lost := shown(); !lost.Equal(before) {
+		t.Error("without its file serve shows another certificate")
+	}
+	s.on(t, host, "", "systemctl start almanac-serve-certificate")
+	after := shown()
+	if after.Equal(before) || !after.NotAfter.After(before.NotAfter) {
+		t.Errorf("after the renewal serve shows a certificate until %s, and before one until %s", after.NotAfter, before.NotAfter)
+	}
+	if now := s.on(t, host, "", "systemctl show --property=MainPID --value almanac-serve"); now != pid {
+		t.Error("serve was started anew for it")
 	}
 }
