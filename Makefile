@@ -259,9 +259,9 @@ backup-check: ansible-tools build ## back up the machines of INVENTORY, drill it
 	-ansible $(ANSIBLE)/ansible-inventory -backups $(if $(EMPTY),-empty $(abspath $(EMPTY)))
 
 .PHONY: check-machines
-check-machines: ansible-tools build ## do the job of two months on the machines of INVENTORY, furnished by functions.yml too, amid restarts and kills (SEED=n repeats their choice), and compare with one process
-	go test ./tests/machines -count=1 -timeout 60m -v -run 'TestJobOnMachines' -args -inventory $(CURDIR)/ansible/inventories/$(INVENTORY) \
-	  -ansible $(ANSIBLE)/ansible-inventory -almanac $(CURDIR)/$(BIN)/almanac -seed $(SEED)
+check-machines: ansible-tools build ## do the job of two months on the machines of INVENTORY, furnished by functions.yml too, amid restarts and kills (SEED=n repeats their choice), and compare with one process (CAPTURE=1: and look for names in what passes, by tcpdump, as root)
+	go test ./tests/machines -count=1 -timeout 90m -v -run 'TestJobOnMachines|TestNoPersonalValue' -args -inventory $(CURDIR)/ansible/inventories/$(INVENTORY) \
+	  -ansible $(ANSIBLE)/ansible-inventory -almanac $(CURDIR)/$(BIN)/almanac -seed $(SEED) $(if $(CAPTURE),-capture)
 
 .PHONY: machines-down
 machines-down: ansible-tools ## stop the machines of INVENTORY; their disks stay (WIPE=1: and remove them, with the bridge)

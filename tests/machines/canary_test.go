@@ -1,0 +1,156 @@
+package machines_test
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+var capture = flag.Bool("capture", false, "listen by tcpdump to all that passes on the machine of the functions, which runs on this host; takes root")
+
+// people is a folder with sales of a week as a dataset, whose buyers are personal; and the names of those.
+func people(t *testing.T) (name, folder string, canaries []string) {
+	t.Helper()
+	name, folder = fmt.Sprintf("canary%d", time.Now().Unix()), t.TempDir()
+	dir := filepath.Join(folder, name)
+	if err := os.CopyFS(dir, os.DirFS("../e2e/testdata/shop")); err != nil {
+		t.Fatal(err)
+	}
+	replace(t, filepath.Join(dir, "contract.yaml"), "id: shop\n", "id: "+name+"\n")
+	replace(t, filepath.Join(dir, "contract.yaml"), `logicalTypeOptions: {pattern: "[a-z]+"}`, "classification: personal")
+	replace(t, filepath.Join(dir, "pipeline.yaml"), "end: 2024-01-15\n", "end: 2024-01-08\n")
+	if err := os.Mkdir(filepath.Join(dir, "files"), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	for day := 1; day <= 7; day++ {
+		date := fmt.Sprintf("2024-01-%02d", day)
+		text := "at,shop,units\n"
+		for hour := range 20 {
+			who := fmt.Sprintf("%s-%s-%02d", name, date, hour)
+			canaries = append(canaries, who)
+			units := hour
+			if hour == 19 {
+				units = 5000 // goes to quarantine, with its original bytes
+			}
+			text += fmt.Sprintf("%sT%02d:00:00Z,%s,%d\n", date, hour, who, units)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "files", date+".csv"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return name, folder, canaries
+}
+
+// namespace is that of the network of a machine on this host.
+func (s *site) namespace(t *testing.T, host string) string {
+	t.Helper()
+	all, err := exec.Command("ip", "netns", "list").Output()
+	if err != nil {
+		t.Fatalf("ip netns list: %v", err)
+	}
+	for line := range strings.Lines(string(all)) {
+		name := strings.Fields(line)[0]
+		addresses, err := exec.Command("ip", "-n", name, "-o", "address").Output()
+		if err == nil && strings.Contains(string(addresses), " "+s.addresses[host]+"/") {
+			return name
+		}
+	}
+	t.Fatalf("no network namespace on this host has the address %s of %s", s.addresses[host], host)
+	return ""
+}
+
+// listen records what passes on a machine, and gives what ends it.
+func (s *site) listen(t *testing.T, host string) (recorded func() []byte) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "packets")
+	cmd := exec.Command("ip", "netns", "exec", s.namespace(t, host), "tcpdump", "-i", "any", "-s", "0", "-U", "-B", "65536", "-Z", "root", "-w", file)
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		if _, err := os.Stat(file); err == nil {
+			break
+		}
+		if time.Since(began) > 20*time.Second {
+			t.Fatalf("tcpdump does not listen: %s", said.String())
+		}
+	}
+	ended := false
+	end := func() {
+		if !ended {
+			ended = true
+			_ = cmd.Process.Signal(syscall.SIGINT)
+			_ = cmd.Wait()
+		}
+	}
+	t.Cleanup(end)
+	return func() []byte {
+		end()
+		t.Logf("tcpdump: %s", bytes.ReplaceAll(bytes.TrimSpace(said.Bytes()), []byte("\n"), []byte("; ")))
+		all, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+}
+
+// TestNoPersonalValueTravelsInClear publishes a dataset whose rows hold names, listens to all that passes on the machine until its release is served, and looks for
+// each of the names, and for each of the site's secrets, in it.
+func TestNoPersonalValueTravelsInClear(t *testing.T) {
+	s := furnished(t)
+	if !*capture {
+		t.Skip("no -capture is given: make check-machines CAPTURE=1 listens")
+	}
+	host := s.groups["functions"].Hosts[0]
+	name, folder, canaries := people(t)
+	recorded := s.listen(t, host)
+	s.on(t, host, packed(t, folder), `d=$(mktemp -d) && trap 'rm -r "$d"' EXIT && tar -xC "$d" && almanac-operator datasets publish --datasets "$d"`)
+	t.Cleanup(func() { s.on(t, host, "", "almanac-operator datasets withdraw "+name) })
+	a := s.api()
+	for began := time.Now(); len(a.versions(t, name)) == 0; time.Sleep(time.Second) {
+		if time.Since(began) > *patience {
+			t.Fatalf("after %s there is no release of %s", *patience, name)
+		}
+	}
+	version := a.versions(t, name)[0]
+	status, rows := a.get(t, "/v1/datasets/"+name+"/releases/"+version+"/rows?format=csv", a.renewed(t))
+	if lines := bytes.Count(rows, []byte("\n")); status != http.StatusOK || lines != 1+7*19 {
+		t.Errorf("the release is served with %d lines, want %d: %d", lines, 1+7*19, status)
+	}
+	packets := recorded()
+	for _, open := range []string{"/almanac/" + name, "ce-type"} { // of HDFS' requests, and of events on loopback
+		if !bytes.Contains(bytes.ToLower(packets), []byte(open)) {
+			t.Errorf("%q, which travels in clear, is not among %d bytes of packets: nothing was heard", open, len(packets))
+		}
+	}
+	for _, who := range canaries {
+		if at := bytes.Index(packets, []byte(who)); at >= 0 {
+			t.Errorf("%s travels in clear: %q", who, packets[max(0, at-100):at+len(who)])
+			break
+		}
+		if bytes.Contains(rows, []byte(who)) {
+			t.Errorf("the release holds %s", who)
+			break
+		}
+	}
+	for _, secret := range s.secrets(t) {
+		if bytes.Contains(packets, []byte(secret)) {
+			t.Error("a secret of the site travels in clear")
+		}
+	}
+	if found := s.on(t, host, name+"-2024-01-01-00", `read -r who; journalctl --quiet --no-pager -o cat | grep -acF "$who"; grep -rlsaF "$who" /var/log --exclude-dir=journal || true`); found != "0" {
+		t.Errorf("logs hold a name: %s", found)
+	}
+	t.Logf("%d names and the site's secrets are not among %d MB of packets", len(canaries), len(packets)>>20)
+}
