@@ -116,7 +116,7 @@ func TestNoPersonalValueTravelsInClear(t *testing.T) {
 	name, folder, canaries := people(t)
 	recorded := s.listen(t, host)
 	s.on(t, host, packed(t, folder), `d=$(mktemp -d) && trap 'rm -r "$d"' EXIT && tar -xC "$d" && almanac-operator datasets publish --datasets "$d"`)
-	t.Cleanup(func() { s.on(t, host, "", "almanac-operator datasets withdraw "+name) })
+	defer s.on(t, host, "", "almanac-operator datasets withdraw "+name)
 	a := s.api()
 	for began := time.Now(); len(a.versions(t, name)) == 0; time.Sleep(time.Second) {
 		if time.Since(began) > *patience {

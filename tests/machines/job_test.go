@@ -165,7 +165,7 @@ func TestJobOnMachines(t *testing.T) {
 	letters := s.end(t, "almanac.deadletter")
 	began := time.Now()
 	s.on(t, host, packed(t, folder), `d=$(mktemp -d) && trap 'rm -r "$d"' EXIT && tar -xC "$d" && almanac-operator datasets publish --datasets "$d"`)
-	t.Cleanup(func() { s.on(t, host, "", "almanac-operator datasets withdraw "+name) })
+	defer s.on(t, host, "", "almanac-operator datasets withdraw "+name)
 
 	a := s.api()
 	harm := s.disturb(t, host)
