@@ -56,8 +56,8 @@ func (s *site) token(t *testing.T, function string) string {
 	return token
 }
 
-// pair has OpenBao issue a certificate to a function.
-func (s *site) pair(t *testing.T, function string) tls.Certificate {
+// issue has OpenBao make a key and a certificate for a function, the certificate followed by that of who signed it.
+func (s *site) issue(t *testing.T, function string) (certificates, key string) {
 	t.Helper()
 	status, data := s.bao(t, http.MethodPost, "pki/issue/"+function, s.token(t, function), map[string]any{"common_name": "almanac-" + function})
 	if status != http.StatusOK {
@@ -65,8 +65,15 @@ func (s *site) pair(t *testing.T, function string) tls.Certificate {
 	}
 	certificate, _ := data["certificate"].(string)
 	issuer, _ := data["issuing_ca"].(string)
-	key, _ := data["private_key"].(string)
-	pair, err := tls.X509KeyPair([]byte(certificate+"\n"+issuer), []byte(key))
+	key, _ = data["private_key"].(string)
+	return certificate + "\n" + issuer, key
+}
+
+// pair is a certificate of a function, by OpenBao.
+func (s *site) pair(t *testing.T, function string) tls.Certificate {
+	t.Helper()
+	certificates, key := s.issue(t, function)
+	pair, err := tls.X509KeyPair([]byte(certificates), []byte(key))
 	if err != nil {
 		t.Fatal(err)
 	}

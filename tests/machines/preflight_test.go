@@ -50,7 +50,7 @@ func TestBadInventoriesAreRefused(t *testing.T) {
 			if tt.vars != "" {
 				args = append(args, "-e", tt.vars)
 			}
-			out, err := s.play(t, args...)
+			out, err := s.play(t, "site.yml", args...)
 			if err == nil || !strings.Contains(out, tt.says) {
 				t.Errorf("site.yml = %v, want it to say %q:\n%s", err, tt.says, tail(out))
 			}
@@ -67,7 +67,7 @@ func TestAClockThatIsOffIsRefused(t *testing.T) {
 	host := s.groups["secrets"].Hosts[0]
 	s.on(t, host, "", `printf '#!/bin/sh\nexec /bin/date -d "1 minute ago" "$@"\n' > /usr/local/bin/date; chmod 755 /usr/local/bin/date`)
 	defer s.on(t, host, "", "rm /usr/local/bin/date")
-	if out, err := s.play(t, "-i", *inventory, "--tags", "preflight"); err == nil || !regexp.MustCompile(`clock of \S+ is off by about -(59|60|61|62) s`).MatchString(out) {
+	if out, err := s.play(t, "site.yml", "-i", *inventory, "--tags", "preflight"); err == nil || !regexp.MustCompile(`clock of \S+ is off by about -(59|60|61|62) s`).MatchString(out) {
 		t.Errorf("site.yml where a clock is a minute late = %v:\n%s", err, tail(out))
 	}
 }
@@ -78,17 +78,17 @@ func TestNamesThatDoNotResolveAreRefused(t *testing.T) {
 	host := s.groups["secrets"].Hosts[0]
 	s.on(t, host, "", `cp /etc/hosts /etc/hosts.kept; echo "127.0.0.1 localhost" > /etc/hosts`)
 	defer s.on(t, host, "", "mv /etc/hosts.kept /etc/hosts")
-	if out, err := s.play(t, "-i", *inventory, "--tags", "preflight", "-e", "base_hosts=false"); err == nil || !strings.Contains(out, "do not resolve to each other, both ways") {
+	if out, err := s.play(t, "site.yml", "-i", *inventory, "--tags", "preflight", "-e", "base_hosts=false"); err == nil || !strings.Contains(out, "do not resolve to each other, both ways") {
 		t.Errorf("site.yml where names do not resolve = %v:\n%s", err, tail(out))
 	}
 }
 
-// play runs site.yml, and returns what it said in one line each.
-func (s *site) play(t *testing.T, args ...string) (string, error) {
+// play runs a playbook, and returns what it said in one line.
+func (s *site) play(t *testing.T, book string, args ...string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(filepath.Dir(*ansible), "ansible-playbook"), append(args, "site.yml")...)
+	cmd := exec.CommandContext(ctx, filepath.Join(filepath.Dir(*ansible), "ansible-playbook"), append(args, book)...)
 	cmd.Dir = "../../ansible"
 	out, err := cmd.CombinedOutput()
 	return strings.Join(strings.Fields(string(out)), " "), err

@@ -1,0 +1,73 @@
+"""Asks each service of a machine how it is: JSON in the first argument, JSON out."""
+import datetime
+import json
+import re
+import subprocess
+import sys
+
+
+def run(argv, environment):
+    """What a command says, and whether it ended well."""
+    try:
+        done = subprocess.run(["env", *environment, *argv], capture_output=True, text=True, timeout=60, check=False)
+    except subprocess.TimeoutExpired:
+        return "no answer within 60 s", False
+    return done.stdout + done.stderr, done.returncode == 0
+
+
+def unit(name):
+    """The state of a unit, since when it is in it, the memory that it has, and its command."""
+    names = ["ActiveState", "ActiveEnterTimestamp", "MemoryCurrent", "ExecStart", "NRestarts"]
+    said, _ = run(["systemctl", "show", "--timestamp=unix", "--property=" + ",".join(names), name], [])
+    return dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
+
+
+def version(service, state):
+    """The version of a package of Debian, or that in the folder which the unit runs from."""
+    if service.get("package"):
+        said, good = run(["dpkg-query", "--show", "--showformat=${Version}", service["package"]], [])
+        return re.sub(r"^\d+:|[-+].*$", "", said) if good else ""
+    said, _ = run(["readlink", "--canonicalize", service.get("folder", "/")], [])
+    found = re.search(service.get("version") or r"-(\d+\.[\w.]+)", said + "\n" + state.get("ExecStart", ""))
+    return found.group(1).rstrip("./") if found else ""
+
+
+def ends(certificate):
+    """The day on which a certificate ends."""
+    said, good = run(["openssl", "x509", "-noout", "-enddate", "-in", certificate], ["LC_ALL=C"])
+    if not good:
+        return ""
+    return datetime.datetime.strptime(said.strip(), "notAfter=%b %d %H:%M:%S %Y GMT").date().isoformat()
+
+
+def health(service, state):
+    """well, or why not."""
+    if service.get("unit") and state.get("ActiveState") != "active":
+        return "its unit is " + state.get("ActiveState", "not there")
+    if not service.get("ask"):
+        return "well"
+    said, good = run(service["ask"], service.get("environment") or [])
+    wanted = service.get("wants")
+    if re.search(wanted, said) if wanted else good:
+        return "well"
+    return " ".join(said.split())[-160:] or "it does not answer as it should"
+
+
+def look(service):
+    """A row of the table."""
+    state = unit(service["unit"]) if service.get("unit") else {}
+    since = state.get("ActiveEnterTimestamp", "").lstrip("@")
+    memory = state.get("MemoryCurrent", "")
+    return {
+        "name": service["name"],
+        "version": version(service, state),
+        "state": state.get("ActiveState", ""),
+        "since": datetime.datetime.fromtimestamp(int(since), datetime.timezone.utc).strftime("%Y-%m-%d %H:%M") if since.isdigit() else "",
+        "memory": str(int(memory) // 2**20) if memory.isdigit() and int(memory) < 2**60 else "",
+        "restarts": state.get("NRestarts", ""),
+        "health": health(service, state),
+        "ends": ends(service["certificate"]) if service.get("certificate") else "",
+    }
+
+
+print(json.dumps([look(service) for service in json.loads(sys.argv[1])]))
