@@ -11,20 +11,23 @@ import (
 
 const brokersHelp = `Brokers tells how the servers of Kafka are, and ends with 1 unless each partition has a leader and all its replicas in sync, each controller
 follows the leader of its quorum, and the brokers of --expect are there. Then any one of them may be stopped. The cluster is the one that --config or
-ALMANAC_KAFKA names; it takes a user who may describe the cluster and all topics.`
+ALMANAC_KAFKA names; it takes a user who may describe the cluster and all topics. With --try it also makes a topic of its own (almanac.try.…), writes to each
+broker, reads what it wrote, and removes the topic: that takes a user who may do so.`
 
 func newBrokers(o *options) *cobra.Command {
 	var expected []int32
+	var try bool
 	cmd := &cobra.Command{
 		Use: "brokers", Short: "Tell whether the servers of Kafka are well, so that one may stop", Long: brokersHelp, Args: usage(cobra.NoArgs),
-		Example: "  almanac brokers\n  almanac brokers --expect 1,2,3 --json",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return o.brokers(cmd.Context(), expected) },
+		Example: "  almanac brokers\n  almanac brokers --expect 1,2,3 --json\n  almanac brokers --try",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return o.brokers(cmd.Context(), expected, try) },
 	}
 	cmd.Flags().Int32SliceVar(&expected, "expect", nil, "numbers of the brokers that must be there, parted by commas")
+	cmd.Flags().BoolVar(&try, "try", false, "write to each broker and read it, in a topic that is removed again")
 	return cmd
 }
 
-func (o *options) brokers(ctx context.Context, expected []int32) error {
+func (o *options) brokers(ctx context.Context, expected []int32, try bool) error {
 	return o.withKafka(ctx, func(c *kafka.Cluster) error {
 		r, err := c.Servers(ctx, expected)
 		if err != nil {
@@ -43,6 +46,13 @@ func (o *options) brokers(ctx context.Context, expected []int32) error {
 		if n := len(r.Problems); n > 0 {
 			return &codedError{1, fmt.Errorf("%d things of Kafka are not well: stop none of its servers", n)}
 		}
-		return nil
+		if !try {
+			return nil
+		}
+		records, err := c.Try(ctx)
+		if err == nil && !o.json {
+			o.printf("%d records were written and read\n", records)
+		}
+		return err
 	})
 }

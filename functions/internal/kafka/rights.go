@@ -34,3 +34,8 @@ func (c *Cluster) Dump(ctx context.Context, out io.Writer) (dump.Totals, error) 
 func (c *Cluster) Undump(ctx context.Context, in io.ReadSeeker) (dump.Totals, error) {
 	return dump.Restore(ctx, c.Cluster, in)
 }
+
+// Try writes a record to each broker, in a topic of its own, reads it and removes the topic; see brokers.Try.
+func (c *Cluster) Try(ctx context.Context) (records int, err error) {
+	return brokers.Try(ctx, c.Cluster)
+}
