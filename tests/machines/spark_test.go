@@ -32,12 +32,14 @@ func (s *site) sql(t *testing.T, secured *tls.Config, token, query string) ([]st
 func TestSparkComputesOnYARN(t *testing.T) {
 	s := furnished(t)
 	token := s.file(t, "secrets", "spark_connect", "token")
-	table := fmt.Sprintf("scratch.checks.t%d", time.Now().UnixNano())
+	space := fmt.Sprintf("scratch.check%d", time.Now().UnixNano())
+	table := space + ".rows"
 	for _, step := range []struct{ query, want string }{
 		{"CREATE TABLE " + table + " (id BIGINT, part STRING) USING iceberg", ""},
 		{"INSERT INTO " + table + " SELECT id, CAST(id % 7 AS STRING) FROM range(10000)", ""},
 		{"SELECT count(*) + sum(id) FROM " + table, "50005000"},
 		{"DROP TABLE " + table + " PURGE", ""},
+		{"DROP NAMESPACE " + space, ""},
 	} {
 		got, err := s.sql(t, s.trusting(), token, step.query)
 		if err != nil || strings.Join(got, ",") != step.want {
