@@ -14,7 +14,7 @@ import (
 func TestBadFunctionsAreRefused(t *testing.T) {
 	withFunctions(t)
 	for name, tt := range map[string]struct{ vars, says string }{
-		"a function that there is not":        {`{"functions_run": ["store", "stove"]}`, "must be one of: calendar, collect, process, validate, store, aggregate, deliver, serve, got: stove"},
+		"a function that there is not":        {`{"functions_run": ["store", "stove"]}`, "value of functions_run must be one or more of: calendar, collect, process, validate, store, aggregate, deliver, serve. Got no match for: stove"},
 		"no function":                         {`{"functions_run": []}`, "names no function. There are calendar, collect"},
 		"settings of none":                    {`{"functions_settings_of": {"stove": {}}}`, "functions_settings_of names stove, and there is no such function"},
 		"a dataset that is not there":         {`{"functions_datasets": ["/nowhere/flights"]}`, "there is no /nowhere/flights/contract.yaml and no /nowhere/flights/pipeline.yaml"},
