@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -93,7 +94,7 @@ func write(t *testing.T, c *link.Cluster) []byte {
 
 // TestWhatIsRestoredSaysTheSame dumps a cluster, restores it into an empty one, and compares what both say.
 func TestWhatIsRestoredSaysTheSame(t *testing.T) {
-	first := write(t, worked(t))
+	first := regexp.MustCompile(`"time":\d+`).ReplaceAll(write(t, worked(t)), []byte(`"time":978696000000`)) // said long ago
 	c := empty(t)
 	for range 2 { // the second time there is nothing to do
 		totals, err := dump.Restore(t.Context(), c, bytes.NewReader(first))

@@ -23,7 +23,13 @@ var ErrNotEmpty = errors.New("it holds facts already")
 // Restore brings a dump into a cluster whose topics of facts are empty, or hold the beginning of the dump, as one that was killed leaves them. It looks at all before
 // it changes anything. Topics get new ids, so that blocks which the facts claim count as absent, and are made again.
 func Restore(ctx context.Context, c *link.Cluster, in io.ReadSeeker) (Totals, error) {
-	r := &restorer{c: c, there: map[string]int{}}
+	// The client counts the time of delivery from that of the record, which was said long ago.
+	out, err := c.Client(kgo.ProducerBatchMaxBytes(link.MaxFact), kgo.RecordDeliveryTimeout(0))
+	if err != nil {
+		return Totals{}, fmt.Errorf("restore kafka: %w", err)
+	}
+	defer out.Close()
+	r := &restorer{c: c, out: out, there: map[string]int{}}
 	totals, err := r.look(ctx, in)
 	if err == nil {
 		_, err = in.Seek(0, io.SeekStart)
@@ -42,6 +48,7 @@ func Restore(ctx context.Context, c *link.Cluster, in io.ReadSeeker) (Totals, er
 
 type restorer struct {
 	c      *link.Cluster
+	out    *kgo.Client
 	topics []Topic
 	rights []Right
 	there  map[string]int // records that are there already, by topic
@@ -257,8 +264,10 @@ func (r *restorer) flush(ctx context.Context) error {
 	if len(r.batch) == 0 {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
 	topic := r.batch[0].Topic
-	if err := r.c.Facts.ProduceSync(ctx, r.batch...).FirstErr(); err != nil {
+	if err := r.out.ProduceSync(ctx, r.batch...).FirstErr(); err != nil {
 		return fmt.Errorf("write topic %s: %w", topic, r.c.Unwritten(ctx, topic, err))
 	}
 	r.batch = r.batch[:0]
