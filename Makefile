@@ -188,6 +188,14 @@ check-cluster: build images ## do the job on Kubernetes with Knative, amid pods 
 	go test ./tests/cluster -count=1 -timeout 90m -v -run TestKnative -args -almanac $(CURDIR)/$(BIN)/almanac -lab $(CURDIR)/.cache/lab/plain-$(NODE)/env \
 	  -kube $(CURDIR)/.cache/lab/kube/env -published $(CURDIR)/$(CACHE)/published
 
+.PHONY: deploy-check
+deploy-check: build images ansible-tools deploy-tools ## put the functions on the lab's Kubernetes by ansible-playbook deploy.yml, and take them away; it takes root
+	@trap 'go run ./tests/lab down -address $(NODE); go run ./tests/lab cluster down' EXIT; \
+	go run ./tests/lab cluster up; go run ./tests/lab up -address $(NODE); \
+	$(MAKE) --no-print-directory publish REGISTRY=$(NODE):5000/almanac INSECURE=1; \
+	go test ./tests/cluster -count=1 -timeout 90m -v -run TestDeploy -args -almanac $(CURDIR)/$(BIN)/almanac -lab $(CURDIR)/.cache/lab/plain-$(NODE)/env \
+	  -kube $(CURDIR)/.cache/lab/kube/env -published $(CURDIR)/$(CACHE)/published -playbook $(ANSIBLE)/ansible-playbook
+
 .PHONY: check-servers
 check-servers: lab-fetch ## test the adapters and do the whole job on the lab's servers, plain and secured, amid faults, and compare with one process
 	@$(MAKE) --no-print-directory -j2 check-plain check-secured
@@ -236,6 +244,17 @@ $(CACHE)/ansible/.pinned: ansible/requirements.txt
 	python3 -m venv $(CACHE)/ansible
 	$(ANSIBLE)/pip install -q --disable-pip-version-check -r ansible/requirements.txt
 	@touch $@
+
+KUSTOMIZE := v5.7.1
+
+.PHONY: deploy-tools
+deploy-tools: $(CACHE)/bin/kustomize-$(KUSTOMIZE) ## build kustomize, which ansible-playbook deploy.yml needs, into .cache/bin
+
+# That of kubectl 1.34, and of make manifests-check.
+$(CACHE)/bin/kustomize-$(KUSTOMIZE): | tools
+	@mkdir -p $(CACHE)/bin
+	GOBIN=$(CURDIR)/$(CACHE)/bin GOFLAGS=-mod=mod go install sigs.k8s.io/kustomize/kustomize/v5@$(KUSTOMIZE)
+	@mv $(CACHE)/bin/kustomize $@
 
 .PHONY: ansible-check
 ansible-check: ansible-tools ## hold ansible/ to its linters, its syntax, and each role's defaults to what it says of them

@@ -14,6 +14,9 @@ path "sys/storage/raft/*" {
 path "auth/approle/role/*" {
   capabilities = ["create", "read", "update", "delete", "list"]
 }
+path "auth/kubernetes/*" {
+  capabilities = ["create", "read", "update"]
+}
 path "kv/data/almanac/*" {
   capabilities = ["create", "read", "update"]
 }
