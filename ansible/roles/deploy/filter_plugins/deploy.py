@@ -57,6 +57,18 @@ def unready(objects):
     return said
 
 
+def stuck(pods):
+    """Sentences about those containers of pods that do not run, and say why."""
+    said = []
+    for pod in pods:
+        for container in (pod.get("status") or {}).get("containerStatuses") or []:
+            state = container.get("state") or {}
+            why = state.get("waiting") or state.get("terminated") or {}
+            if why.get("reason") not in (None, "Completed", "ContainerCreating", "PodInitializing"):
+                said.append("Pod %s: %s" % (pod["metadata"]["name"], re.sub(r"\s+", " ", " ".join(filter(None, [why["reason"], why.get("message")])))))
+    return said
+
+
 def unwanted(held, wanted):
     """Objects that are held and that none of the wanted ones is, nor another object's."""
     names = {(w["kind"], w["metadata"]["name"]) for w in wanted}
@@ -74,4 +86,4 @@ class FilterModule:
 
     def filters(self):
         """By name."""
-        return {"schedule_fault": schedule_fault, "unready": unready, "unwanted": unwanted, "older_than": older_than}
+        return {"schedule_fault": schedule_fault, "unready": unready, "stuck": stuck, "unwanted": unwanted, "older_than": older_than}
