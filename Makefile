@@ -260,7 +260,7 @@ $(CACHE)/bin/kustomize-$(KUSTOMIZE): | tools
 ansible-check: ansible-tools ## hold ansible/ to its linters, its syntax, and each role's defaults to what it says of them
 	cd ansible && $(ANSIBLE)/yamllint .
 	cd ansible && PATH=$(ANSIBLE):$$PATH ansible-lint --offline --nocolor -q
-	cd ansible && for i in inventories/*/; do for p in *.yml; do $(ANSIBLE)/ansible-playbook -i $$i --syntax-check $$p >/dev/null; done; done
+	cd ansible && for i in inventories/*/; do for p in $(filter-out requirements.yml,$(notdir $(wildcard ansible/*.yml))); do $(ANSIBLE)/ansible-playbook -i $$i --syntax-check $$p >/dev/null; done; done
 	go test ./tests/machines -count=1
 
 .PHONY: machines
