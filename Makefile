@@ -167,7 +167,7 @@ cluster-check: tools ## test the cluster that runs (OUTSIDE=plain-10.244.0.1: an
 cluster-down: tools ## stop the cluster, and take its mounts and firewall rules away (WIPE=1: and its bridge and data)
 	go run ./tests/lab cluster down $(if $(WIPE),-wipe)
 
-# on-lab starts a form of the lab, does something with it, and stops it whatever comes of that. Each line is marked, as both forms may be at work.
+# on-lab starts a form of the lab, does something with it, and stops it whatever comes of that. Each line says which form it is of.
 define on-lab
 	@( trap 'go run ./tests/lab down $(if $(filter secure,$(1)),-secure)' EXIT; go run ./tests/lab up $(if $(filter secure,$(1)),-secure); $(2) ) 2>&1 \
 	| sed -u 's/^/$(1): /'
@@ -198,7 +198,8 @@ deploy-check: build images ansible-tools deploy-tools ## put the functions on th
 
 .PHONY: check-servers
 check-servers: lab-fetch ## test the adapters and do the whole job on the lab's servers, plain and secured, amid faults, and compare with one process
-	@$(MAKE) --no-print-directory -j2 check-plain check-secured
+	@$(MAKE) --no-print-directory check-plain
+	@$(MAKE) --no-print-directory check-secured
 
 .PHONY: check-plain
 check-plain: build functions ## the plain half of check-servers
