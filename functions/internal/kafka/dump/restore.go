@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -15,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/almanac-data/almanac/functions/internal/kafka/link"
+	"github.com/almanac-data/almanac/functions/internal/kafka/topics"
 )
 
 // ErrNotEmpty says that a cluster holds facts that are not those of the dump.
@@ -187,46 +187,33 @@ func (r *restorer) declare(ctx context.Context) error {
 func (t Topic) declare(ctx context.Context, c *link.Cluster) error {
 	ctx, cancel := context.WithTimeout(ctx, link.AdminTimeout)
 	defer cancel()
-	settings := map[string]*string{}
+	made, err := topics.Create(ctx, c, t.Name, t.Partitions, t.Settings)
+	if err != nil || made || len(t.Settings) == 0 {
+		return err
+	}
 	var alter []kadm.AlterConfig
 	for key, value := range t.Settings {
-		settings[key] = &value
 		alter = append(alter, kadm.AlterConfig{Op: kadm.SetConfig, Name: key, Value: &value})
 	}
-	_, err := c.Admin.CreateTopic(ctx, t.Partitions, c.Copies(), settings, t.Name)
-	if errors.Is(err, kerr.TopicAlreadyExists) {
-		if len(alter) == 0 {
-			return nil
-		}
-		var answers kadm.AlterConfigsResponses
-		answers, err = c.Admin.AlterTopicConfigs(ctx, alter, t.Name)
-		for _, a := range answers {
-			err = errors.Join(err, a.Err)
-		}
+	answers, err := c.Admin.AlterTopicConfigs(ctx, alter, t.Name)
+	for _, a := range answers {
+		err = errors.Join(err, a.Err)
 	}
 	if err != nil {
-		return fmt.Errorf("make topic %s: %w", t.Name, c.Explain(err, "Create", t.Name))
+		return fmt.Errorf("give topic %s its settings: %w", t.Name, c.Explain(err, "AlterConfigs", t.Name))
 	}
 	return nil
 }
 
-// settle waits until all topics have leaders: brokers learn of a new topic a moment after it was made.
+// settle waits until all topics have leaders.
 func (r *restorer) settle(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, link.AdminTimeout)
 	defer cancel()
-	for _, t := range r.topics {
-		for !r.led(ctx, t.Name) {
-			if err := link.Pause(ctx, 50*time.Millisecond); err != nil {
-				return fmt.Errorf("topic %s was made and has no leader: %w", t.Name, err)
-			}
-		}
+	names := make([]string, len(r.topics))
+	for i, t := range r.topics {
+		names[i] = t.Name
 	}
-	return nil
-}
-
-func (r *restorer) led(ctx context.Context, topic string) bool {
-	found, err := r.c.Lookup(ctx, topic)
-	return err == nil && len(found.Leaders) > 0 && !slices.ContainsFunc(found.Leaders, func(leader int32) bool { return leader < 0 })
+	return topics.Settle(ctx, r.c, names)
 }
 
 // Sizes of what is written at once.

@@ -116,7 +116,8 @@ func Check(ctx context.Context, c *link.Cluster, names Names) ([]Finding, error)
 	ctx, cancel := context.WithTimeout(ctx, link.AdminTimeout)
 	defer cancel()
 	want := names.all(c)
-	there, err := describe(ctx, c, want)
+	all := slices.Sorted(maps.Keys(want))
+	there, err := describe(ctx, c, all)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +127,7 @@ func Check(ctx context.Context, c *link.Cluster, names Names) ([]Finding, error)
 		return nil, err
 	}
 	var found []Finding
-	for _, name := range slices.Sorted(maps.Keys(want)) {
+	for _, name := range all {
 		s, ok := there[name]
 		if !ok {
 			found = append(found, Finding{name, missing, "no", "yes", "make it with almanac topics apply"})

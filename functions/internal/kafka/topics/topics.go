@@ -41,44 +41,49 @@ func Ensure(ctx context.Context, c *link.Cluster, names Names) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	want := names.all(c)
-	there, err := describe(ctx, c, want)
+	all := slices.Sorted(maps.Keys(want))
+	there, err := describe(ctx, c, all)
 	if err != nil {
 		return err
 	}
 	var errs []error
-	for _, name := range slices.Sorted(maps.Keys(want)) {
+	for _, name := range all {
 		if _, ok := there[name]; !ok {
-			errs = append(errs, create(ctx, c, name, want[name]))
+			_, err := Create(ctx, c, name, want[name].partitions, want[name].settings()) // or another instance was quicker
+			errs = append(errs, err)
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	if err := settle(ctx, c, want); err != nil {
+	if err := Settle(ctx, c, all); err != nil {
 		return err
 	}
 	return Verify(ctx, c, names)
 }
 
-func create(ctx context.Context, c *link.Cluster, name string, want wanted) error {
+// Create makes a topic, and says whether it did: one that is there is left as it is.
+func Create(ctx context.Context, c *link.Cluster, name string, partitions int32, settings map[string]string) (made bool, err error) {
 	configs := map[string]*string{}
-	for key, value := range want.settings() {
+	for key, value := range settings {
 		configs[key] = &value
 	}
-	made, err := c.Admin.CreateTopic(ctx, want.partitions, c.Copies(), configs, name)
+	answer, err := c.Admin.CreateTopic(ctx, partitions, c.Copies(), configs, name)
 	switch {
-	case err == nil, errors.Is(err, kerr.TopicAlreadyExists): // another instance was quicker
-		return nil
-	case made.ErrMessage != "":
-		return fmt.Errorf("create topic %s (%s): %w", name, made.ErrMessage, c.Explain(err, "Create", name))
+	case err == nil:
+		return true, nil
+	case errors.Is(err, kerr.TopicAlreadyExists):
+		return false, nil
+	case answer.ErrMessage != "":
+		return false, fmt.Errorf("create topic %s (%s): %w", name, answer.ErrMessage, c.Explain(err, "Create", name))
 	}
-	return fmt.Errorf("create topic %s: %w", name, c.Explain(err, "Create", name))
+	return false, fmt.Errorf("create topic %s: %w", name, c.Explain(err, "Create", name))
 }
 
-// settle waits until every topic has leaders: brokers learn of a new topic a moment after it was made.
-func settle(ctx context.Context, c *link.Cluster, want map[string]wanted) error {
+// Settle waits until every topic has leaders: brokers learn of a new topic a moment after it was made.
+func Settle(ctx context.Context, c *link.Cluster, names []string) error {
 	for {
-		there, err := describe(ctx, c, want)
+		there, err := describe(ctx, c, names)
 		if err != nil {
 			return err
 		}
@@ -88,11 +93,11 @@ func settle(ctx context.Context, c *link.Cluster, want map[string]wanted) error 
 				led++
 			}
 		}
-		if led == len(want) {
+		if led == len(names) {
 			return nil
 		}
 		if err := link.Pause(ctx, 20*time.Millisecond); err != nil {
-			return fmt.Errorf("create topics: %d of %d have leaders: %w", led, len(want), err)
+			return fmt.Errorf("create topics: %d of %d have leaders: %w", led, len(names), err)
 		}
 	}
 }
@@ -104,8 +109,8 @@ type state struct {
 }
 
 // describe looks at topics; those that do not exist are not in the map.
-func describe(ctx context.Context, c *link.Cluster, want map[string]wanted) (map[string]state, error) {
-	resp, err := c.Metadata(ctx, slices.Sorted(maps.Keys(want))...)
+func describe(ctx context.Context, c *link.Cluster, names []string) (map[string]state, error) {
+	resp, err := c.Metadata(ctx, names...)
 	if err != nil {
 		return nil, fmt.Errorf("list topics: %w", c.Explain(err, "Describe", ""))
 	}
