@@ -116,7 +116,7 @@ func newBackupWarehouse(o *options) *cobra.Command {
 }
 
 func (o *options) backupWarehouse(ctx context.Context, f *hdfs.FS, snapshot, dir, listFile string) error {
-	last, err := readList(listFile)
+	last, err := mirror.ReadFile(listFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, mirror.ErrPartial) { // without it everything is copied
 		return err
 	}
@@ -140,7 +140,7 @@ func newRestoreWarehouse(o *options) *cobra.Command {
 			if list == "" {
 				return &codedError{codeUsage, errors.New("--list must be given")}
 			}
-			holds, err := readList(list)
+			holds, err := mirror.ReadFile(list)
 			if err != nil {
 				return err
 			}
@@ -220,15 +220,6 @@ func whole(name string, write func(*os.File) error) error {
 		return err
 	}
 	return os.Rename(f.Name(), name)
-}
-
-func readList(name string) (list mirror.List, err error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return list, err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	return mirror.Read(f)
 }
 
 // withHDFS opens the folder of HDFS that is the warehouse of --config or the environment.

@@ -10,8 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"slices"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // ErrDiffers says that a local folder is not what its list says.
@@ -21,26 +19,20 @@ var ErrDiffers = errors.New("it is not what the list of files says")
 func Check(ctx context.Context, dir string, list List) error {
 	wanted := map[string]bool{".": true, mark: true}
 	problems := make([]string, len(list.Entries))
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(parallel)
-	for i, e := range list.Entries {
+	for _, e := range list.Entries {
 		wanted[e.Path] = true
-		if e.Folder {
-			continue
-		}
-		g.Go(func() error {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			problems[i] = differs(dir, e)
-			return nil
-		})
 	}
-	if err := g.Wait(); err != nil {
+	err := each(ctx, list.Entries, func(i int) error {
+		if e := list.Entries[i]; !e.Folder {
+			problems[i] = differs(dir, e)
+		}
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	var strays []string
-	err := fs.WalkDir(os.DirFS(dir), ".", func(name string, _ fs.DirEntry, err error) error {
+	err = fs.WalkDir(os.DirFS(dir), ".", func(name string, _ fs.DirEntry, err error) error {
 		if err == nil && !wanted[name] {
 			strays = append(strays, name+" is not in the list")
 		}

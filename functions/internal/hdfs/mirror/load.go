@@ -12,8 +12,6 @@ import (
 	"path"
 	"slices"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/almanac-data/almanac/functions/internal/hdfs"
 )
 
@@ -97,17 +95,7 @@ func (l *loader) look(name string) error {
 
 // each does something with the entries, several at once.
 func (l *loader) each(ctx context.Context, do func(e Entry) error) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(parallel)
-	for _, e := range l.list.Entries {
-		g.Go(func() error {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			return do(e)
-		})
-	}
-	return g.Wait()
+	return each(ctx, l.list.Entries, func(i int) error { return do(l.list.Entries[i]) })
 }
 
 // compare reads the files that are there.

@@ -6,14 +6,18 @@ package mirror
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/almanac-data/almanac/functions/internal/hdfs"
 	"github.com/almanac-data/almanac/functions/internal/hdfs/webhdfs"
@@ -114,6 +118,34 @@ func Read(in io.Reader) (List, error) {
 		}
 		l.Entries = append(l.Entries, each.Entry)
 	}
+}
+
+// ReadFile reads a list that Write has written to a file.
+func ReadFile(name string) (l List, err error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return l, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return Read(f)
+}
+
+// parallel is how many files are copied or read at once.
+const parallel = 6
+
+// each does something with the entries by their indices, several at once. It ends with the first error.
+func each(ctx context.Context, entries []Entry, do func(i int) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(parallel)
+	for i := range entries {
+		g.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			return do(i)
+		})
+	}
+	return g.Wait()
 }
 
 func valid(name string) bool { return fs.ValidPath(name) && !strings.ContainsAny(name, "\\\x00") }

@@ -13,8 +13,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/almanac-data/almanac/functions/internal/hdfs"
 )
 
@@ -25,9 +23,6 @@ type Source interface {
 	ListOwned(name string) ([]hdfs.Owned, error)
 	Open(name string) (hdfs.Reader, error)
 }
-
-// parallel is how many files are copied at once.
-const parallel = 6
 
 // mark is a file in a mirror that says that it is one: what is not in the source any more is deleted from it.
 const mark = ".almanac-mirror"
@@ -115,27 +110,20 @@ func (s *saver) folder(o hdfs.Owned, name string) error {
 
 // copy copies the files that are not known.
 func (s *saver) copy(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(parallel)
-	for i := range s.entries {
-		e := &s.entries[i]
-		if e.Folder {
-			if err := os.MkdirAll(local(s.dir, e.Path), 0o700); err != nil {
-				return errors.Join(err, g.Wait())
-			}
+	for _, e := range s.entries {
+		if !e.Folder {
 			continue
 		}
-		if s.unchanged(e) {
-			continue
+		if err := os.MkdirAll(local(s.dir, e.Path), 0o700); err != nil {
+			return err
 		}
-		g.Go(func() error {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			return s.file(e)
-		})
 	}
-	return g.Wait()
+	return each(ctx, s.entries, func(i int) error {
+		if e := &s.entries[i]; !e.Folder && !s.unchanged(e) {
+			return s.file(e)
+		}
+		return nil
+	})
 }
 
 // unchanged takes the digest of a file that was copied before.

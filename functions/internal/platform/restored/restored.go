@@ -44,7 +44,7 @@ func (r *Report) problemf(format string, args ...any) {
 // Check judges the copy of a warehouse in a folder, its list, and the dump of Kafka of the same backup. The error is for what kept it from looking.
 func Check(ctx context.Context, dir, listFile, kafkaFile string) (Report, error) {
 	r := Report{Problems: []string{}}
-	list, err := readList(listFile)
+	list, err := mirror.ReadFile(listFile)
 	if err != nil {
 		return r, err
 	}
@@ -70,15 +70,6 @@ func Check(ctx context.Context, dir, listFile, kafkaFile string) (Report, error)
 		}
 	}
 	return r, errors.Join(w.tables(ctx), w.releases(ctx), w.told(view))
-}
-
-func readList(name string) (list mirror.List, err error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return list, err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	return mirror.Read(f)
 }
 
 // elsewhere is a local folder whose files are named as if they still lay in the warehouse that they are a copy of.
