@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"maps"
 	"slices"
 
@@ -18,9 +17,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/block/seal"
 	"github.com/almanac-data/almanac/functions/internal/collect/archive"
 	"github.com/almanac-data/almanac/functions/internal/facts"
-	"github.com/almanac-data/almanac/functions/internal/fn"
 	"github.com/almanac-data/almanac/functions/internal/platform"
-	"github.com/almanac-data/almanac/functions/internal/secret/envelope"
 )
 
 func newArchive(o *options) *cobra.Command {
@@ -50,11 +47,10 @@ func (o *options) showArchive(ctx context.Context, s *state, name, window string
 	if err != nil {
 		return err
 	}
-	a, done, err := o.archiveOf(ctx, s, view, shown(view, name, window))
+	a, err := o.archiveOf(ctx, s, view, shown(view, name, window))
 	if err != nil {
 		return err
 	}
-	defer done()
 	if len(a.Slices) == 0 {
 		return &codedError{codeUsage, fmt.Errorf("there is no archive of %s/%s: nothing of the window is stored", name, window)}
 	}
@@ -91,35 +87,23 @@ func shown(view *facts.View, name, window string) events.Piece {
 	return stored.Whole()
 }
 
-// archiveOf opens the archive of a generation, and the key where one is named. The caller calls what it returns in the end.
-func (o *options) archiveOf(ctx context.Context, s *state, view *facts.View, generation events.Piece) (*archive.Archive, func(), error) {
+// archiveOf opens the archive of a generation, and the key where one is named.
+func (o *options) archiveOf(ctx context.Context, s *state, view *facts.View, generation events.Piece) (*archive.Archive, error) {
 	a := &archive.Archive{Files: s.lake, Slices: archive.Of(view, generation)}
-	ring, done, err := o.ring(ctx, s)
+	env, err := o.variables()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
+	}
+	ring, err := platform.EnvelopeOf(ctx, o.login(env), s.lake)
+	if err != nil {
+		return nil, err
 	}
 	if ring != nil {
 		a.Key = func(ctx context.Context) (*seal.Key, error) {
 			return ring.Key(ctx, generation.Dataset, generation.Window)
 		}
 	}
-	return a, done, nil
-}
-
-// ring opens the key that wraps data keys; nil if none is named. The caller calls what it returns in the end.
-func (o *options) ring(ctx context.Context, s *state) (*envelope.Ring, func(), error) {
-	env, err := o.variables()
-	if err != nil {
-		return nil, nil, err
-	}
-	secrets := fn.NewSecrets(env, "almanac", slog.New(slog.DiscardHandler))
-	done := func() { _ = secrets.Close() } //nolint:contextcheck // nothing was written; ctx may be done by then
-	ring, err := platform.EnvelopeOf(ctx, secrets, s.lake)
-	if err != nil {
-		done()
-		return nil, nil, err
-	}
-	return ring, done, nil
+	return a, nil
 }
 
 // records gives the bytes of refused records that are sealed in the archive of their slice, by their ordinals. Places says in which raw block
@@ -133,11 +117,10 @@ func (o *options) records(ctx context.Context, s *state, slice events.Piece, pla
 	if err != nil {
 		return nil, err
 	}
-	a, done, err := o.archiveOf(ctx, s, view, slice.Whole())
+	a, err := o.archiveOf(ctx, s, view, slice.Whole())
 	if err != nil {
 		return nil, err
 	}
-	defer done()
 	if slice.Slice < 1 || slice.Slice > len(a.Slices) {
 		return nil, fmt.Errorf("the facts name no archive of %s", slice.Key())
 	}

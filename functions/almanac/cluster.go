@@ -41,7 +41,7 @@ func (o *options) settings() (settings.File, error) {
 
 // environment is where the functions of a cluster find their variables: a flag that was given, the environment, and the file of --config. What
 // refers to the secrets store is read there by one login for the whole command.
-func (o *options) environment() (envconfig.Lookuper, error) {
+func (o *options) environment() (*fn.Secrets, error) {
 	if o.secrets != nil {
 		return o.secrets, nil
 	}
@@ -56,8 +56,15 @@ func (o *options) environment() (envconfig.Lookuper, error) {
 	// The runtime's defaults are those of a service behind a load balancer.
 	alone := map[string]string{"ALMANAC_QUIET": "0s", "ALMANAC_GRACE": "10s"}
 	env := envconfig.MultiLookuper(envconfig.MapLookuper(flags), set(envconfig.OsLookuper()), file, envconfig.MapLookuper(alone))
-	o.secrets = fn.NewSecrets(env, "almanac", slog.New(slog.DiscardHandler))
-	return o.secrets, nil
+	return o.login(env), nil
+}
+
+// login is the command's to the secrets store, which its variables name.
+func (o *options) login(env envconfig.Lookuper) *fn.Secrets {
+	if o.secrets == nil {
+		o.secrets = fn.NewSecrets(env, "almanac", slog.New(slog.DiscardHandler))
+	}
+	return o.secrets
 }
 
 // forget ends the login to the secrets store, if there was one.

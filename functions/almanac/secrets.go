@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"log/slog"
 
 	"github.com/spf13/cobra"
 
-	"github.com/almanac-data/almanac/functions/internal/fn"
 	"github.com/almanac-data/almanac/functions/internal/lake"
 	"github.com/almanac-data/almanac/functions/internal/platform"
 	"github.com/almanac-data/almanac/functions/internal/secret/envelope"
@@ -40,9 +38,7 @@ func (o *options) rewrap(ctx context.Context) error {
 		return err
 	}
 	defer done()
-	secrets := fn.NewSecrets(env, "almanac", slog.New(slog.DiscardHandler))
-	defer func() { _ = secrets.Close() }() //nolint:contextcheck // nothing is left to do with the store; ctx may be done by then
-	ring, err := platform.EnvelopeOf(ctx, secrets, warehouse)
+	ring, err := platform.EnvelopeOf(ctx, o.login(env), warehouse)
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -72,15 +71,7 @@ func (o *options) openWarehouse(ctx context.Context) (*lake.Lake, func(), error)
 	if err != nil {
 		return nil, nil, err
 	}
-	secrets := fn.NewSecrets(env, "almanac", slog.New(slog.DiscardHandler)) // the keytab of HDFS may be one
-	l, done, err := platform.Warehouse(ctx, secrets)
-	if err != nil {
-		return nil, nil, errors.Join(err, secrets.Close()) //nolint:contextcheck // ctx may be done by then
-	}
-	return l, func() { //nolint:contextcheck // likewise
-		done()
-		_ = secrets.Close() // nothing is left to do with the store
-	}, nil
+	return platform.Warehouse(ctx, env)
 }
 
 func (o *options) printRemoved(removed []table.Removed, older time.Duration) error {
