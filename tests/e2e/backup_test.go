@@ -154,16 +154,23 @@ func TestARestoreGoesOn(t *testing.T) {
 	}
 }
 
-// loseAll loses all once so many windows are stored, and says how many slices were collected again.
-func loseAll(t *testing.T, stored int, want *outcome.Outcome) (again int) {
+// atWork starts a run of all shipped datasets, and gives the port of its broker.
+func atWork(t *testing.T) (b box.Box, running *box.Running, port string) {
 	t.Helper()
-	port := freePort(t)
-	b := box.Box{Binary: command(t), Datasets: filepath.Join(root, "spark-jobs"), Data: filepath.Join(t.TempDir(), "data")}
+	port = freePort(t)
+	b = box.Box{Binary: command(t), Datasets: filepath.Join(root, "spark-jobs"), Data: filepath.Join(t.TempDir(), "data")}
 	running, err := b.Start("run", "--no-serve", "--kafka-port", port)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { running.Signal(syscall.SIGKILL); <-running.Ended() })
+	return b, running, port
+}
+
+// loseAll loses all once so many windows are stored, and says how many slices were collected again.
+func loseAll(t *testing.T, stored int, want *outcome.Outcome) (again int) {
+	t.Helper()
+	b, running, port := atWork(t)
 	awaitStored(t, b, running, stored)
 	kept := take(t, b, running, port)
 	running.Signal(syscall.SIGKILL)
@@ -257,13 +264,7 @@ func dumpOf(t *testing.T, b box.Box, port string) map[string]string {
 
 // TestABackupThatDoesNotFitIsRefused harms a backup in several ways, and asks almanac backup check.
 func TestABackupThatDoesNotFitIsRefused(t *testing.T) {
-	port := freePort(t)
-	b := box.Box{Binary: command(t), Datasets: filepath.Join(root, "spark-jobs"), Data: filepath.Join(t.TempDir(), "data")}
-	running, err := b.Start("run", "--no-serve", "--kafka-port", port)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { running.Signal(syscall.SIGKILL); <-running.Ended() })
+	b, running, port := atWork(t)
 	awaitStored(t, b, running, 10)
 	early := take(t, b, running, port)
 	awaitStored(t, b, running, 60)

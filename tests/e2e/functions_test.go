@@ -138,6 +138,25 @@ func (p *platform) sinks() map[string][]*instance {
 	}
 }
 
+// listen is a source of the records that wake the functions, which does the same again with the same seeds.
+func (p *platform) listen(t *testing.T, seeds [2]uint64) *kafkaSource {
+	t.Helper()
+	source := &kafkaSource{sinks: p.sinks(), random: rand.New(rand.NewPCG(seeds[0], seeds[1])), answers: map[int]int{}}
+	var topics []string
+	for topic, instances := range source.sinks {
+		if len(instances) > 0 {
+			topics = append(topics, topic)
+		}
+	}
+	var err error
+	source.client, err = kgo.NewClient(kgo.SeedBrokers(p.broker.ListenAddrs()...), kgo.ConsumeTopics(topics...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(source.client.Close)
+	return source
+}
+
 // TestFunctionsAlone runs the functions as processes of their own, over sources that lose, double and reorder events. Those that compute are
 // among them where there is a Spark for them (ALMANAC_TEST_SPARK).
 func TestFunctionsAlone(t *testing.T) {
@@ -146,17 +165,7 @@ func TestFunctionsAlone(t *testing.T) {
 		t.Skip("give the folder of the functions' programs: -functions bin, made by make functions")
 	}
 	p := startPlatform(t)
-	source := &kafkaSource{sinks: p.sinks(), random: rand.New(rand.NewPCG(1, 2)), answers: map[int]int{}}
-	var topics []string
-	for topic := range source.sinks {
-		topics = append(topics, topic)
-	}
-	var err error
-	source.client, err = kgo.NewClient(kgo.SeedBrokers(p.broker.ListenAddrs()...), kgo.ConsumeTopics(topics...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer source.client.Close()
+	source := p.listen(t, [2]uint64{1, 2})
 	p.forge(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -13,7 +12,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/almanac-data/almanac/tests/internal/reader"
 )
@@ -82,19 +80,7 @@ func TestFunctionsFollowWhatIsPublished(t *testing.T) {
 		t.Skip("give the folder of the functions' programs: -functions bin, made by make functions")
 	}
 	p := startFollowing(t)
-	source := &kafkaSource{sinks: p.sinks(), random: rand.New(rand.NewPCG(3, 4)), answers: map[int]int{}}
-	var topics []string
-	for topic, instances := range source.sinks {
-		if len(instances) > 0 {
-			topics = append(topics, topic)
-		}
-	}
-	var err error
-	source.client, err = kgo.NewClient(kgo.SeedBrokers(p.broker.ListenAddrs()...), kgo.ConsumeTopics(topics...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer source.client.Close()
+	source := p.listen(t, [2]uint64{3, 4})
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
 	working, stop := context.WithCancel(ctx)

@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -11,8 +10,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/tests/internal/reader"
@@ -70,19 +67,9 @@ func TestRealSealedFunctions(t *testing.T) {
 		"ALMANAC_PSEUDONYM_KEY=" + filepath.Join(t.TempDir(), "pseudonym.key")}
 	intruder := startFunction(t, "process", append(append(env, envelopeKey), store.as(t, "validate")...)...)
 
-	source := &kafkaSource{sinks: p.sinks(), random: rand.New(rand.NewPCG(1, 2)), answers: map[int]int{}}
+	source := p.listen(t, [2]uint64{1, 2})
 	working := source.sinks[events.Collected{}.Topic()]
 	source.sinks[events.Collected{}.Topic()] = []*instance{intruder}
-	var topics []string
-	for topic := range source.sinks {
-		topics = append(topics, topic)
-	}
-	var err error
-	source.client, err = kgo.NewClient(kgo.SeedBrokers(p.broker.ListenAddrs()...), kgo.ConsumeTopics(topics...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer source.client.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	first, stop := context.WithCancel(ctx)

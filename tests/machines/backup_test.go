@@ -3,7 +3,6 @@ package machines_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"maps"
@@ -171,7 +170,7 @@ func TestARestoreBringsAllBack(t *testing.T) {
 			}
 		}
 	}
-	to := &site{dir: state, groups: s.groups, addresses: addresses(t, *empty), ca: s.ca}
+	to := &site{dir: state, groups: s.groups, addresses: addresses(t, listed(t, *empty)), ca: s.ca}
 	s.pour(t, to, host, kept)
 	began := time.Now()
 	out, err := s.playbook(t, *empty, "restore.yml")
@@ -184,30 +183,6 @@ func TestARestoreBringsAllBack(t *testing.T) {
 			t.Errorf("%s is another after the restore:\n%s\nwas\n%s", what, got, want[what])
 		}
 	}
-}
-
-// addresses are those of an inventory, by the names of its machines.
-func addresses(t *testing.T, inventory string) map[string]string {
-	t.Helper()
-	out, err := exec.CommandContext(t.Context(), *ansible, "-i", inventory, "--list").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var meta struct {
-		Meta struct {
-			Vars map[string]struct {
-				Address string `json:"ansible_host"`
-			} `json:"hostvars"`
-		} `json:"_meta"`
-	}
-	if err := json.Unmarshal(out, &meta); err != nil {
-		t.Fatal(err)
-	}
-	found := map[string]string{}
-	for host, vars := range meta.Meta.Vars {
-		found[host] = vars.Address
-	}
-	return found
 }
 
 // pour copies a folder from a machine of one site to the machine of the same name of another, by way of this one.

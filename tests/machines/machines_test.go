@@ -44,22 +44,9 @@ func furnished(t *testing.T) *site {
 	if *inventory == "" {
 		t.Skip("no -inventory is given")
 	}
-	out, err := exec.CommandContext(t.Context(), *ansible, "-i", *inventory, "--list").Output()
-	if err != nil {
-		t.Fatalf("%s: %v", *ansible, err)
-	}
-	s := &site{dir: filepath.Join(*inventory, ".state"), addresses: map[string]string{}, ca: x509.NewCertPool()}
-	var meta struct {
-		Meta struct {
-			Vars map[string]struct {
-				Address string `json:"ansible_host"`
-			} `json:"hostvars"`
-		} `json:"_meta"`
-	}
+	out := listed(t, *inventory)
+	s := &site{dir: filepath.Join(*inventory, ".state"), addresses: addresses(t, out), ca: x509.NewCertPool()}
 	var groups map[string]json.RawMessage
-	if err := json.Unmarshal(out, &meta); err != nil {
-		t.Fatal(err)
-	}
 	if err := json.Unmarshal(out, &groups); err != nil {
 		t.Fatal(err)
 	}
@@ -72,11 +59,38 @@ func furnished(t *testing.T) *site {
 		}
 		s.groups[name] = g
 	}
-	for host, vars := range meta.Meta.Vars {
-		s.addresses[host] = vars.Address
-	}
 	s.ca.AppendCertsFromPEM([]byte(s.file(t, "ca", "ca.pem")))
 	return s
+}
+
+// listed is an inventory, as ansible-inventory lists it.
+func listed(t *testing.T, inventory string) []byte {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), *ansible, "-i", inventory, "--list").Output()
+	if err != nil {
+		t.Fatalf("%s: %v", *ansible, err)
+	}
+	return out
+}
+
+// addresses are those of a listed inventory, by the names of its machines.
+func addresses(t *testing.T, list []byte) map[string]string {
+	t.Helper()
+	var meta struct {
+		Meta struct {
+			Vars map[string]struct {
+				Address string `json:"ansible_host"`
+			} `json:"hostvars"`
+		} `json:"_meta"`
+	}
+	if err := json.Unmarshal(list, &meta); err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]string{}
+	for host, vars := range meta.Meta.Vars {
+		found[host] = vars.Address
+	}
+	return found
 }
 
 // file is a file of the state.
