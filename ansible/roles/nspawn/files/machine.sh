@@ -107,25 +107,26 @@ connect() {
 }
 
 identify() {
-  local root=$1
+  local root=$1 home
+  home=$root$(awk -F: '$3 == 0 { print $6; exit }' "$root/etc/passwd")
   [ -s "$root/etc/machine-id" ] || tr -d - </proc/sys/kernel/random/uuid >"$root/etc/machine-id"
   ln -sf /etc/machine-id "$root/var/lib/dbus/machine-id" # that of the tree is the same for all
   [ -s "$root/etc/hostname" ] || echo "${name%%.*}" >"$root/etc/hostname"
   [ -s "$root/etc/hosts" ] || echo "127.0.0.1 localhost" >"$root/etc/hosts"
   cp -L /etc/resolv.conf "$root/etc/resolv.conf"
   sources "$root"
-  install -d -m 700 "$root/root/.ssh"
-  install -m 600 "$KEY" "$root/root/.ssh/authorized_keys"
+  install -d -m 700 "$home/.ssh"
+  install -m 600 "$KEY" "$home/.ssh/authorized_keys"
   [ -e "$root/etc/ssh/ssh_host_ed25519_key" ] || ssh-keygen -q -t ed25519 -N '' -C "$name" -f "$root/etc/ssh/ssh_host_ed25519_key"
 }
 
 up() {
   local address=$1 memory=$2 c
   ! alive >/dev/null || return 0
-  mkdir -p "$dir"/{up,work,root}
-  mountpoint -q "$dir/root" || mount -t overlay "almanac-$name" -o "lowerdir=$base,upperdir=$dir/up,workdir=$dir/work" "$dir/root"
+  mkdir -p "$dir"/{up,work,tree}
+  mountpoint -q "$dir/tree" || mount -t overlay "almanac-$name" -o "lowerdir=$base,upperdir=$dir/up,workdir=$dir/work" "$dir/tree"
   connect "$(short)" "$(short)" "$address"
-  identify "$dir/root"
+  identify "$dir/tree"
   # Each machine has a group of its own in every hierarchy of version 1, else all share the host's system.slice.
   for c in "${groups[@]}"; do [ ! -d "/sys/fs/cgroup/$c" ] || mkdir -p "/sys/fs/cgroup/$c/$table/$name"; done
   [ ! -d /sys/fs/cgroup/memory ] || echo "$memory" >"/sys/fs/cgroup/memory/$table/$name/memory.limit_in_bytes"
@@ -141,7 +142,7 @@ boot() {
   local c
   for c in "${groups[@]}"; do [ ! -d "/sys/fs/cgroup/$c/$table/$name" ] || echo $$ >"/sys/fs/cgroup/$c/$table/$name/cgroup.procs"; done
   echo "$$ $(born $$)" >"$dir/pid"
-  exec systemd-nspawn -q -D "$dir/root" -M "$name" --register=no --keep-unit --kill-signal=SIGRTMIN+3 --capability=CAP_NET_ADMIN \
+  exec systemd-nspawn -q -D "$dir/tree" -M "$name" --register=no --keep-unit --kill-signal=SIGRTMIN+3 --capability=CAP_NET_ADMIN \
     --network-namespace-path="/run/netns/$(short)" --resolv-conf=off --timezone=off --link-journal=no --console=pipe /sbin/machine-init
 }
 
@@ -165,7 +166,7 @@ down() {
   [ -d "$dir" ] || return 0
   stop
   rm -f "$dir/pid"
-  ! mountpoint -q "$dir/root" || umount "$dir/root"
+  ! mountpoint -q "$dir/tree" || umount "$dir/tree"
   [ ! -e "/run/netns/$(short)" ] || ip netns del "$(short)"
   ip link del "$(short)" 2>/dev/null || true
   local c
