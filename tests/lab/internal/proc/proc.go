@@ -30,6 +30,9 @@ type Spec struct {
 	File string   // pid file
 }
 
+// ErrEnded says that a process has ended before it was of any use.
+var ErrEnded = errors.New("ended")
+
 // Start starts the process in a session of its own, so that it outlives the caller, and writes its pid file.
 func Start(s Spec) (ID, error) {
 	if err := os.Rename(s.Log, s.Log+".1"); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -50,7 +53,7 @@ func Start(s Spec) (ID, error) {
 	id, err := Of(cmd.Process.Pid) // before anyone waits for it: until then its number is its own
 	go func() { _ = cmd.Wait() }() // so that a child that ends while the caller runs is seen as gone
 	if err != nil {
-		return ID{}, fmt.Errorf("%s ended at once; its log: %s", s.Args[0], s.Log)
+		return ID{}, fmt.Errorf("%s %w at once; its log: %s", s.Args[0], ErrEnded, s.Log)
 	}
 	return id, write(s.File, id)
 }

@@ -112,13 +112,19 @@ func (h Host) Start(ctx context.Context, s Server) error {
 // begin launches a server that does not run, and waits until it is well.
 func (h Host) begin(ctx context.Context, s Server, running bool) error {
 	for n := 0; ; n++ {
+		var err error
 		if n > 0 || !running {
-			if err := h.launch(ctx, s); err != nil {
-				return fmt.Errorf("start %s: %w", s.Name, err)
-			}
+			err = h.launch(ctx, s)
 		}
-		err := h.await(ctx, s)
-		if !errors.Is(err, errEnded) || n == retries || !h.raced(s) {
+		switch {
+		case err == nil:
+			err = h.await(ctx, s)
+		case errors.Is(err, proc.ErrEnded): // before it could be waited for
+			err = h.ended(s)
+		default:
+			return fmt.Errorf("start %s: %w", s.Name, err)
+		}
+		if !errors.Is(err, proc.ErrEnded) || n == retries || !h.raced(s) {
 			return err
 		}
 		h.Sayf("%-24s lost a race against itself (%s) and is started anew", s.Name, s.Race)
@@ -127,8 +133,10 @@ func (h Host) begin(ctx context.Context, s Server, running bool) error {
 
 const retries = 3
 
-// errEnded marks the end of a server that was waited for.
-var errEnded = errors.New("ended")
+// ended is the error of a server that has ended, with the end of its log.
+func (h Host) ended(s Server) error {
+	return fmt.Errorf("%s %w. The end of %s:\n%s", s.Name, proc.ErrEnded, h.LogFile(s.Name), proc.Tail(h.LogFile(s.Name), 20))
+}
 
 // raced says whether the log of a server that ended tells of its race.
 func (h Host) raced(s Server) bool {
@@ -186,7 +194,7 @@ func (h Host) await(ctx context.Context, s Server) error {
 		}
 		_, running, _ := proc.Read(h.PIDFile(s.Name))
 		if !running {
-			return fmt.Errorf("%s %w. The end of %s:\n%s", s.Name, errEnded, h.LogFile(s.Name), proc.Tail(h.LogFile(s.Name), 20))
+			return h.ended(s)
 		}
 		select {
 		case <-ctx.Done():
