@@ -32,7 +32,7 @@ func TestStartedBeforeTheServers(t *testing.T) {
 			began := time.Now()
 			gone := start(t, box.Box{Binary: b.Binary, Datasets: b.Datasets, Config: b.Config, Env: []string{"ALMANAC_START_PATIENCE=8s"}}, "run", "--no-serve")
 			result, err := gone.Within(patient(t))
-			if err != nil || result.Code != 1 || !regexp.MustCompile(says+".*refused").MatchString(result.Err) ||
+			if err != nil || result.Code != 1 || !regexp.MustCompile(says+"(?s:.*)refused").MatchString(result.Err) ||
 				!strings.Contains(result.Err, "gave up waiting for") || time.Since(began) > time.Minute {
 				t.Errorf("without %s, after %s: %v, %s", server, time.Since(began), err, result)
 			}
