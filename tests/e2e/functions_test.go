@@ -108,7 +108,6 @@ func startPlatformOf(t *testing.T, s *shop, own func(function string) []string) 
 	t.Cleanup(p.broker.Close)
 	env := []string{
 		"ALMANAC_KAFKA=" + p.broker.ListenAddrs()[0], "ALMANAC_WAREHOUSE=" + p.warehouse, "ALMANAC_DATASETS=" + p.Datasets,
-		"ALMANAC_KEY=" + filepath.Join(t.TempDir(), "pseudonym.key"),
 	}
 	start := func(name string, more ...string) {
 		p.all[name] = append(p.all[name], startFunction(t, name, slices.Concat(env, own(name), more)...))

@@ -144,11 +144,13 @@ func Check(ctx context.Context, c *link.Cluster, names Names) ([]Finding, error)
 // Verify is an error that holds every finding about topics that exist.
 func Verify(ctx context.Context, c *link.Cluster, names Names) error {
 	found, err := Check(ctx, c, names)
+	return joined(slices.DeleteFunc(found, Finding.Missing), err)
+}
+
+func joined(found []Finding, err error) error {
 	errs := []error{err}
 	for _, f := range found {
-		if f.Setting != missing {
-			errs = append(errs, errors.New(f.String()))
-		}
+		errs = append(errs, errors.New(f.String()))
 	}
 	return errors.Join(errs...)
 }

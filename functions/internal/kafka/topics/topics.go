@@ -59,7 +59,7 @@ func Ensure(ctx context.Context, c *link.Cluster, names Names) error {
 	if err := Settle(ctx, c, all); err != nil {
 		return err
 	}
-	return Verify(ctx, c, names)
+	return joined(Check(ctx, c, names))
 }
 
 // Create makes a topic, and says whether it did: one that is there is left as it is.
