@@ -167,10 +167,10 @@ cluster-check: tools ## test the cluster that runs (OUTSIDE=plain-10.244.0.1: an
 cluster-down: tools ## stop the cluster, and take its mounts and firewall rules away (WIPE=1: and its bridge and data)
 	go run ./tests/lab cluster down $(if $(WIPE),-wipe)
 
-# on-lab starts a form of the lab, does something with it, and stops it whatever comes of that. Each line says which form it is of.
+# on-lab starts a lab, does something with it, and stops it whatever comes of that: its name, what names it to the lab, which servers are started
+# (all if none), what is done. Each line that is printed begins with the name.
 define on-lab
-	@( trap 'go run ./tests/lab down $(if $(filter secure,$(1)),-secure)' EXIT; go run ./tests/lab up $(if $(filter secure,$(1)),-secure); $(2) ) 2>&1 \
-	| sed -u 's/^/$(1): /'
+	@( trap 'go run ./tests/lab down $(2)' EXIT; go run ./tests/lab up $(2) $(3); $(4) ) 2>&1 | sed -u 's/^/$(1): /'
 endef
 
 # on-cluster are tests of the whole job on a form of the lab.
@@ -196,22 +196,30 @@ deploy-check: build images ansible-tools deploy-tools ## put the functions on th
 	go test ./tests/cluster -count=1 -timeout 90m -v -run TestDeploy -args -almanac $(CURDIR)/$(BIN)/almanac -lab $(CURDIR)/.cache/lab/plain-$(NODE)/env \
 	  -kube $(CURDIR)/.cache/lab/kube/env -published $(CURDIR)/$(CACHE)/published -playbook $(ANSIBLE)/ansible-playbook
 
+HDFS_ONLY := -only namenode,datanode1,datanode2
+
+# What kills servers of HDFS by the hundred has a lab of its own, beside the others.
 .PHONY: check-servers
-check-servers: lab-fetch ## test the adapters and do the whole job on the lab's servers, plain and secured, amid faults, and compare with one process
-	@$(MAKE) --no-print-directory check-plain
-	@$(MAKE) --no-print-directory check-secured
+check-servers: lab-fetch build functions ## test the adapters and do the whole job on the lab's servers, plain and secured, amid faults, and compare with one process
+	@$(MAKE) --no-print-directory -j3 check-plain check-hdfs check-secured
+
+.PHONY: check-hdfs
+check-hdfs: build ## the part of check-servers that HDFS's suite is, with a lab of its own
+	$(call on-lab,hdfs,-beside,$(HDFS_ONLY),tests/lab/suites.sh plain-beside hdfs)
 
 .PHONY: check-plain
-check-plain: build functions ## the plain half of check-servers
-	$(call on-lab,plain,tests/lab/suites.sh plain; $(call on-cluster,plain,.))
+check-plain: build functions ## the part of check-servers on the plain lab
+	$(call on-lab,plain,,,tests/lab/suites.sh plain kafka spark; $(call on-cluster,plain,.))
 
 .PHONY: check-secured
-check-secured: build functions ## the secured half of check-servers
-	$(call on-lab,secure,tests/lab/suites.sh secure; $(call on-cluster,secure,TestJob|TestFaults,-faults 6))
+check-secured: build functions ## the part of check-servers on the secured lab
+	$(call on-lab,secure,-secure,,tests/lab/suites.sh secure kafka hdfs spark; $(call on-cluster,secure,TestJob|TestFaults,-faults 6))
+
+FORM := $(if $(SECURE),secure,plain)
 
 .PHONY: crash-servers
 crash-servers: build functions ## do a part of the job amid FAULTS random faults on the lab (SEED=n repeats their choice, SECURE=1 takes the secured form)
-	$(call on-lab,$(if $(SECURE),secure,plain),$(call on-cluster,$(if $(SECURE),secure,plain),TestFaults,-faults $(FAULTS) -seed $(SEED)))
+	$(call on-lab,$(FORM),$(if $(SECURE),-secure),,$(call on-cluster,$(FORM),TestFaults,-faults $(FAULTS) -seed $(SEED)))
 
 .PHONY: bench-lab
 bench-lab: build functions flights ## measure the job on the plain lab beside Kafka's performance tools, Kafka Connect, hdfs dfs -put and Spark's own client

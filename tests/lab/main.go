@@ -1,9 +1,9 @@
 // Command lab runs a data centre on this machine for tests and trials: Kafka, HDFS, YARN and Spark, on loopback or on the
 // address of a cluster, and a Kubernetes with Knative. See docs/lab.md.
 //
-//	go run ./tests/lab up|status [-secure] [-address <ip>] [-only kafka,…]
-//	go run ./tests/lab down|env|config|sums [-secure] [-address <ip>]
-//	go run ./tests/lab kill|start|pause|resume [-secure] [-address <ip>] <server>
+//	go run ./tests/lab up|status [-secure] [-address <ip>] [-beside] [-only kafka,…]
+//	go run ./tests/lab down|env|config|sums [-secure] [-address <ip>] [-beside]
+//	go run ./tests/lab kill|start|pause|resume [-secure] [-address <ip>] [-beside] <server>
 //	go run ./tests/lab bao
 //	go run ./tests/lab cluster up|status|down [-wipe]
 package main
@@ -44,6 +44,7 @@ func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("lab "+args[0], flag.ContinueOnError)
 	secure := flags.Bool("secure", false, "the secured form: Kerberos, TLS, access rules")
 	address := flags.String("address", "", "the `address` of this machine to listen on, loopback if empty; 10.244.0.1 is reached by the pods of the cluster")
+	beside := flags.Bool("beside", false, "a second lab, beside the first of its form: ports are higher by 1000")
 	only := flags.String("only", "", "the `names` of the servers to start, or to look at, parted by commas; all of them if empty")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
@@ -51,12 +52,19 @@ func run(ctx context.Context, args []string) error {
 	if *address != "" && net.ParseIP(*address).To4() == nil {
 		return fmt.Errorf("-address %s is no IPv4 address", *address)
 	}
+	if ip := net.ParseIP(*address); ip.IsLoopback() && !ip.Equal(net.IPv4(127, 0, 0, 1)) {
+		return fmt.Errorf("-address %s: connections there come from 127.0.0.1, by which HDFS names its DataNodes; -beside is a second lab on loopback", *address)
+	}
 	repo, err := os.Getwd()
 	if err != nil {
 		return err
 	}
+	s := site.New(repo, os.Getenv("ALMANAC_LAB_CACHE"), *address, *secure)
+	if *beside {
+		s = s.Beside()
+	}
 	c := &centre.Centre{
-		Site:    site.New(repo, os.Getenv("ALMANAC_LAB_CACHE"), *address, *secure),
+		Site:    s,
 		Out:     os.Stdout,
 		Install: os.Getenv("CI") == "true" && os.Getuid() == 0,
 	}

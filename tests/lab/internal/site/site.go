@@ -20,6 +20,7 @@ type Site struct {
 	Host   string // of HDFS, YARN and Spark, as certificates and Kerberos know it: localhost, or the address where another is given
 	Root   string // state: data, configuration, keys, logs, pid files
 	Cache  string // what was downloaded, shared by both forms
+	above  int    // what is added to each port
 }
 
 // New is the site of a form below the repository's folder. A cache named by the operator may be shared between checkouts; the state never is.
@@ -35,6 +36,14 @@ func New(repo, cache, address string, secure bool) *Site {
 		s.IP, s.Host, s.Root = address, address, s.Root+"-"+address
 	}
 	return s
+}
+
+// Beside is a second lab of the form beside the first, on the same address, with ports and state of its own.
+func (s *Site) Beside() *Site {
+	other := *s
+	other.Root += "-beside"
+	other.above = 1000
+	return &other
 }
 
 // Form is the name of the form.
@@ -82,9 +91,9 @@ func (s *Site) Port(name string) int {
 		panic("no port is named " + name)
 	}
 	if s.Secure {
-		return 28000 + offset
+		return 28000 + s.above + offset
 	}
-	return 18000 + offset
+	return 18000 + s.above + offset
 }
 
 // Addr is host:port of a listener, for programs that take an address. What lies behind the proxy of Spark speaks in clear, and

@@ -141,6 +141,21 @@ func TestACacheMayBeSharedAndTheStateMayNot(t *testing.T) {
 	}
 }
 
+func TestALabBesideHasPortsAndStateOfItsOwn(t *testing.T) {
+	for _, secure := range []bool{false, true} {
+		s := New("/repo", "/cache", "", secure)
+		other := s.Beside()
+		if other.Root == s.Root || other.Cache != s.Cache || other.EnvText() == s.EnvText() {
+			t.Errorf("Root = %s and %s, Cache = %s and %s", s.Root, other.Root, s.Cache, other.Cache)
+		}
+		for name := range ports {
+			if s.Port(name)+1000 != other.Port(name) {
+				t.Errorf("%s has the ports %d and %d", name, s.Port(name), other.Port(name))
+			}
+		}
+	}
+}
+
 func TestOnAnotherAddressNothingOfTheLabIsOnLoopback(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		s := New(t.TempDir(), "", "10.244.0.1", secure)
