@@ -291,6 +291,10 @@ check-machines: ansible-tools build ## do the job of two months on the machines 
 	go test ./tests/machines -count=1 -timeout 90m -v -run 'TestJobOnMachines|TestNoPersonalValue' -args -inventory $(CURDIR)/ansible/inventories/$(INVENTORY) \
 	  -ansible $(ANSIBLE)/ansible-inventory -almanac $(CURDIR)/$(BIN)/almanac -seed $(SEED) $(if $(CAPTURE),-capture)
 
+.PHONY: machines-sequence
+machines-sequence: ansible-tools build ## take the machines of INVENTORY from bare Debian through their life, STEPS of it if not all (tests/machines/sequence.sh); it takes root
+	tests/machines/sequence.sh $(INVENTORY) $(STEPS)
+
 .PHONY: machines-down
 machines-down: ansible-tools ## stop the machines of INVENTORY; their disks stay (WIPE=1: and remove them, with the bridge)
 	cd ansible && $(ANSIBLE)/ansible-playbook -i inventories/$(INVENTORY) lab.yml -e nspawn_state=$(if $(WIPE),absent,stopped)

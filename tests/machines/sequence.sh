@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# Takes the machines of an inventory of this host from nothing through their life: sequence.sh INVENTORY [STEP...]. Each step must pass; all steps
+# without one named:
+#   up        make them of bare Debian
+#   check     check mode on the fresh machines
+#   converge  furnish them
+#   again     furnish them again, which must change nothing
+#   verify    look, compute through each service, and ask from outside what is let in and what is refused
+#   functions the functions as units; again changes nothing
+#   job       two months amid kills, while all servers are restarted and certificates and passwords are made anew
+#   recover   back up, drill, harm copies of it; lose all amid a job, restore onto empty machines of the same names, and go on to its releases
+#   down      take them away
+# Steps that a former run has done may be left out. What passes stays in the machines until down.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+inventory=$1
+shift
+ansible=$PWD/.cache/ansible/bin
+log=$PWD/.cache/machines/sequence
+mkdir -p "$log"
+
+# play NAME PLAYBOOK ARGS...: runs a playbook, whose output goes to a log that is shown if it fails.
+play() {
+	local name=$1
+	shift
+	if ! (cd ansible && PATH=$ansible:$PATH ansible-playbook -i "inventories/$inventory" "$@") >"$log/$name.log" 2>&1; then
+		tail -n 60 "$log/$name.log"
+		echo "$name: ansible-playbook $* failed; all that it said is in $log/$name.log" >&2
+		return 1
+	fi
+}
+
+# unchanged NAME: fails unless the playbook that was run by that name has changed nothing.
+unchanged() {
+	if grep -E '^[^ ]+ +: ok=.* changed=[1-9]' "$log/$1.log"; then
+		grep -A 1 -E '^(changed|TASK)' "$log/$1.log" | grep -B 1 '^changed' | tail -n 40
+		echo "$1: a second run changes something" >&2
+		return 1
+	fi
+}
+
+tests() { make --no-print-directory "$@" INVENTORY="$inventory"; }
+
+up() { tests machines; }
+check() { play check site.yml --check; }
+converge() { play converge site.yml; }
+again() { play again site.yml && unchanged again; }
+verify() {
+	play status status.yml
+	play smoke smoke.yml
+	tests machines-check
+}
+functions() {
+	make --no-print-directory functions-archive
+	play functions functions.yml
+	play functions-again functions.yml
+	unchanged functions-again
+}
+job() {
+	tests check-machines &
+	local busy=$!
+	local failed=
+	for name in restart certificates passwords; do
+		kill -0 "$busy" 2>/dev/null || echo "job: it ended before $name.yml" >&2
+		play "$name" "$name.yml" || failed=1
+	done
+	wait "$busy"
+	[ -z "$failed" ]
+}
+recover() {
+	tests backup-check
+	tests restore-check
+}
+down() { tests machines-down WIPE=1; }
+
+[ $# -gt 0 ] || set -- up check converge again verify functions job recover down
+began=$SECONDS
+for step in "$@"; do
+	[ "$(type -t "$step")" = function ] || { echo "there is no step $step" >&2; exit 2; }
+	since=$SECONDS
+	"$step"
+	echo "$step: $((SECONDS - since)) s, $((SECONDS - began)) s in all"
+done
