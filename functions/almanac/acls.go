@@ -30,11 +30,11 @@ func newACLs(o *options) *cobra.Command {
 	cmd.PersistentFlags().StringVar(&f.principal, "principal", acl.DefaultPrincipal, "how the brokers name the user of a role; %s is the name of the role")
 	show := &cobra.Command{
 		Use: "print [role...]", Short: "Print the rules as commands of Kafka's own tool", Example: "  almanac acls print process",
-		RunE: func(cmd *cobra.Command, args []string) error { return o.printACLs(cmd.Context(), f, args) },
+		RunE: func(cmd *cobra.Command, args []string) error { return printACLs(cmd.Context(), o, f, args) },
 	}
 	apply := &cobra.Command{
 		Use: "apply [role...]", Short: "Make the rules, and say what the users may do beyond them", Example: "  almanac acls apply --prune",
-		RunE: func(cmd *cobra.Command, args []string) error { return o.applyACLs(cmd.Context(), f, args) },
+		RunE: func(cmd *cobra.Command, args []string) error { return applyACLs(cmd.Context(), o, f, args) },
 	}
 	apply.Flags().BoolVar(&f.prune, "prune", false, "take away what the users may do beyond the rules")
 	cmd.AddCommand(show, apply)
@@ -53,7 +53,7 @@ func (f *aclFlags) roles(names []string) ([]acl.Role, error) {
 	return roles, nil
 }
 
-func (o *options) printACLs(ctx context.Context, f *aclFlags, names []string) error {
+func printACLs(ctx context.Context, o *options, f *aclFlags, names []string) error {
 	roles, err := f.roles(names)
 	if err != nil {
 		return err
@@ -75,12 +75,12 @@ func (o *options) printACLs(ctx context.Context, f *aclFlags, names []string) er
 	return nil
 }
 
-func (o *options) applyACLs(ctx context.Context, f *aclFlags, names []string) error {
+func applyACLs(ctx context.Context, o *options, f *aclFlags, names []string) error {
 	roles, err := f.roles(names)
 	if err != nil {
 		return err
 	}
-	return o.withKafka(ctx, func(c *kafka.Cluster) error {
+	return withKafka(ctx, o, func(c *kafka.Cluster) error {
 		for _, r := range roles {
 			principal := r.Principal(f.principal)
 			beyond, err := c.Allow(ctx, r, principal, f.prune)
@@ -101,7 +101,7 @@ func (o *options) applyACLs(ctx context.Context, f *aclFlags, names []string) er
 }
 
 // withKafka opens the cluster that --config or the environment names.
-func (o *options) withKafka(ctx context.Context, do func(*kafka.Cluster) error) error {
+func withKafka(ctx context.Context, o *options, do func(*kafka.Cluster) error) error {
 	env, err := o.variables()
 	if err != nil {
 		return err

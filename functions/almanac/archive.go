@@ -31,23 +31,23 @@ func newArchive(o *options) *cobra.Command {
 			"and this process needs the right to use it; the secrets store notes that it did.",
 		Example: "  almanac archive show flights 2001-01-05\n  almanac archive show flights 2001-01-05 --config cluster.yaml",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.withState(cmd.Context(), func(ctx context.Context, s *state) error {
+			return withState(cmd.Context(), o, func(ctx context.Context, s *state) error {
 				if _, err := s.catalog.Dataset(args[0]); err != nil {
 					return &codedError{codeUsage, err}
 				}
-				return o.showArchive(ctx, s, args[0], args[1])
+				return showArchive(ctx, o, s, args[0], args[1])
 			})
 		},
 	})
 	return cmd
 }
 
-func (o *options) showArchive(ctx context.Context, s *state, name, window string) error {
+func showArchive(ctx context.Context, o *options, s *state, name, window string) error {
 	view, err := s.journal.View(ctx)
 	if err != nil {
 		return err
 	}
-	a, err := o.archiveOf(ctx, s, view, shown(view, name, window))
+	a, err := archiveOf(ctx, o, s, view, shown(view, name, window))
 	if err != nil {
 		return err
 	}
@@ -60,14 +60,14 @@ func (o *options) showArchive(ctx context.Context, s *state, name, window string
 			continue
 		}
 		last = slice.From.File
-		if err := o.copyArchived(ctx, a, last); err != nil {
+		if err := copyArchived(ctx, o, a, last); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (o *options) copyArchived(ctx context.Context, a *archive.Archive, file int) (err error) {
+func copyArchived(ctx context.Context, o *options, a *archive.Archive, file int) (err error) {
 	in, err := a.Open(ctx, events.Position{File: file})
 	if err != nil {
 		return err
@@ -88,7 +88,7 @@ func shown(view *facts.View, name, window string) events.Piece {
 }
 
 // archiveOf opens the archive of a generation, and the key where one is named.
-func (o *options) archiveOf(ctx context.Context, s *state, view *facts.View, generation events.Piece) (*archive.Archive, error) {
+func archiveOf(ctx context.Context, o *options, s *state, view *facts.View, generation events.Piece) (*archive.Archive, error) {
 	a := &archive.Archive{Files: s.lake, Slices: archive.Of(view, generation)}
 	env, err := o.variables()
 	if err != nil {
@@ -108,7 +108,7 @@ func (o *options) archiveOf(ctx context.Context, s *state, view *facts.View, gen
 
 // records gives the bytes of refused records that are sealed in the archive of their slice, by their ordinals. Places says in which raw block
 // of the file each lies.
-func (o *options) records(ctx context.Context, s *state, slice events.Piece, places map[int64]int64) (map[int64][]byte, error) {
+func records(ctx context.Context, o *options, s *state, slice events.Piece, places map[int64]int64) (map[int64][]byte, error) {
 	d, err := s.catalog.Dataset(slice.Dataset)
 	if err != nil {
 		return nil, err
@@ -117,7 +117,7 @@ func (o *options) records(ctx context.Context, s *state, slice events.Piece, pla
 	if err != nil {
 		return nil, err
 	}
-	a, err := o.archiveOf(ctx, s, view, slice.Whole())
+	a, err := archiveOf(ctx, o, s, view, slice.Whole())
 	if err != nil {
 		return nil, err
 	}

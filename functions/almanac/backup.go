@@ -48,7 +48,7 @@ func newBackupKafka(o *options) *cobra.Command {
 		Use: "kafka FILE", Short: "Write down topics, access rules, facts, dues and dead letters", Args: usage(cobra.ExactArgs(1)),
 		Example: "  almanac backup kafka /backup/kafka.jsonl",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.withKafka(cmd.Context(), func(c *kafka.Cluster) error {
+			return withKafka(cmd.Context(), o, func(c *kafka.Cluster) error {
 				var totals dump.Totals
 				err := whole(args[0], func(f *os.File) (err error) {
 					totals, err = c.Dump(cmd.Context(), f)
@@ -57,7 +57,7 @@ func newBackupKafka(o *options) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return o.printDump(totals)
+				return printDump(o, totals)
 			})
 		},
 	}
@@ -68,7 +68,7 @@ func newRestoreKafka(o *options) *cobra.Command {
 		Use: "kafka FILE", Short: "Make topics and access rules, and say facts, dues and dead letters again", Args: usage(cobra.ExactArgs(1)),
 		Example: "  almanac restore kafka /backup/kafka.jsonl",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.withKafka(cmd.Context(), func(c *kafka.Cluster) (err error) {
+			return withKafka(cmd.Context(), o, func(c *kafka.Cluster) (err error) {
 				f, err := os.Open(args[0])
 				if err != nil {
 					return err
@@ -78,13 +78,13 @@ func newRestoreKafka(o *options) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return o.printDump(totals)
+				return printDump(o, totals)
 			})
 		},
 	}
 }
 
-func (o *options) printDump(t dump.Totals) error {
+func printDump(o *options, t dump.Totals) error {
 	if o.json {
 		return o.printJSON(t)
 	}
@@ -107,7 +107,7 @@ func newBackupWarehouse(o *options) *cobra.Command {
 			if snapshot == "" || list == "" {
 				return &codedError{codeUsage, errors.New("--snapshot and --list must be given")}
 			}
-			return o.withHDFS(cmd.Context(), func(f *hdfs.FS) error { return o.backupWarehouse(cmd.Context(), f, snapshot, args[0], list) })
+			return withHDFS(cmd.Context(), o, func(f *hdfs.FS) error { return backupWarehouse(cmd.Context(), o, f, snapshot, args[0], list) })
 		},
 	}
 	cmd.Flags().StringVar(&snapshot, "snapshot", "", "name of the snapshot")
@@ -115,7 +115,7 @@ func newBackupWarehouse(o *options) *cobra.Command {
 	return cmd
 }
 
-func (o *options) backupWarehouse(ctx context.Context, f *hdfs.FS, snapshot, dir, listFile string) error {
+func backupWarehouse(ctx context.Context, o *options, f *hdfs.FS, snapshot, dir, listFile string) error {
 	last, err := mirror.ReadFile(listFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, mirror.ErrPartial) { // without it everything is copied
 		return err
@@ -127,7 +127,7 @@ func (o *options) backupWarehouse(ctx context.Context, f *hdfs.FS, snapshot, dir
 	if err := whole(listFile, func(out *os.File) error { return list.Write(out) }); err != nil {
 		return err
 	}
-	return o.printTotals(list.Totals())
+	return printTotals(o, list.Totals())
 }
 
 func newRestoreWarehouse(o *options) *cobra.Command {
@@ -144,11 +144,11 @@ func newRestoreWarehouse(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return o.withHDFS(cmd.Context(), func(f *hdfs.FS) error {
+			return withHDFS(cmd.Context(), o, func(f *hdfs.FS) error {
 				if err := mirror.Load(cmd.Context(), args[0], holds, f); err != nil {
 					return err
 				}
-				return o.printTotals(holds.Totals())
+				return printTotals(o, holds.Totals())
 			})
 		},
 	}
@@ -156,7 +156,7 @@ func newRestoreWarehouse(o *options) *cobra.Command {
 	return cmd
 }
 
-func (o *options) printTotals(t mirror.Totals) error {
+func printTotals(o *options, t mirror.Totals) error {
 	if o.json {
 		return o.printJSON(t)
 	}
@@ -179,7 +179,7 @@ func newBackupCheck(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return o.printRestored(report)
+			return printRestored(o, report)
 		},
 	}
 	cmd.Flags().StringVar(&list, "list", "", "file of what the copy holds")
@@ -187,7 +187,7 @@ func newBackupCheck(o *options) *cobra.Command {
 	return cmd
 }
 
-func (o *options) printRestored(r restored.Report) error {
+func printRestored(o *options, r restored.Report) error {
 	if o.json {
 		if err := o.printJSON(r); err != nil {
 			return err
@@ -223,7 +223,7 @@ func whole(name string, write func(*os.File) error) error {
 }
 
 // withHDFS opens the folder of HDFS that is the warehouse of --config or the environment.
-func (o *options) withHDFS(ctx context.Context, do func(*hdfs.FS) error) error {
+func withHDFS(ctx context.Context, o *options, do func(*hdfs.FS) error) error {
 	env, err := o.variables()
 	if err != nil {
 		return err

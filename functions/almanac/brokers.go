@@ -20,15 +20,15 @@ func newBrokers(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "brokers", Short: "Tell whether the servers of Kafka are well, so that one may stop", Long: brokersHelp, Args: usage(cobra.NoArgs),
 		Example: "  almanac brokers\n  almanac brokers --expect 1,2,3 --json\n  almanac brokers --try",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return o.brokers(cmd.Context(), expected, try) },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return showBrokers(cmd.Context(), o, expected, try) },
 	}
 	cmd.Flags().Int32SliceVar(&expected, "expect", nil, "numbers of the brokers that must be there, parted by commas")
 	cmd.Flags().BoolVar(&try, "try", false, "write to each broker and read it, in a topic that is removed again")
 	return cmd
 }
 
-func (o *options) brokers(ctx context.Context, expected []int32, try bool) error {
-	return o.withKafka(ctx, func(c *kafka.Cluster) error {
+func showBrokers(ctx context.Context, o *options, expected []int32, try bool) error {
+	return withKafka(ctx, o, func(c *kafka.Cluster) error {
 		r, err := c.Servers(ctx, expected)
 		if err != nil {
 			return err

@@ -16,7 +16,7 @@ import (
 )
 
 // datasetsPlace is the folder of the datasets, or platform.Published, as --datasets or the configuration says.
-func (o *options) datasetsPlace(ctx context.Context) (string, error) {
+func datasetsPlace(ctx context.Context, o *options) (string, error) {
 	if o.config == "" {
 		return o.datasets, nil
 	}
@@ -31,15 +31,15 @@ func (o *options) datasetsPlace(ctx context.Context) (string, error) {
 
 // openDatasets reads the datasets of the folder, or follows those that are published in the warehouse of the data folder or the cluster. The
 // caller closes them.
-func (o *options) openDatasets(ctx context.Context, log *slog.Logger) (*platform.Datasets, error) {
-	where, err := o.datasetsPlace(ctx)
+func openDatasets(ctx context.Context, o *options, log *slog.Logger) (*platform.Datasets, error) {
+	where, err := datasetsPlace(ctx, o)
 	if err != nil {
 		return nil, err
 	}
 	if where != platform.Published {
 		return platform.FolderDatasets(where)
 	}
-	warehouse, done, err := o.publishedWarehouse(ctx)
+	warehouse, done, err := publishedWarehouse(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -63,11 +63,11 @@ func (o *options) openDatasets(ctx context.Context, log *slog.Logger) (*platform
 }
 
 // publishedWarehouse opens a warehouse for somebody who reads what is published in it.
-func (o *options) publishedWarehouse(ctx context.Context) (*lake.Lake, func(), error) {
+func publishedWarehouse(ctx context.Context, o *options) (*lake.Lake, func(), error) {
 	if o.config == "" {
 		if _, err := os.Stat(filepath.Join(o.data, "almanac.json")); errors.Is(err, os.ErrNotExist) {
 			return nil, nil, fmt.Errorf("nothing is published in %s yet; start with: almanac datasets publish --data %s", o.data, o.data)
 		}
 	}
-	return o.openWarehouse(ctx)
+	return openWarehouse(ctx, o)
 }

@@ -92,8 +92,8 @@ func (o *options) variables() (envconfig.Lookuper, error) {
 }
 
 // awaitCluster is openCluster for a run: it waits for servers that do not answer yet, and says so.
-func (o *options) awaitCluster(ctx context.Context, log *slog.Logger) (*state, error) {
-	return o.connectCluster(ctx, log, o.patient)
+func awaitCluster(ctx context.Context, o *options, log *slog.Logger) (*state, error) {
+	return connectCluster(ctx, o, log, o.patient)
 }
 
 // patient makes a process wait for the servers that it stands on.
@@ -104,11 +104,11 @@ func (o *options) patient(ctx context.Context, p *fn.Process) error {
 }
 
 // openCluster connects to the servers that --config names, and fails at once where one does not answer.
-func (o *options) openCluster(ctx context.Context, log *slog.Logger) (*state, error) {
-	return o.connectCluster(ctx, log, func(context.Context, *fn.Process) error { return nil })
+func openCluster(ctx context.Context, o *options, log *slog.Logger) (*state, error) {
+	return connectCluster(ctx, o, log, func(context.Context, *fn.Process) error { return nil })
 }
 
-func (o *options) connectCluster(ctx context.Context, log *slog.Logger, prepare func(context.Context, *fn.Process) error) (_ *state, err error) {
+func connectCluster(ctx context.Context, o *options, log *slog.Logger, prepare func(context.Context, *fn.Process) error) (_ *state, err error) {
 	env, err := o.environment()
 	if err != nil {
 		return nil, err
@@ -140,9 +140,9 @@ func (o *options) connectCluster(ctx context.Context, log *slog.Logger, prepare 
 }
 
 // withReleases gives the folder of releases. They never change, so a data folder need not be taken for that.
-func (o *options) withReleases(ctx context.Context, do func(fs.FS) error) error {
+func withReleases(ctx context.Context, o *options, do func(fs.FS) error) error {
 	if o.config == "" {
-		releases, err := o.warehouse()
+		releases, err := warehouse(o)
 		if err != nil {
 			return err
 		}

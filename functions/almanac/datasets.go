@@ -24,25 +24,25 @@ func newDatasets(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "datasets", Short: "List the datasets that are published in the warehouse, publish and withdraw them", Args: usage(cobra.NoArgs),
 		Example: "  almanac datasets --config cluster.yaml\n  almanac datasets --config cluster.yaml --datasets ./spark-jobs --json",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return o.listDatasets(cmd.Context()) },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return listDatasets(cmd.Context(), o) },
 	}
 	cmd.AddCommand(newPublish(o),
 		&cobra.Command{
 			Use: "withdraw NAME", Short: "Let nothing more be due of a dataset; what is stored of it stays", Args: usage(cobra.ExactArgs(1)),
 			Example: "  almanac datasets withdraw flights --config cluster.yaml",
-			RunE:    func(cmd *cobra.Command, args []string) error { return o.withdrawDataset(cmd.Context(), args[0]) },
+			RunE:    func(cmd *cobra.Command, args []string) error { return withdrawDataset(cmd.Context(), o, args[0]) },
 		},
 		&cobra.Command{
 			Use: "history NAME", Short: "Show who published a dataset and when", Args: usage(cobra.ExactArgs(1)),
 			Example: "  almanac datasets history flights --config cluster.yaml",
-			RunE:    func(cmd *cobra.Command, args []string) error { return o.datasetHistory(cmd.Context(), args[0]) },
+			RunE:    func(cmd *cobra.Command, args []string) error { return datasetHistory(cmd.Context(), o, args[0]) },
 		})
 	return cmd
 }
 
 // localFolder is the folder that is published from: that of --datasets or of the configuration, unless that says published.
-func (o *options) localFolder(ctx context.Context) (string, error) {
-	where, err := o.datasetsPlace(ctx)
+func localFolder(ctx context.Context, o *options) (string, error) {
+	where, err := datasetsPlace(ctx, o)
 	if err == nil && where == platform.Published && !o.given("datasets") {
 		where = o.datasets
 	}
@@ -53,7 +53,7 @@ func (o *options) localFolder(ctx context.Context) (string, error) {
 }
 
 // followed are the settings of published datasets.
-func (o *options) followed(ctx context.Context) (follow.Config, error) {
+func followed(ctx context.Context, o *options) (follow.Config, error) {
 	var cfg follow.Config
 	env, err := o.variables()
 	if err == nil {
@@ -63,7 +63,7 @@ func (o *options) followed(ctx context.Context) (follow.Config, error) {
 }
 
 // signed is a record with who does something now, and by which code: the principal where there is Kerberos, else the user of this machine.
-func (o *options) signed(ctx context.Context) (published.Record, error) {
+func signed(ctx context.Context, o *options) (published.Record, error) {
 	r := published.Record{At: wall().UTC().Truncate(time.Second), Code: version}
 	if o.config != "" {
 		env, err := o.environment()
@@ -100,13 +100,13 @@ type listedDataset struct {
 	Local     string `json:"local,omitempty"` // same, differs, or why the folder cannot be read; empty if there is none
 }
 
-func (o *options) listDatasets(ctx context.Context) error {
-	warehouse, done, err := o.publishedWarehouse(ctx)
+func listDatasets(ctx context.Context, o *options) error {
+	warehouse, done, err := publishedWarehouse(ctx, o)
 	if err != nil {
 		return err
 	}
 	defer done()
-	local, err := o.describeLocal(ctx)
+	local, err := describeLocal(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -159,12 +159,12 @@ func (o *options) listDatasets(ctx context.Context) error {
 }
 
 // describeLocal gives the versions of the datasets in the local folder; none if there is no folder. One that cannot be read counts as another version.
-func (o *options) describeLocal(ctx context.Context) (map[string]string, error) {
-	cfg, err := o.followed(ctx)
+func describeLocal(ctx context.Context, o *options) (map[string]string, error) {
+	cfg, err := followed(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	dir, err := o.localFolder(ctx)
+	dir, err := localFolder(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -184,8 +184,8 @@ func (o *options) describeLocal(ctx context.Context) (map[string]string, error) 
 	return versions, err
 }
 
-func (o *options) datasetHistory(ctx context.Context, name string) error {
-	warehouse, done, err := o.publishedWarehouse(ctx)
+func datasetHistory(ctx context.Context, o *options, name string) error {
+	warehouse, done, err := publishedWarehouse(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -217,12 +217,12 @@ func unknownDataset(files fs.FS, err error) error {
 	return &codedError{codeUsage, fmt.Errorf("%w; published are: %v", err, sortedKeys(heads))}
 }
 
-func (o *options) withdrawDataset(ctx context.Context, name string) error {
-	signed, err := o.signed(ctx)
+func withdrawDataset(ctx context.Context, o *options, name string) error {
+	signed, err := signed(ctx, o)
 	if err != nil {
 		return err
 	}
-	warehouse, done, err := o.publishedWarehouse(ctx)
+	warehouse, done, err := publishedWarehouse(ctx, o)
 	if err != nil {
 		return err
 	}

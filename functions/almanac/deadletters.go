@@ -27,8 +27,8 @@ func newDeadLetters(o *options) *cobra.Command {
 		Example: "  almanac deadletters list\n  almanac deadletters show 0/12\n  almanac deadletters resend 0/12",
 	}
 	cmd.AddCommand(
-		o.deadLetter("show", "Show one dead letter, its data included", (*options).showDeadLetter),
-		o.deadLetter("resend", "Send one dead letter to its function again, or ask for its aggregate or release anew", (*options).resendDeadLetter),
+		deadLetter(o, "show", "Show one dead letter, its data included", showDeadLetter),
+		deadLetter(o, "resend", "Send one dead letter to its function again, or ask for its aggregate or release anew", resendDeadLetter),
 		newDeadLettersList(o),
 	)
 	return cmd
@@ -85,7 +85,7 @@ func newDeadLettersList(o *options) *cobra.Command {
 		Use: "list", Short: "List the dead letters, oldest first", Args: usage(cobra.NoArgs),
 		Example: "  almanac deadletters list --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return o.withState(cmd.Context(), func(ctx context.Context, s *state) error {
+			return withState(cmd.Context(), o, func(ctx context.Context, s *state) error {
 				all := []letter{}
 				for d, err := range s.cluster.DeadLetters(ctx) {
 					if err != nil {
@@ -113,7 +113,7 @@ func newDeadLettersList(o *options) *cobra.Command {
 	}
 }
 
-func (o *options) deadLetter(use, short string, do func(*options, context.Context, *state, kafka.DeadLetter) error) *cobra.Command {
+func deadLetter(o *options, use, short string, do func(context.Context, *options, *state, kafka.DeadLetter) error) *cobra.Command {
 	return &cobra.Command{
 		Use: use + " <id>", Short: short, Args: usage(cobra.ExactArgs(1)), Example: "  almanac deadletters " + use + " 0/12",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -121,12 +121,12 @@ func (o *options) deadLetter(use, short string, do func(*options, context.Contex
 			if err != nil {
 				return &codedError{codeUsage, err}
 			}
-			return o.withState(cmd.Context(), func(ctx context.Context, s *state) error {
+			return withState(cmd.Context(), o, func(ctx context.Context, s *state) error {
 				d, err := s.cluster.DeadLetter(ctx, partition, offset)
 				if err != nil {
 					return err
 				}
-				return do(o, ctx, s, d)
+				return do(ctx, o, s, d)
 			})
 		},
 	}
@@ -142,7 +142,7 @@ func parseLetter(id string) (partition int32, offset int64, err error) {
 	return int32(n), offset, nil
 }
 
-func (o *options) showDeadLetter(_ context.Context, _ *state, d kafka.DeadLetter) error {
+func showDeadLetter(_ context.Context, o *options, _ *state, d kafka.DeadLetter) error {
 	if o.json {
 		return o.printJSON(newLetter(d, true))
 	}
@@ -158,12 +158,12 @@ func (o *options) showDeadLetter(_ context.Context, _ *state, d kafka.DeadLetter
 	return nil
 }
 
-func (o *options) resendDeadLetter(ctx context.Context, s *state, d kafka.DeadLetter) error {
+func resendDeadLetter(ctx context.Context, o *options, s *state, d kafka.DeadLetter) error {
 	if s.http == "" && s.folder != nil {
 		return errors.New("resend: no run holds the data folder, so no function is there to take the event; start almanac run and try again")
 	}
 	if due, ok := givenUp(d); ok {
-		return o.askAgain(ctx, s, due)
+		return askAgain(ctx, o, s, due)
 	}
 	if d.Attributes["knativeerrordest"] == "" {
 		return fmt.Errorf("resend: the dead letter does not name the function that it was for (knativeerrordest), and is no due of an aggregate or release; "+
@@ -185,7 +185,7 @@ func (o *options) resendDeadLetter(ctx context.Context, s *state, d kafka.DeadLe
 
 // askAgain announces the aggregate or release anew that a due was given up of, if it still waits. The next attempt is an event of another id, so that
 // it is not taken for the one before.
-func (o *options) askAgain(ctx context.Context, s *state, due events.Due) error {
+func askAgain(ctx context.Context, o *options, s *state, due events.Due) error {
 	surveys, err := s.survey(ctx, []string{due.Dataset})
 	if err != nil {
 		return fmt.Errorf("resend: %w", err)

@@ -88,7 +88,7 @@ type givingUp struct {
 // hold opens the data folder.
 func (g *givingUp) hold(do func(ctx context.Context, s *state) error) {
 	g.t.Helper()
-	if err := g.o.withState(g.t.Context(), do); err != nil {
+	if err := withState(g.t.Context(), g.o, do); err != nil {
 		g.t.Fatal(err)
 	}
 }
@@ -129,7 +129,7 @@ func (g *givingUp) resend(d kafka.DeadLetter) (text string, resent error) {
 	g.o.out = &out
 	g.hold(func(ctx context.Context, s *state) error {
 		s.http = "http://127.0.0.1:1"
-		resent = g.o.resendDeadLetter(ctx, s, d)
+		resent = resendDeadLetter(ctx, g.o, s, d)
 		return nil
 	})
 	return out.String(), resent

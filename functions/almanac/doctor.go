@@ -33,7 +33,7 @@ func newDoctor(o *options) *cobra.Command {
 		Use: "doctor", Short: "Check configuration, data folder or servers, free space, port, and the contract and SQL of each dataset", Args: usage(cobra.NoArgs),
 		Example: "  almanac doctor\n  almanac doctor --datasets ./my-datasets --json\n  almanac doctor --config cluster.yaml\n  almanac doctor --sql --config cluster.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			found := o.examine(cmd.Context(), address, sql)
+			found := examine(cmd.Context(), o, address, sql)
 			if o.json {
 				if err := o.printJSON(found); err != nil {
 					return err
@@ -61,27 +61,27 @@ func newDoctor(o *options) *cobra.Command {
 	return cmd
 }
 
-func (o *options) examine(ctx context.Context, address string, sqlAlone bool) []finding {
+func examine(ctx context.Context, o *options, address string, sqlAlone bool) []finding {
 	var found []finding
 	switch {
 	case sqlAlone:
 	case o.config == "":
-		found = append([]finding{o.examineFolder(), o.examineSpace()}, o.examineKafka(ctx)...)
+		found = append([]finding{examineFolder(o), examineSpace(o)}, examineKafka(ctx, o)...)
 	default:
 		var ok bool
-		if found, ok = o.examineCluster(ctx); !ok {
+		if found, ok = examineCluster(ctx, o); !ok {
 			return found
 		}
 	}
 	if !sqlAlone {
-		found = append(found, o.examinePort(ctx, address))
+		found = append(found, examinePort(ctx, o, address))
 	}
-	all, done, none := o.examineDatasets(ctx)
+	all, done, none := examineDatasets(ctx, o)
 	if none != nil {
 		return append(found, *none)
 	}
 	defer done()
-	engines, wrong := o.openEngines(ctx)
+	engines, wrong := openEngines(ctx, o)
 	defer engines.close(ctx)
 	found = append(found, wrong...)
 	for _, d := range all {
@@ -97,8 +97,8 @@ func (o *options) examine(ctx context.Context, address string, sqlAlone bool) []
 
 // examineDatasets reads the datasets of the folder, or those that are published; or it says why there are none. The caller calls what it
 // returns when it has done with them.
-func (o *options) examineDatasets(ctx context.Context) (all []*dataset.Dataset, done func(), wrong *finding) {
-	where, err := o.datasetsPlace(ctx)
+func examineDatasets(ctx context.Context, o *options) (all []*dataset.Dataset, done func(), wrong *finding) {
+	where, err := datasetsPlace(ctx, o)
 	if err != nil {
 		return nil, nil, &finding{"configuration", false, err.Error()}
 	}
@@ -106,7 +106,7 @@ func (o *options) examineDatasets(ctx context.Context) (all []*dataset.Dataset, 
 	if where == platform.Published {
 		check = "published datasets"
 	}
-	catalog, err := o.openDatasets(ctx, slog.New(slog.DiscardHandler))
+	catalog, err := openDatasets(ctx, o, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, nil, &finding{check, false, err.Error()}
 	}
@@ -122,7 +122,7 @@ func (o *options) examineDatasets(ctx context.Context) (all []*dataset.Dataset, 
 	return nil, nil, &finding{check, false, "there are none; a dataset is a folder with contract.yaml and pipeline.yaml, see docs/datasets.md"}
 }
 
-func (o *options) examineFolder() finding {
+func examineFolder(o *options) finding {
 	check := "data folder " + o.data
 	if _, err := os.Stat(o.data); errors.Is(err, os.ErrNotExist) {
 		return finding{check, true, "not there yet; run makes it"}
@@ -143,7 +143,7 @@ func (o *options) examineFolder() finding {
 const wantFree = 1 << 30
 
 // examineSpace looks at the disk of the data folder, or of the nearest folder above it that exists.
-func (o *options) examineSpace() finding {
+func examineSpace(o *options) finding {
 	const check = "free space"
 	free, dir, err := freeSpace(o.data)
 	if err != nil {
@@ -156,7 +156,7 @@ func (o *options) examineSpace() finding {
 	return finding{check, true, detail}
 }
 
-func (o *options) examinePort(ctx context.Context, address string) finding {
+func examinePort(ctx context.Context, o *options, address string) finding {
 	check := "port " + address
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {

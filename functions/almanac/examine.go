@@ -13,7 +13,7 @@ import (
 )
 
 // examineCluster asks each server that --config names, and says whether the configuration can be used at all.
-func (o *options) examineCluster(ctx context.Context) (found []finding, ok bool) {
+func examineCluster(ctx context.Context, o *options) (found []finding, ok bool) {
 	check := "configuration " + o.config
 	file, err := o.settings()
 	if err != nil {
@@ -33,14 +33,14 @@ func (o *options) examineCluster(ctx context.Context) (found []finding, ok bool)
 	if err := fn.Load(ctx, env, &common); err != nil {
 		return append(found, finding{check, false, err.Error()}), false
 	}
-	found = append(found, o.examineKafka(ctx)...)
-	return append(found, s.examineWarehouse(ctx), s.examineSpark(ctx), o.examineServe(ctx, s)), true
+	found = append(found, examineKafka(ctx, o)...)
+	return append(found, s.examineWarehouse(ctx), s.examineSpark(ctx), examineServe(ctx, o, s)), true
 }
 
 // examineServe looks at who is let in to the HTTP API.
-func (o *options) examineServe(ctx context.Context, s *state) finding {
+func examineServe(ctx context.Context, o *options, s *state) finding {
 	const check = "serve"
-	all, done, wrong := o.examineDatasets(ctx)
+	all, done, wrong := examineDatasets(ctx, o)
 	if wrong == nil { // else it is told elsewhere
 		defer done()
 	}

@@ -35,7 +35,7 @@ func (all sqlEngines) close(ctx context.Context) {
 }
 
 // openEngines opens DuckDB, and Spark where a server is configured: a text must mean something to each. Findings tell which cannot be had.
-func (o *options) openEngines(ctx context.Context) (engines sqlEngines, wrong []finding) {
+func openEngines(ctx context.Context, o *options) (engines sqlEngines, wrong []finding) {
 	local, err := duck.Open(duck.Options{Threads: 1})
 	if err != nil {
 		return nil, []finding{{"SQL engine DuckDB", false, err.Error()}}

@@ -33,7 +33,7 @@ func newPublish(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "publish [NAME...]", Short: "Check datasets, make their topics, and let functions read them from the warehouse", Long: publishHelp,
 		Example: "  almanac datasets publish --config cluster.yaml\n  almanac datasets publish flights --config cluster.yaml --datasets ./spark-jobs --dry-run",
-		RunE:    func(cmd *cobra.Command, args []string) error { return o.publish(cmd.Context(), args, dry) },
+		RunE:    func(cmd *cobra.Command, args []string) error { return publish(cmd.Context(), o, args, dry) },
 	}
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "say what would be done, and do nothing")
 	return cmd
@@ -68,8 +68,8 @@ type publications struct {
 	Topics   []string      `json:"topics"` // that were made, or would be
 }
 
-func (o *options) publish(ctx context.Context, names []string, dry bool) (err error) {
-	signed, err := o.signed(ctx)
+func publish(ctx context.Context, o *options, names []string, dry bool) (err error) {
+	signed, err := signed(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (o *options) publish(ctx context.Context, names []string, dry bool) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(temp)) }()
-	all, err := o.candidates(ctx, names, temp)
+	all, err := candidates(ctx, o, names, temp)
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (o *options) publish(ctx context.Context, names []string, dry bool) (err er
 	for i, c := range all {
 		loaded[i] = c.dataset
 	}
-	to, err := o.openTarget(ctx, dry)
+	to, err := openTarget(ctx, o, dry)
 	if err != nil {
 		return err
 	}
@@ -104,16 +104,16 @@ func (o *options) publish(ctx context.Context, names []string, dry bool) (err er
 		}
 		result.Datasets = append(result.Datasets, p)
 	}
-	return errors.Join(append(errs, o.printPublications(result))...)
+	return errors.Join(append(errs, printPublications(o, result))...)
 }
 
 // candidates copies the named datasets of the folder, or all, and checks the copies. The error names every mistake in every one.
-func (o *options) candidates(ctx context.Context, names []string, temp string) ([]candidate, error) {
-	cfg, err := o.followed(ctx)
+func candidates(ctx context.Context, o *options, names []string, temp string) ([]candidate, error) {
+	cfg, err := followed(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	root, err := o.localFolder(ctx)
+	root, err := localFolder(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -158,26 +158,26 @@ type target struct {
 
 // openTarget opens the warehouse and the topics of the cluster or of the data folder, which is made if it is missing. To look at a data folder
 // its broker is not started.
-func (o *options) openTarget(ctx context.Context, dry bool) (*target, error) {
+func openTarget(ctx context.Context, o *options, dry bool) (*target, error) {
 	if o.config != "" {
-		return o.openClusterTarget(ctx)
+		return openClusterTarget(ctx, o)
 	}
 	if dry {
 		if _, err := os.Stat(filepath.Join(o.data, "warehouse")); errors.Is(err, fs.ErrNotExist) {
 			return &target{close: func() error { return nil }}, nil
 		}
-		warehouse, done, err := o.openWarehouse(ctx)
+		warehouse, done, err := openWarehouse(ctx, o)
 		return &target{lake: warehouse, close: func() error { done(); return nil }}, err
 	}
 	none := dataset.NewCatalog()
-	s, err := o.hold(ctx, &platform.Datasets{Catalog: none, Schedule: none}, slog.New(slog.DiscardHandler))
+	s, err := hold(ctx, o, &platform.Datasets{Catalog: none, Schedule: none}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}
 	return &target{lake: s.lake, cluster: s.cluster, close: s.Close}, nil
 }
 
-func (o *options) openClusterTarget(ctx context.Context) (*target, error) {
+func openClusterTarget(ctx context.Context, o *options) (*target, error) {
 	env, err := o.environment()
 	if err != nil {
 		return nil, err
@@ -275,7 +275,7 @@ func planned(files fs.FS, p publication) (published.Outcome, error) {
 	return published.Outcome{Record: published.Record{Number: before.Number + 1}, Before: &before, Done: true}, nil
 }
 
-func (o *options) printPublications(all publications) error {
+func printPublications(o *options, all publications) error {
 	if o.json {
 		return o.printJSON(all)
 	}
@@ -292,9 +292,9 @@ func (o *options) printPublications(all publications) error {
 		if b := p.Replaces; b != nil {
 			o.printf("  it replaces version %s, contract %s, of %s (no. %d, %s by %s)\n",
 				published.Short(b.Version), b.Contract, b.At.Format(time.RFC3339), b.Number, b.Action, b.By)
-			o.printPaths("added", p.Changes.Added)
-			o.printPaths("changed", p.Changes.Changed)
-			o.printPaths("removed", p.Changes.Removed)
+			printPaths(o, "added", p.Changes.Added)
+			printPaths(o, "changed", p.Changes.Changed)
+			printPaths(o, "removed", p.Changes.Removed)
 		}
 		if p.DefinitionChanged {
 			o.printf("  it decides otherwise which rows are stored: stored windows are collected again, each as a new generation\n")
@@ -316,7 +316,7 @@ func (o *options) printPublications(all publications) error {
 // shownPaths is how many paths are printed of one kind.
 const shownPaths = 8
 
-func (o *options) printPaths(what string, paths []string) {
+func printPaths(o *options, what string, paths []string) {
 	if len(paths) == 0 {
 		return
 	}

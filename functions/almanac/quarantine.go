@@ -44,7 +44,7 @@ func newQuarantineList(o *options) *cobra.Command {
 		Use: "list [dataset]", Short: "List the windows with refused rows", Args: usage(cobra.MaximumNArgs(1)),
 		Example: "  almanac quarantine list\n  almanac quarantine list flights --json",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.withState(cmd.Context(), func(ctx context.Context, s *state) error {
+			return withState(cmd.Context(), o, func(ctx context.Context, s *state) error {
 				list, err := s.refused(ctx, args)
 				if err != nil {
 					return err
@@ -128,7 +128,7 @@ func newQuarantineShow(o *options) *cobra.Command {
 		Use: "show <dataset> <window>", Short: "Show refused rows with their original bytes, reason and place", Args: usage(cobra.ExactArgs(2)),
 		Example: "  almanac quarantine show flights 2001-01-05\n  almanac quarantine show flights 2001-01-05 --limit 3 --json",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.withState(cmd.Context(), func(ctx context.Context, s *state) error {
+			return withState(cmd.Context(), o, func(ctx context.Context, s *state) error {
 				if _, err := s.catalog.Dataset(args[0]); err != nil {
 					return &codedError{codeUsage, err}
 				}
@@ -140,10 +140,10 @@ func newQuarantineShow(o *options) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if err := o.openWithheld(ctx, s, args[0], args[1], rows); err != nil {
+				if err := openWithheld(ctx, o, s, args[0], args[1], rows); err != nil {
 					return err
 				}
-				return o.printRefused(rows)
+				return printRefused(o, rows)
 			})
 		},
 	}
@@ -191,7 +191,7 @@ type refusedRow struct {
 }
 
 // openWithheld puts the bytes of records in their place that are sealed in the archive. Without a key they stay withheld.
-func (o *options) openWithheld(ctx context.Context, s *state, name, window string, rows []refusedRow) error {
+func openWithheld(ctx context.Context, o *options, s *state, name, window string, rows []refusedRow) error {
 	withheld := map[events.Piece]map[int64]int64{} // by slice and ordinal: where the record's block lies
 	slice := func(r refusedRow) events.Piece {
 		return events.Piece{Dataset: name, Window: window, Generation: int(r.generation)}.At(int(r.Slice))
@@ -207,7 +207,7 @@ func (o *options) openWithheld(ctx context.Context, s *state, name, window strin
 		withheld[at][r.Ordinal] = r.offset
 	}
 	for at, places := range withheld {
-		found, err := o.records(ctx, s, at, places)
+		found, err := records(ctx, o, s, at, places)
 		if errors.Is(err, seal.ErrNoKey) {
 			return nil
 		}
@@ -270,7 +270,7 @@ func textAt(b arrow.RecordBatch, name string, i int) string {
 	return ""
 }
 
-func (o *options) printRefused(rows []refusedRow) error {
+func printRefused(o *options, rows []refusedRow) error {
 	if o.json {
 		return o.printJSON(rows)
 	}

@@ -36,7 +36,7 @@ type listed struct {
 }
 
 // warehouse opens the folder of releases of a data folder.
-func (o *options) warehouse() (fs.FS, error) {
+func warehouse(o *options) (fs.FS, error) {
 	dir := o.data + "/warehouse/releases"
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("there are no releases in %s yet; make some with: almanac run --data %s", o.data, o.data)
@@ -98,12 +98,12 @@ func newReleasesList(o *options) *cobra.Command {
 		Use: "list [dataset]", Short: "List the releases", Args: usage(cobra.MaximumNArgs(1)),
 		Example: "  almanac releases list\n  almanac releases list flights --json",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.withReleases(cmd.Context(), func(releases fs.FS) error {
+			return withReleases(cmd.Context(), o, func(releases fs.FS) error {
 				list, err := listReleases(releases, strings.Join(args, ""))
 				if err != nil {
 					return err
 				}
-				return o.printReleases(list)
+				return printReleases(o, list)
 			})
 		},
 	}
@@ -132,7 +132,7 @@ func listReleases(releases fs.FS, dataset string) ([]listed, error) {
 	return list, nil
 }
 
-func (o *options) printReleases(list []listed) error {
+func printReleases(o *options, list []listed) error {
 	if o.json {
 		return o.printJSON(list)
 	}
@@ -153,12 +153,12 @@ func newReleasesShow(o *options) *cobra.Command {
 		Use: "show <version>", Short: "Show the manifest of a release", Args: usage(cobra.ExactArgs(1)),
 		Example: "  almanac releases show training-2001-01.1",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.withReleases(cmd.Context(), func(releases fs.FS) error { return o.showRelease(releases, args[0]) })
+			return withReleases(cmd.Context(), o, func(releases fs.FS) error { return showRelease(o, releases, args[0]) })
 		},
 	}
 }
 
-func (o *options) showRelease(releases fs.FS, name string) error {
+func showRelease(o *options, releases fs.FS, name string) error {
 	p, err := findRelease(releases, name)
 	if err != nil {
 		return err
@@ -170,14 +170,14 @@ func (o *options) showRelease(releases fs.FS, name string) error {
 	if o.json {
 		return o.printJSON(m)
 	}
-	o.printManifest(m)
+	printManifest(o, m)
 	if raw, err := fs.ReadFile(releases, p+".stale.json"); err == nil {
 		o.printf("stale: %s\n", strings.TrimSpace(string(raw)))
 	}
 	return nil
 }
 
-func (o *options) printManifest(m release.Manifest) {
+func printManifest(o *options, m release.Manifest) {
 	c := m.Content
 	o.printf("%s %s: %s, contract %s, %s to %s\n", c.Dataset, c.Version, c.Title, c.Contract, c.Window.Start, c.Window.End)
 	o.printf("content %s, made %s by %s\n", m.ContentSHA256, m.Provenance.PublishedAt.UTC().Format("2006-01-02 15:04:05"), m.Provenance.Code)
@@ -204,12 +204,12 @@ func newReleasesVerify(o *options) *cobra.Command {
 		Use: "verify <version>...", Short: "Recompute all that the manifest of a release says, from its files alone", Args: usage(cobra.MinimumNArgs(1)),
 		Example: "  almanac releases verify training-2001-01.1",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.withReleases(cmd.Context(), func(releases fs.FS) error { return o.verifyAll(cmd.Context(), releases, args) })
+			return withReleases(cmd.Context(), o, func(releases fs.FS) error { return verifyAll(cmd.Context(), o, releases, args) })
 		},
 	}
 }
 
-func (o *options) verifyAll(ctx context.Context, releases fs.FS, names []string) error {
+func verifyAll(ctx context.Context, o *options, releases fs.FS, names []string) error {
 	reports, bad := []release.Report{}, 0
 	for _, name := range names {
 		r, err := verify(ctx, releases, name)
@@ -221,7 +221,7 @@ func (o *options) verifyAll(ctx context.Context, releases fs.FS, names []string)
 		}
 		reports = append(reports, r)
 	}
-	if err := o.printReports(reports); err != nil {
+	if err := printReports(o, reports); err != nil {
 		return err
 	}
 	if bad > 0 {
@@ -242,7 +242,7 @@ func verify(ctx context.Context, releases fs.FS, name string) (release.Report, e
 	return release.Verify(ctx, folder)
 }
 
-func (o *options) printReports(reports []release.Report) error {
+func printReports(o *options, reports []release.Report) error {
 	if o.json {
 		return o.printJSON(reports)
 	}

@@ -46,7 +46,7 @@ func newRun(o *options) *cobra.Command {
 		Use: "run", Short: "Do all that is due, then serve the HTTP API", Long: runHelp, Args: usage(cobra.NoArgs),
 		Example: "  almanac run\n  almanac run --no-serve --to 2001-02-15\n  almanac run --listen 127.0.0.1:9000\n  almanac run --config cluster.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			err := o.run(cmd.Context(), f)
+			err := run(cmd.Context(), o, f)
 			if err != nil && cmd.Context().Err() != nil {
 				return &codedError{1, errors.New("interrupted; the same command goes on where this one was")}
 			}
@@ -70,7 +70,7 @@ const (
 	gcPercent   = 300
 )
 
-func (o *options) run(ctx context.Context, f *runFlags) (err error) {
+func run(ctx context.Context, o *options, f *runFlags) (err error) {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryLimit)
 	}
@@ -84,7 +84,7 @@ func (o *options) run(ctx context.Context, f *runFlags) (err error) {
 		}
 		defer stop()
 	}
-	open, clock, err := o.prepare(f)
+	open, clock, err := prepare(o, f)
 	if err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func (o *options) run(ctx context.Context, f *runFlags) (err error) {
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
-	return o.hostUntilDone(ctx, h, l, f)
+	return hostUntilDone(ctx, o, h, l, f)
 }
 
 // profile begins a CPU profile; the function that it returns ends it.
@@ -127,7 +127,7 @@ func profile(path string) (stop func(), err error) {
 }
 
 // prepare reads the flags and, for a data folder, the datasets, and complains before anything is opened. It returns what opens it.
-func (o *options) prepare(f *runFlags) (open func(context.Context, *slog.Logger) (*state, error), clock *runClock, err error) {
+func prepare(o *options, f *runFlags) (open func(context.Context, *slog.Logger) (*state, error), clock *runClock, err error) {
 	clock = &runClock{}
 	if clock.fixed, err = day("--to", f.to); err != nil {
 		return nil, nil, err
@@ -139,7 +139,7 @@ func (o *options) prepare(f *runFlags) (open func(context.Context, *slog.Logger)
 		return nil, nil, &codedError{codeUsage, errors.New("--kafka-port is that of the embedded broker, and --config names another")}
 	}
 	if o.config != "" {
-		return o.awaitCluster, clock, nil
+		return func(ctx context.Context, log *slog.Logger) (*state, error) { return awaitCluster(ctx, o, log) }, clock, nil
 	}
 	var catalog *platform.Datasets
 	if o.datasets != platform.Published {
@@ -149,7 +149,7 @@ func (o *options) prepare(f *runFlags) (open func(context.Context, *slog.Logger)
 	}
 	return func(ctx context.Context, log *slog.Logger) (*state, error) {
 		if catalog == nil {
-			if catalog, err = o.openDatasets(ctx, log); err != nil {
+			if catalog, err = openDatasets(ctx, o, log); err != nil {
 				return nil, err
 			}
 		}
@@ -216,7 +216,7 @@ func listen(ctx context.Context, f *runFlags) (net.Listener, error) {
 	return l, nil
 }
 
-func (o *options) hostUntilDone(ctx context.Context, h *host, l net.Listener, f *runFlags) error {
+func hostUntilDone(ctx context.Context, o *options, h *host, l net.Listener, f *runFlags) error {
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServing()
 	ended := h.serve(serving, l)
@@ -228,9 +228,9 @@ func (o *options) hostUntilDone(ctx context.Context, h *host, l net.Listener, f 
 	if err := h.start(working); err != nil {
 		return err
 	}
-	after, err := o.replay(working, h)
+	after, err := replay(working, o, h)
 	if err == nil && !f.noServe {
-		o.invite(h, after)
+		invite(o, h, after)
 		select {
 		case <-ctx.Done():
 		case err = <-ended:
@@ -274,8 +274,8 @@ func (h *host) announce(_ context.Context, data string, f *runFlags) error {
 const lookEach = 200 * time.Millisecond
 
 // replay shows the work until nothing is left that goes on by itself.
-func (o *options) replay(ctx context.Context, h *host) ([]surveyed, error) {
-	p := o.newProgress()
+func replay(ctx context.Context, o *options, h *host) ([]surveyed, error) {
+	p := progressOf(o)
 	// A cluster's calendar is woken again, which helps unless a person must mend a table.
 	if err := h.handlers["calendar"](ctx, nil); err != nil && (h.folder != nil || errors.Is(err, table.ErrNoMap) || errors.Is(err, table.ErrLost)) {
 		return nil, err
@@ -301,7 +301,7 @@ func (o *options) replay(ctx context.Context, h *host) ([]surveyed, error) {
 		}
 		if idle {
 			h.trimLast(ctx)
-			return all, o.summary(all, worked, wall().Sub(began))
+			return all, summary(o, all, worked, wall().Sub(began))
 		}
 		select {
 		case <-ctx.Done():
@@ -356,7 +356,7 @@ func busy(all []surveyed) bool {
 	return false
 }
 
-func (o *options) newProgress() *progress {
+func progressOf(o *options) *progress {
 	file, ok := o.out.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) {
 		return newProgress(o.out, false, 0, wall())
@@ -368,7 +368,7 @@ func (o *options) newProgress() *progress {
 	return newProgress(o.out, true, width, wall())
 }
 
-func (o *options) summary(all []surveyed, worked bool, took time.Duration) error {
+func summary(o *options, all []surveyed, worked bool, took time.Duration) error {
 	if o.json {
 		return o.printJSON(all)
 	}
@@ -380,12 +380,12 @@ func (o *options) summary(all []surveyed, worked bool, took time.Duration) error
 	default:
 		o.printf("done in %.1fs\n", took.Seconds())
 	}
-	o.printStatus(all, false)
+	printStatus(o, all, false)
 	return nil
 }
 
 // invite says in three lines what to try.
-func (o *options) invite(h *host, all []surveyed) {
+func invite(o *options, h *host, all []surveyed) {
 	if o.json {
 		return
 	}

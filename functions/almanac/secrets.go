@@ -23,17 +23,17 @@ func newSecrets(o *options) *cobra.Command {
 			"before min_decryption_version is raised. What the data keys have sealed stays as it is, and functions may be at work. It may be ended at any " +
 			"moment, also by kill -9: again it does what is left.",
 		Example: "  almanac secrets rewrap --config cluster.yaml\n  almanac secrets rewrap --json",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return o.rewrap(cmd.Context()) },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return rewrap(cmd.Context(), o) },
 	})
 	return cmd
 }
 
-func (o *options) rewrap(ctx context.Context) error {
+func rewrap(ctx context.Context, o *options) error {
 	env, err := o.variables()
 	if err != nil {
 		return err
 	}
-	warehouse, done, err := o.openWarehouse(ctx)
+	warehouse, done, err := openWarehouse(ctx, o)
 	if err != nil {
 		return err
 	}

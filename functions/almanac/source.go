@@ -45,7 +45,7 @@ func newSource(o *options) *cobra.Command {
 		Example: "  almanac source --name mlapp --topics almanac.fact.released --sink http://127.0.0.1:9080\n" +
 			"  almanac source --config cluster.yaml --name store --topics almanac.fact.validated --sink http://127.0.0.1:8085\n" +
 			"  almanac source --name calendar --schedule '*/10 * * * * *' --sink http://127.0.0.1:8081",
-		RunE: func(cmd *cobra.Command, _ []string) error { return o.source(cmd.Context(), f) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return runSource(cmd.Context(), o, f) },
 	}
 	fl := cmd.Flags()
 	fl.StringSliceVar(&f.topics, "topics", nil, "Kafka topics to read, from where this source has got to")
@@ -76,7 +76,7 @@ func (f *sourceFlags) check() error {
 }
 
 // source runs until ctx ends.
-func (o *options) source(ctx context.Context, f *sourceFlags) error {
+func runSource(ctx context.Context, o *options, f *sourceFlags) error {
 	if err := f.check(); err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func (o *options) source(ctx context.Context, f *sourceFlags) error {
 			Clock: relay.Running(wall), Client: client, Log: log,
 		}.Run(ctx)
 	}
-	cluster, done, err := o.openKafka(ctx, log, func(ctx context.Context, c *kafka.Cluster) error {
+	cluster, done, err := openKafka(ctx, o, log, func(ctx context.Context, c *kafka.Cluster) error {
 		return relay.Ask(ctx, c, f.name, f.topics) // what is missing shows here and not in the log
 	})
 	if err != nil {
@@ -103,8 +103,8 @@ func (o *options) source(ctx context.Context, f *sourceFlags) error {
 }
 
 // openKafka opens the Kafka of --config, and nothing else of the cluster, or that of the data folder, once it answers.
-func (o *options) openKafka(ctx context.Context, log *slog.Logger, ask func(context.Context, *kafka.Cluster) error) (*kafka.Cluster, func(), error) {
-	env, err := o.kafkaVariables()
+func openKafka(ctx context.Context, o *options, log *slog.Logger, ask func(context.Context, *kafka.Cluster) error) (*kafka.Cluster, func(), error) {
+	env, err := kafkaVariables(o)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -125,7 +125,7 @@ func (o *options) openKafka(ctx context.Context, log *slog.Logger, ask func(cont
 
 // kafkaVariables is where the variables of Kafka are found: those of --config, or of the process; if that names no Kafka, the broker is that of
 // the run that holds the data folder.
-func (o *options) kafkaVariables() (envconfig.Lookuper, error) {
+func kafkaVariables(o *options) (envconfig.Lookuper, error) {
 	if o.config != "" {
 		return o.environment()
 	}

@@ -66,8 +66,8 @@ func readEndpoints(data string) (at endpoints, err error) {
 
 // withState opens the data folder for a command that looks but does not run: through the process that holds it, if there is one.
 // With --config it opens the cluster.
-func (o *options) withState(ctx context.Context, do func(context.Context, *state) error) (err error) {
-	s, err := o.look(ctx)
+func withState(ctx context.Context, o *options, do func(context.Context, *state) error) (err error) {
+	s, err := look(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -75,10 +75,10 @@ func (o *options) withState(ctx context.Context, do func(context.Context, *state
 	return do(ctx, s)
 }
 
-func (o *options) look(ctx context.Context) (*state, error) {
+func look(ctx context.Context, o *options) (*state, error) {
 	log := slog.New(slog.DiscardHandler)
 	if o.config != "" {
-		return o.openCluster(ctx, log)
+		return openCluster(ctx, o, log)
 	}
 	if o.datasets != platform.Published { // what is wrong with a folder is told first
 		if _, err := dataset.Open(o.datasets); err != nil {
@@ -88,15 +88,15 @@ func (o *options) look(ctx context.Context) (*state, error) {
 	if _, err := os.Stat(filepath.Join(o.data, "almanac.json")); errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("open %s: there is no data folder yet; start with: almanac run --data %s", o.data, o.data)
 	}
-	catalog, err := o.openDatasets(ctx, log)
+	catalog, err := openDatasets(ctx, o, log)
 	if err != nil {
 		return nil, err
 	}
-	return o.hold(ctx, catalog, log)
+	return hold(ctx, o, catalog, log)
 }
 
 // hold takes the data folder, or goes through the process that has it. It closes the datasets in the end.
-func (o *options) hold(ctx context.Context, catalog *platform.Datasets, log *slog.Logger) (*state, error) {
+func hold(ctx context.Context, o *options, catalog *platform.Datasets, log *slog.Logger) (*state, error) {
 	s, err := openState(ctx, o.data, catalog, 0, log)
 	if errors.Is(err, onebox.ErrHeld) {
 		s, err = attach(ctx, o.data, catalog, err)

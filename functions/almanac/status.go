@@ -22,7 +22,7 @@ func newStatus(o *options) *cobra.Command {
 		Use: "status [dataset]", Short: "Show the windows of each step, and why one is not due", Args: usage(cobra.MaximumNArgs(1)),
 		Example: "  almanac status\n  almanac status flights --windows\n  almanac status --json",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.withState(cmd.Context(), func(ctx context.Context, s *state) error {
+			return withState(cmd.Context(), o, func(ctx context.Context, s *state) error {
 				surveys, err := s.surveyAt(ctx, args, to)
 				if err != nil {
 					return err
@@ -30,7 +30,7 @@ func newStatus(o *options) *cobra.Command {
 				if o.json {
 					err = o.printJSON(surveys)
 				} else {
-					o.printStatus(surveys, windows)
+					printStatus(o, surveys, windows)
 				}
 				if err == nil && attention(surveys) {
 					return &codedError{code: codeAttention}
@@ -96,7 +96,7 @@ func attention(all []surveyed) bool {
 	return false
 }
 
-func (o *options) printStatus(all []surveyed, windows bool) {
+func printStatus(o *options, all []surveyed, windows bool) {
 	for i, s := range all {
 		if i > 0 {
 			o.printf("\n")
@@ -106,17 +106,17 @@ func (o *options) printStatus(all []surveyed, windows bool) {
 			withdrawn = ", withdrawn: nothing more of it is due"
 		}
 		o.printf("%s: %s (contract %s)%s\n", s.Dataset, s.Title, s.Version, withdrawn)
-		o.printSteps(s.states)
+		printSteps(o, s.states)
 		if windows {
-			o.printWindows(s.states)
+			printWindows(o, s.states)
 			continue
 		}
-		o.printOpen(s.states)
+		printOpen(o, s.states)
 	}
 }
 
 // printSteps prints a line for each step: how many windows are in which phase, and the sums.
-func (o *options) printSteps(states []calendar.State) {
+func printSteps(o *options, states []calendar.State) {
 	tw := o.columns()
 	for _, group := range grouped(states) {
 		first := group[0]
@@ -181,7 +181,7 @@ func sheetLine(c events.Counts) string {
 }
 
 // printOpen prints the windows that are not done, at most 20 of a step, and why.
-func (o *options) printOpen(states []calendar.State) {
+func printOpen(o *options, states []calendar.State) {
 	for _, group := range grouped(states) {
 		open := 0
 		for _, st := range group {
@@ -212,7 +212,7 @@ func because(why string) string {
 	return ": " + why
 }
 
-func (o *options) printWindows(states []calendar.State) {
+func printWindows(o *options, states []calendar.State) {
 	tw := o.columns()
 	tw.rowf("  STEP\tWINDOW\tPHASE\tGENERATION\tREAD\tSTORED\tREFUSED\tDUPLICATE\tFILTERED\tWHY")
 	for _, st := range states {
@@ -242,12 +242,12 @@ func newPlan(o *options) *cobra.Command {
 		Use: "plan [dataset]", Short: "Show what a run would do, without doing it", Args: usage(cobra.MaximumNArgs(1)),
 		Example: "  almanac plan\n  almanac plan flights --json",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.withState(cmd.Context(), func(ctx context.Context, s *state) error {
+			return withState(cmd.Context(), o, func(ctx context.Context, s *state) error {
 				surveys, err := s.surveyAt(ctx, args, to)
 				if err != nil {
 					return err
 				}
-				return o.printPlan(surveys)
+				return printPlan(o, surveys)
 			})
 		},
 	}
@@ -255,7 +255,7 @@ func newPlan(o *options) *cobra.Command {
 	return cmd
 }
 
-func (o *options) printPlan(all []surveyed) error {
+func printPlan(o *options, all []surveyed) error {
 	if o.json {
 		for i := range all {
 			kept := []windowStatus{}

@@ -40,7 +40,7 @@ func newSweep(o *options) *cobra.Command {
 				}
 				older = cfg.Abandoned
 			}
-			return o.sweep(cmd.Context(), older)
+			return sweep(cmd.Context(), o, older)
 		},
 	}
 	cmd.Flags().DurationVar(&older, "older", 24*time.Hour, "leave what was changed more recently; else ALMANAC_ABANDONED says it")
@@ -48,17 +48,17 @@ func newSweep(o *options) *cobra.Command {
 }
 
 // sweep sweeps the warehouse of the cluster or of the data folder, whoever works on it.
-func (o *options) sweep(ctx context.Context, older time.Duration) error {
-	warehouse, done, err := o.openWarehouse(ctx)
+func sweep(ctx context.Context, o *options, older time.Duration) error {
+	warehouse, done, err := openWarehouse(ctx, o)
 	if err != nil {
 		return err
 	}
 	defer done()
 	removed, err := warehouse.Sweep(ctx, older)
-	return errors.Join(o.printRemoved(removed, older), err)
+	return errors.Join(printRemoved(o, removed, older), err)
 }
 
-func (o *options) openWarehouse(ctx context.Context) (*lake.Lake, func(), error) {
+func openWarehouse(ctx context.Context, o *options) (*lake.Lake, func(), error) {
 	if o.config == "" {
 		dir := filepath.Join(o.data, "warehouse")
 		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
@@ -74,7 +74,7 @@ func (o *options) openWarehouse(ctx context.Context) (*lake.Lake, func(), error)
 	return platform.Warehouse(ctx, env)
 }
 
-func (o *options) printRemoved(removed []table.Removed, older time.Duration) error {
+func printRemoved(o *options, removed []table.Removed, older time.Duration) error {
 	if o.json {
 		if removed == nil {
 			removed = []table.Removed{}

@@ -23,18 +23,18 @@ func newTopics(o *options) *cobra.Command {
 	cmd.AddCommand(
 		&cobra.Command{
 			Use: "check", Short: "Compare the topics with what is needed", Args: usage(cobra.NoArgs), Example: "  almanac topics check",
-			RunE: func(cmd *cobra.Command, _ []string) error { return o.checkTopics(cmd.Context()) },
+			RunE: func(cmd *cobra.Command, _ []string) error { return checkTopics(cmd.Context(), o) },
 		},
 		&cobra.Command{
 			Use: "apply", Short: "Make the topics that are missing; alter none", Args: usage(cobra.NoArgs), Example: "  almanac topics apply",
-			RunE: func(cmd *cobra.Command, _ []string) error { return o.applyTopics(cmd.Context()) },
+			RunE: func(cmd *cobra.Command, _ []string) error { return applyTopics(cmd.Context(), o) },
 		},
 	)
 	return cmd
 }
 
-func (o *options) checkTopics(ctx context.Context) error {
-	found, err := o.topicFindings(ctx)
+func checkTopics(ctx context.Context, o *options) error {
+	found, err := topicFindings(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -57,26 +57,26 @@ func (o *options) checkTopics(ctx context.Context) error {
 	return nil
 }
 
-func (o *options) topicFindings(ctx context.Context) (found []kafka.Finding, err error) {
-	catalog, err := o.openDatasets(ctx, slog.New(slog.DiscardHandler))
+func topicFindings(ctx context.Context, o *options) (found []kafka.Finding, err error) {
+	catalog, err := openDatasets(ctx, o, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, catalog.Close()) }()
-	err = o.withKafka(ctx, func(c *kafka.Cluster) error {
+	err = withKafka(ctx, o, func(c *kafka.Cluster) error {
 		found, err = platform.CheckTopics(ctx, c, catalog.Catalog)
 		return err
 	})
 	return found, err
 }
 
-func (o *options) applyTopics(ctx context.Context) (err error) {
-	catalog, err := o.openDatasets(ctx, slog.New(slog.DiscardHandler))
+func applyTopics(ctx context.Context, o *options) (err error) {
+	catalog, err := openDatasets(ctx, o, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, catalog.Close()) }()
-	return o.withKafka(ctx, func(c *kafka.Cluster) error {
+	return withKafka(ctx, o, func(c *kafka.Cluster) error {
 		if err := platform.EnsureTopics(ctx, c, catalog.Catalog, events.WakeTopics()...); err != nil {
 			return err
 		}
@@ -86,12 +86,12 @@ func (o *options) applyTopics(ctx context.Context) (err error) {
 }
 
 // examineKafka looks at the cluster that --config or ALMANAC_KAFKA names, if one does.
-func (o *options) examineKafka(ctx context.Context) []finding {
+func examineKafka(ctx context.Context, o *options) []finding {
 	if o.config == "" && os.Getenv("ALMANAC_KAFKA") == "" {
 		return nil
 	}
 	const check = "kafka"
-	found, err := o.topicFindings(ctx)
+	found, err := topicFindings(ctx, o)
 	if err != nil {
 		return []finding{{check, false, err.Error()}}
 	}

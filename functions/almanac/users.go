@@ -20,12 +20,12 @@ func newUsers(o *options) *cobra.Command {
 	cmd := &cobra.Command{Use: "users", Short: "Give users of Kafka their passwords", Example: "  almanac users apply < passwords.json"}
 	cmd.AddCommand(&cobra.Command{
 		Use: "apply", Short: "Set the passwords that are new, and say whose", Long: usersHelp, Args: usage(cobra.NoArgs), Example: "  almanac users apply < passwords.json",
-		RunE: func(cmd *cobra.Command, _ []string) error { return o.applyUsers(cmd.Context(), cmd.InOrStdin()) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return applyUsers(cmd.Context(), o, cmd.InOrStdin()) },
 	})
 	return cmd
 }
 
-func (o *options) applyUsers(ctx context.Context, in io.Reader) error {
+func applyUsers(ctx context.Context, o *options, in io.Reader) error {
 	var passwords map[string]string
 	if err := json.NewDecoder(in).Decode(&passwords); err != nil {
 		return &codedError{codeUsage, errors.New(`standard input is not a JSON object of passwords by user, such as {"almanac-process": "…"}`)}
@@ -35,7 +35,7 @@ func (o *options) applyUsers(ctx context.Context, in io.Reader) error {
 			return &codedError{codeUsage, fmt.Errorf("user %q has no name or no password", user)}
 		}
 	}
-	return o.withKafka(ctx, func(c *kafka.Cluster) error {
+	return withKafka(ctx, o, func(c *kafka.Cluster) error {
 		changed, err := c.SetPasswords(ctx, passwords)
 		if o.json {
 			return errors.Join(err, o.printJSON(map[string][]string{"changed": changed}))

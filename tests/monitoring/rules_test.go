@@ -193,7 +193,7 @@ func TestEachAlertIsTestedToFireAndNotTo(t *testing.T) {
 
 var (
 	commandLine = regexp.MustCompile(`(?m)^almanac ([a-z]+)(?: ([a-z]+))?`)
-	commandUse  = regexp.MustCompile(`Use:\s+"([a-z]+)|deadLetter\("([a-z]+)"`)
+	commandUse  = regexp.MustCompile(`Use:\s+"([a-z]+)|deadLetter\(o, "([a-z]+)"`)
 )
 
 func TestRunbooksNameCommandsThatExist(t *testing.T) {
