@@ -7,6 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/almanac-data/almanac/functions/internal/command"
+	"github.com/almanac-data/almanac/functions/internal/command/open"
 	"github.com/almanac-data/almanac/functions/internal/fn"
 	"github.com/almanac-data/almanac/functions/internal/kafka"
 	"github.com/almanac-data/almanac/functions/internal/kafka/acl"
@@ -21,7 +23,7 @@ type aclFlags struct {
 	prune     bool
 }
 
-func newACLs(o *options) *cobra.Command {
+func newACLs(o *command.Options) *cobra.Command {
 	f := &aclFlags{}
 	cmd := &cobra.Command{
 		Use: "acls", Short: "Print or make the access rules of Kafka that the functions need", Long: aclsHelp,
@@ -44,24 +46,24 @@ func newACLs(o *options) *cobra.Command {
 // roles checks what a person asked for.
 func (f *aclFlags) roles(names []string) ([]acl.Role, error) {
 	if strings.Count(f.principal, "%s") != 1 || strings.Count(f.principal, "%") != 1 || !strings.HasPrefix(f.principal, "User:") {
-		return nil, &codedError{codeUsage, fmt.Errorf("--principal %q is not of a form such as %s", f.principal, acl.DefaultPrincipal)}
+		return nil, command.Exit(command.Usage, fmt.Errorf("--principal %q is not of a form such as %s", f.principal, acl.DefaultPrincipal))
 	}
 	roles, err := acl.Choose(names)
 	if err != nil {
-		return nil, &codedError{codeUsage, err}
+		return nil, command.Exit(command.Usage, err)
 	}
 	return roles, nil
 }
 
-func printACLs(ctx context.Context, o *options, f *aclFlags, names []string) error {
+func printACLs(ctx context.Context, o *command.Options, f *aclFlags, names []string) error {
 	roles, err := f.roles(names)
 	if err != nil {
 		return err
 	}
-	if o.json {
-		return o.printJSON(roles)
+	if o.JSON {
+		return o.PrintJSON(roles)
 	}
-	env, err := o.variables()
+	env, err := o.Variables()
 	if err != nil {
 		return err
 	}
@@ -70,50 +72,32 @@ func printACLs(ctx context.Context, o *options, f *aclFlags, names []string) err
 		return err
 	}
 	for _, r := range roles {
-		o.printf("# %s: %s\n%s\n", r.Name, r.About, strings.Join(r.Commands(r.Principal(f.principal), strings.Join(s.Brokers, ",")), "\n"))
+		o.Printf("# %s: %s\n%s\n", r.Name, r.About, strings.Join(r.Commands(r.Principal(f.principal), strings.Join(s.Brokers, ",")), "\n"))
 	}
 	return nil
 }
 
-func applyACLs(ctx context.Context, o *options, f *aclFlags, names []string) error {
+func applyACLs(ctx context.Context, o *command.Options, f *aclFlags, names []string) error {
 	roles, err := f.roles(names)
 	if err != nil {
 		return err
 	}
-	return withKafka(ctx, o, func(c *kafka.Cluster) error {
+	return open.Kafka(ctx, o, func(c *kafka.Cluster) error {
 		for _, r := range roles {
 			principal := r.Principal(f.principal)
 			beyond, err := c.Allow(ctx, r, principal, f.prune)
 			if err != nil {
 				return err
 			}
-			o.printf("%s: %d rules hold\n", principal, len(r.Rules))
+			o.Printf("%s: %d rules hold\n", principal, len(r.Rules))
 			for _, right := range beyond {
 				if f.prune {
-					o.printf("  took away: %s\n", right)
+					o.Printf("  took away: %s\n", right)
 				} else {
-					o.printf("  has more than it needs: %s; --prune takes it away\n", right)
+					o.Printf("  has more than it needs: %s; --prune takes it away\n", right)
 				}
 			}
 		}
 		return nil
 	})
-}
-
-// withKafka opens the cluster that --config or the environment names.
-func withKafka(ctx context.Context, o *options, do func(*kafka.Cluster) error) error {
-	env, err := o.variables()
-	if err != nil {
-		return err
-	}
-	var s kafka.Settings
-	if err := fn.Load(ctx, env, &s); err != nil {
-		return err
-	}
-	c, err := kafka.Open(ctx, s.Config("almanac", wall))
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	return do(c)
 }

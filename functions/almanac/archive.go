@@ -16,24 +16,26 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/block/original"
 	"github.com/almanac-data/almanac/functions/internal/block/seal"
 	"github.com/almanac-data/almanac/functions/internal/collect/archive"
+	"github.com/almanac-data/almanac/functions/internal/command"
+	"github.com/almanac-data/almanac/functions/internal/command/state"
 	"github.com/almanac-data/almanac/functions/internal/facts"
 	"github.com/almanac-data/almanac/functions/internal/platform"
 )
 
-func newArchive(o *options) *cobra.Command {
+func newArchive(o *command.Options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "archive", Short: "Look at the bytes of the source that are kept with each window",
 		Example: "  almanac archive show flights 2001-01-05",
 	}
 	cmd.AddCommand(&cobra.Command{
-		Use: "show <dataset> <window>", Short: "Write the bytes from which a window was collected to standard output", Args: usage(cobra.ExactArgs(2)),
+		Use: "show <dataset> <window>", Short: "Write the bytes from which a window was collected to standard output", Args: command.Args(cobra.ExactArgs(2)),
 		Long: "Write the bytes from which a window was collected, unpacked, one file after the other. Where they are sealed, ALMANAC_ENVELOPE_KEY names the key " +
 			"and this process needs the right to use it; the secrets store notes that it did.",
 		Example: "  almanac archive show flights 2001-01-05\n  almanac archive show flights 2001-01-05 --config cluster.yaml",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return withState(cmd.Context(), o, func(ctx context.Context, s *state) error {
-				if _, err := s.catalog.Dataset(args[0]); err != nil {
-					return &codedError{codeUsage, err}
+			return state.With(cmd.Context(), o, func(ctx context.Context, s *state.State) error {
+				if _, err := s.Datasets.Dataset(args[0]); err != nil {
+					return command.Exit(command.Usage, err)
 				}
 				return showArchive(ctx, o, s, args[0], args[1])
 			})
@@ -42,8 +44,8 @@ func newArchive(o *options) *cobra.Command {
 	return cmd
 }
 
-func showArchive(ctx context.Context, o *options, s *state, name, window string) error {
-	view, err := s.journal.View(ctx)
+func showArchive(ctx context.Context, o *command.Options, s *state.State, name, window string) error {
+	view, err := s.Journal.View(ctx)
 	if err != nil {
 		return err
 	}
@@ -52,7 +54,7 @@ func showArchive(ctx context.Context, o *options, s *state, name, window string)
 		return err
 	}
 	if len(a.Slices) == 0 {
-		return &codedError{codeUsage, fmt.Errorf("there is no archive of %s/%s: nothing of the window is stored", name, window)}
+		return command.Exit(command.Usage, fmt.Errorf("there is no archive of %s/%s: nothing of the window is stored", name, window))
 	}
 	last := -1
 	for _, slice := range a.Slices {
@@ -67,13 +69,13 @@ func showArchive(ctx context.Context, o *options, s *state, name, window string)
 	return nil
 }
 
-func copyArchived(ctx context.Context, o *options, a *archive.Archive, file int) (err error) {
+func copyArchived(ctx context.Context, o *command.Options, a *archive.Archive, file int) (err error) {
 	in, err := a.Open(ctx, events.Position{File: file})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
-	_, err = io.Copy(o.out, in)
+	_, err = io.Copy(o.Out, in)
 	return err
 }
 
@@ -88,13 +90,13 @@ func shown(view *facts.View, name, window string) events.Piece {
 }
 
 // archiveOf opens the archive of a generation, and the key where one is named.
-func archiveOf(ctx context.Context, o *options, s *state, view *facts.View, generation events.Piece) (*archive.Archive, error) {
-	a := &archive.Archive{Files: s.lake, Slices: archive.Of(view, generation)}
-	env, err := o.variables()
+func archiveOf(ctx context.Context, o *command.Options, s *state.State, view *facts.View, generation events.Piece) (*archive.Archive, error) {
+	a := &archive.Archive{Files: s.Lake, Slices: archive.Of(view, generation)}
+	env, err := o.Variables()
 	if err != nil {
 		return nil, err
 	}
-	ring, err := platform.EnvelopeOf(ctx, o.login(env), s.lake)
+	ring, err := platform.EnvelopeOf(ctx, o.Login(env), s.Lake)
 	if err != nil {
 		return nil, err
 	}
@@ -108,12 +110,12 @@ func archiveOf(ctx context.Context, o *options, s *state, view *facts.View, gene
 
 // records gives the bytes of refused records that are sealed in the archive of their slice, by their ordinals. Places says in which raw block
 // of the file each lies.
-func records(ctx context.Context, o *options, s *state, slice events.Piece, places map[int64]int64) (map[int64][]byte, error) {
-	d, err := s.catalog.Dataset(slice.Dataset)
+func records(ctx context.Context, o *command.Options, s *state.State, slice events.Piece, places map[int64]int64) (map[int64][]byte, error) {
+	d, err := s.Datasets.Dataset(slice.Dataset)
 	if err != nil {
 		return nil, err
 	}
-	view, err := s.journal.View(ctx)
+	view, err := s.Journal.View(ctx)
 	if err != nil {
 		return nil, err
 	}

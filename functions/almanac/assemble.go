@@ -4,14 +4,18 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	"github.com/sethvargo/go-envconfig"
 
 	"github.com/almanac-data/almanac/functions/internal/aggregate"
 	"github.com/almanac-data/almanac/functions/internal/calendar"
 	"github.com/almanac-data/almanac/functions/internal/collect"
+	"github.com/almanac-data/almanac/functions/internal/command"
+	"github.com/almanac-data/almanac/functions/internal/command/state"
 	"github.com/almanac-data/almanac/functions/internal/deliver"
 	"github.com/almanac-data/almanac/functions/internal/duck"
 	"github.com/almanac-data/almanac/functions/internal/fn"
@@ -29,34 +33,24 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/validate"
 )
 
-// newProcess makes the process that all functions share.
-func newProcess(ctx context.Context, s *state, env envconfig.Lookuper, log *slog.Logger) (*fn.Process, error) {
-	proc, err := fn.New(ctx, "almanac", env, log, wall)
-	if err != nil {
-		return nil, err
-	}
-	s.close = append(s.close, func() error { proc.Close(); return nil }) //nolint:contextcheck // ctx is done by then, and what is left is still to be sent
-	return proc, nil
-}
-
-// newHost puts every function together over an open data folder, or over a cluster.
-func newHost(ctx context.Context, s *state, log *slog.Logger) (*host, error) {
+// New puts every function together over an open data folder, or over a cluster.
+func newHost(ctx context.Context, o *command.Options, s *state.State, log *slog.Logger) (*host, error) {
 	var key secret.Config
 	var err error
-	if s.folder == nil {
-		err = fn.Load(ctx, s.proc.Env, &key)
+	if s.Folder == nil {
+		err = fn.Load(ctx, s.Proc.Env, &key)
 	} else {
-		key, err = s.furnish(ctx, log)
+		key, err = furnish(ctx, o, s, log)
 	}
 	if err != nil {
 		return nil, err
 	}
 	core := &process.Process{}
-	core.Pseudonyms, core.OpenKey, err = s.pseudonyms(ctx, key)
+	core.Pseudonyms, core.OpenKey, err = pseudonyms(ctx, s, key)
 	if err != nil {
 		return nil, err
 	}
-	keys, err := platform.Envelope(ctx, s.proc, s.lake)
+	keys, err := platform.Envelope(ctx, s.Proc, s.Lake)
 	if err != nil {
 		return nil, err
 	}
@@ -65,94 +59,122 @@ func newHost(ctx context.Context, s *state, log *slog.Logger) (*host, error) {
 		return nil, err
 	}
 	var slices collect.Config
-	if err := fn.Load(ctx, s.proc.Env, &slices); err != nil {
+	if err := fn.Load(ctx, s.Proc.Env, &slices); err != nil {
 		return nil, err
 	}
-	h := &host{state: s, log: log}
+	h := &host{State: s, options: o, log: log}
 	read := &collect.Collect{SliceBytes: slices.SliceBytes}
 	if keys != nil {
 		read.Keys, core.Seals = keys, keys
 	}
 	h.handlers = h.functions(read, core, engine)
 	for name, handle := range h.handlers {
-		h.handlers[name] = h.catalog.Handler(handle)
+		h.handlers[name] = h.Datasets.Handler(handle)
 	}
 	var abandoned maintain.Config
-	if err := fn.Load(ctx, s.proc.Env, &abandoned); err != nil {
+	if err := fn.Load(ctx, s.Proc.Env, &abandoned); err != nil {
 		return nil, err
 	}
-	sweeper := &maintain.Sweeper{Warehouse: s.lake, Older: abandoned.Abandoned, Now: wall, Log: log}
+	sweeper := &maintain.Sweeper{Warehouse: s.Lake, Older: abandoned.Abandoned, Now: o.Now, Log: log}
 	h.handlers["calendar"] = sweeper.After(h.handlers["calendar"])
-	h.api = serve.New(serve.Server{Journal: s.journal, Datasets: s.catalog, Files: s.lake, Log: log})
+	h.api = serve.New(serve.Server{Journal: s.Journal, Datasets: s.Datasets, Files: s.Lake, Log: log})
 	return h, nil
 }
 
 // furnish gives a data folder what a cluster has: a process, and the key of pseudonyms, which lies in the folder if it is not one of a secrets store.
-func (s *state) furnish(ctx context.Context, log *slog.Logger) (key secret.Config, err error) {
-	env := envconfig.MultiLookuper(envconfig.MapLookuper(map[string]string{"ALMANAC_QUIET": "0s", "ALMANAC_GRACE": "10s"}), envconfig.OsLookuper())
-	if s.proc, err = newProcess(ctx, s, env, log); err != nil {
+func furnish(ctx context.Context, o *command.Options, s *state.State, log *slog.Logger) (key secret.Config, err error) {
+	env := envconfig.MultiLookuper(envconfig.MapLookuper(map[string]string{"ALMANAC_QUIET": "0s", "ALMANAC_GRACE": "10s"}), o.Env)
+	if s.Proc, err = s.NewProcess(ctx, o, env, log); err != nil {
 		return key, err
 	}
-	s.journal = meter.Observe(s.journal, s.proc.Meter)
-	s.proc.Meter.CommitRetries(s.lake.Retries)
-	err = fn.Load(ctx, s.proc.Env, &key)
+	s.Journal = meter.Observe(s.Journal, s.Proc.Meter)
+	s.Proc.Meter.CommitRetries(s.Lake.Retries)
+	err = fn.Load(ctx, s.Proc.Env, &key)
 	if !reference.Store(key.Key) {
-		key.Key = filepath.Join(s.folder.Dir, "pseudonym.key")
+		key.Key = filepath.Join(s.Folder.Dir, "pseudonym.key")
 	}
 	return key, err
 }
 
 // openEngine takes the Spark server that ALMANAC_SPARK names, or starts DuckDB, such that SQL reads nothing but the warehouse.
-func openEngine(ctx context.Context, s *state) (snapshot.Engine, error) {
+func openEngine(ctx context.Context, s *state.State) (snapshot.Engine, error) {
 	var cfg spark.Config
-	if err := fn.Load(ctx, s.proc.Env, &cfg); err != nil {
+	if err := fn.Load(ctx, s.Proc.Env, &cfg); err != nil {
 		return nil, err
 	}
 	if cfg.Server != "" {
-		engine, err := platform.Spark(ctx, s.proc, cfg)
+		engine, err := platform.Spark(ctx, s.Proc, cfg)
 		if err != nil {
 			return nil, err
 		}
-		s.close = append(s.close, func() error { engine.Close(ctx); return nil })
+		s.OnClose(func() error { engine.Close(ctx); return nil })
 		return engine, nil
 	}
-	if s.remote() {
-		return nil, fmt.Errorf("ALMANAC_SPARK is not set: DuckDB does not read %s, so name a Spark server (spark.server)", s.lake.URI("."))
+	if remote(s) {
+		return nil, fmt.Errorf("ALMANAC_SPARK is not set: DuckDB does not read %s, so name a Spark server (spark.server)", s.Lake.URI("."))
 	}
-	temp, err := s.scratch()
+	temp, err := scratch(s)
 	if err != nil {
 		return nil, err
 	}
-	engine, err := duck.Open(duck.Options{MemoryLimit: "128MB", Threads: runtime.GOMAXPROCS(0), TempDir: temp, Dirs: []string{s.lake.URI(".")}})
+	engine, err := duck.Open(duck.Options{MemoryLimit: "128MB", Threads: runtime.GOMAXPROCS(0), TempDir: temp, Dirs: []string{s.Lake.URI(".")}})
 	if err != nil {
 		return nil, err
 	}
-	s.close = append(s.close, func() error { engine.Close(); return nil })
+	s.OnClose(func() error { engine.Close(); return nil })
 	return engine, nil
 }
 
 func (h *host) functions(read *collect.Collect, parse *process.Process, engine snapshot.Engine) map[string]fn.Handler {
-	blocks, said := h.cluster.Blocks(), h.journal
-	pace := h.pace
-	pace.ProbeBefore = wall()
+	blocks, said := h.Cluster.Blocks(), h.Journal
+	pace := h.Pace
+	pace.ProbeBefore = h.options.Now()
 	cal := &calendar.Calendar{
-		Journal: said, Datasets: h.catalog.Schedule, Tables: h.lake, Letters: h.cluster.LetterBox("calendar"), Now: h.now, Wall: wall, Pace: pace,
-		Backlogs: h.proc.Meter,
+		Journal: said, Datasets: h.Datasets.Schedule, Tables: h.Lake, Letters: h.Cluster.LetterBox("calendar"), Now: h.Now, Wall: h.options.Now, Pace: pace,
+		Backlogs: h.Proc.Meter,
 	}
-	read.Journal, read.Blocks, read.Sources, read.Datasets, read.Archive, read.Now = said, blocks, &source.Files{}, h.catalog, h.lake, wall
-	parse.Journal, parse.Blocks, parse.Datasets = said, blocks, h.catalog
+	read.Journal, read.Blocks, read.Sources, read.Datasets, read.Archive, read.Now = said, blocks, &source.Files{}, h.Datasets, h.Lake, h.options.Now
+	parse.Journal, parse.Blocks, parse.Datasets = said, blocks, h.Datasets
 	return map[string]fn.Handler{
 		"calendar": cal.Handle,
 		"collect":  read.Handle,
 		"process":  parse.Handle,
-		"validate": (&validate.Validate{Journal: said, Blocks: blocks, Datasets: h.catalog}).Handle,
+		"validate": (&validate.Validate{Journal: said, Blocks: blocks, Datasets: h.Datasets}).Handle,
 		"store": (&store.Store{
-			Journal: said, Blocks: blocks, Datasets: h.catalog, Files: h.lake, Opener: h.lake, Joiner: h.lake, Tables: h.lake,
+			Journal: said, Blocks: blocks, Datasets: h.Datasets, Files: h.Lake, Opener: h.Lake, Joiner: h.Lake, Tables: h.Lake,
 			Linger: linger, AtOnce: runtime.GOMAXPROCS(0),
 		}).Handle,
-		"aggregate": (&aggregate.Aggregate{Journal: said, Datasets: h.catalog, Tables: h.lake, Writes: h.lake, Engine: engine, Log: h.proc.Log}).Handle,
+		"aggregate": (&aggregate.Aggregate{Journal: said, Datasets: h.Datasets, Tables: h.Lake, Writes: h.Lake, Engine: engine, Log: h.Proc.Log}).Handle,
 		"deliver": (&deliver.Deliver{
-			Journal: said, Datasets: h.catalog, Tables: h.lake, Engine: engine, Files: h.lake, Folders: h.lake, Now: wall, Code: version, Log: h.proc.Log,
+			Journal: said, Datasets: h.Datasets, Tables: h.Lake, Engine: engine, Files: h.Lake, Folders: h.Lake, Now: h.options.Now, Code: h.options.Version, Log: h.Proc.Log,
 		}).Handle,
 	}
 }
+
+// pseudonyms opens the key of pseudonyms; that of a cluster not before a dataset has personal columns.
+func pseudonyms(ctx context.Context, s *state.State, key secret.Config) (opened process.Pseudonyms, later func(context.Context) (process.Pseudonyms, error), err error) {
+	later = func(ctx context.Context) (process.Pseudonyms, error) { return platform.Pseudonyms(ctx, s.Proc, key) }
+	if s.Folder != nil || s.Datasets.Personal() {
+		opened, err = later(ctx)
+	}
+	return opened, later, err
+}
+
+// scratch is an empty folder for what DuckDB spills.
+func scratch(s *state.State) (string, error) {
+	if s.Folder == nil {
+		dir, err := os.MkdirTemp("", "almanac-")
+		if err == nil {
+			s.OnClose(func() error { return os.RemoveAll(dir) })
+		}
+		return dir, err
+	}
+	dir := filepath.Join(s.Folder.Dir, "temp")
+	if err := os.RemoveAll(dir); err != nil {
+		return "", err
+	}
+	return dir, os.MkdirAll(dir, 0o700)
+}
+
+// remote says whether the warehouse lies where DuckDB cannot read.
+func remote(s *state.State) bool { return strings.Contains(s.Lake.URI("."), "://") }

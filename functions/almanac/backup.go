@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/almanac-data/almanac/functions/internal/command"
+	"github.com/almanac-data/almanac/functions/internal/command/open"
 	"github.com/almanac-data/almanac/functions/internal/hdfs"
 	"github.com/almanac-data/almanac/functions/internal/hdfs/mirror"
 	"github.com/almanac-data/almanac/functions/internal/kafka"
@@ -22,7 +24,7 @@ const backupHelp = `Backup writes the parts of a backup that only Almanac knows 
 The order makes them fit together: first kafka, then a snapshot of HDFS, then warehouse with the name of that snapshot. So nothing that facts say is done is
 missing in the tables. Tables that are ahead are no harm: the calendar says again what only they know.`
 
-func newBackup(o *options) *cobra.Command {
+func newBackup(o *command.Options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "backup", Short: "Write the parts of a backup: what Kafka says, and the files of the warehouse", Long: backupHelp,
 		Example: "  almanac backup kafka /backup/kafka.jsonl\n  almanac backup warehouse /backup/warehouse --snapshot s1 --list /backup/files.jsonl\n" +
@@ -32,7 +34,7 @@ func newBackup(o *options) *cobra.Command {
 	return cmd
 }
 
-func newRestore(o *options) *cobra.Command {
+func newRestore(o *command.Options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "restore", Short: "Bring the parts of a backup into a Kafka and a HDFS that are empty",
 		Long: "Restore brings back what backup has written. What is not empty is left as it is; a restore that was killed goes on. No function may run meanwhile.",
@@ -43,12 +45,12 @@ func newRestore(o *options) *cobra.Command {
 	return cmd
 }
 
-func newBackupKafka(o *options) *cobra.Command {
+func newBackupKafka(o *command.Options) *cobra.Command {
 	return &cobra.Command{
-		Use: "kafka FILE", Short: "Write down topics, access rules, facts, dues and dead letters", Args: usage(cobra.ExactArgs(1)),
+		Use: "kafka FILE", Short: "Write down topics, access rules, facts, dues and dead letters", Args: command.Args(cobra.ExactArgs(1)),
 		Example: "  almanac backup kafka /backup/kafka.jsonl",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return withKafka(cmd.Context(), o, func(c *kafka.Cluster) error {
+			return open.Kafka(cmd.Context(), o, func(c *kafka.Cluster) error {
 				var totals dump.Totals
 				err := whole(args[0], func(f *os.File) (err error) {
 					totals, err = c.Dump(cmd.Context(), f)
@@ -63,12 +65,12 @@ func newBackupKafka(o *options) *cobra.Command {
 	}
 }
 
-func newRestoreKafka(o *options) *cobra.Command {
+func newRestoreKafka(o *command.Options) *cobra.Command {
 	return &cobra.Command{
-		Use: "kafka FILE", Short: "Make topics and access rules, and say facts, dues and dead letters again", Args: usage(cobra.ExactArgs(1)),
+		Use: "kafka FILE", Short: "Make topics and access rules, and say facts, dues and dead letters again", Args: command.Args(cobra.ExactArgs(1)),
 		Example: "  almanac restore kafka /backup/kafka.jsonl",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return withKafka(cmd.Context(), o, func(c *kafka.Cluster) (err error) {
+			return open.Kafka(cmd.Context(), o, func(c *kafka.Cluster) (err error) {
 				f, err := os.Open(args[0])
 				if err != nil {
 					return err
@@ -84,28 +86,28 @@ func newRestoreKafka(o *options) *cobra.Command {
 	}
 }
 
-func printDump(o *options, t dump.Totals) error {
-	if o.json {
-		return o.printJSON(t)
+func printDump(o *command.Options, t dump.Totals) error {
+	if o.JSON {
+		return o.PrintJSON(t)
 	}
 	records := 0
 	for _, n := range t.Records {
 		records += n
 	}
-	o.printf("%d topics, %d access rules, %d records\n", t.Topics, t.Rights, records)
+	o.Printf("%d topics, %d access rules, %d records\n", t.Topics, t.Rights, records)
 	return nil
 }
 
-func newBackupWarehouse(o *options) *cobra.Command {
+func newBackupWarehouse(o *command.Options) *cobra.Command {
 	var snapshot, list string
 	cmd := &cobra.Command{
-		Use: "warehouse FOLDER --snapshot NAME --list FILE", Short: "Copy the files of a snapshot of the warehouse on HDFS into a local folder", Args: usage(cobra.ExactArgs(1)),
+		Use: "warehouse FOLDER --snapshot NAME --list FILE", Short: "Copy the files of a snapshot of the warehouse on HDFS into a local folder", Args: command.Args(cobra.ExactArgs(1)),
 		Long: "The folder must be empty, or the copy of an earlier time: then only what is new is copied, and what is gone is deleted. The list says what the " +
 			"copy holds, with owners, modes and digests; it is read first, and written when the copy is whole. It takes a user who may read all files.",
 		Example: "  almanac backup warehouse /backup/warehouse --snapshot s1 --list /backup/files.jsonl",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if snapshot == "" || list == "" {
-				return &codedError{codeUsage, errors.New("--snapshot and --list must be given")}
+				return command.Exit(command.Usage, errors.New("--snapshot and --list must be given"))
 			}
 			return withHDFS(cmd.Context(), o, func(f *hdfs.FS) error { return backupWarehouse(cmd.Context(), o, f, snapshot, args[0], list) })
 		},
@@ -115,7 +117,7 @@ func newBackupWarehouse(o *options) *cobra.Command {
 	return cmd
 }
 
-func backupWarehouse(ctx context.Context, o *options, f *hdfs.FS, snapshot, dir, listFile string) error {
+func backupWarehouse(ctx context.Context, o *command.Options, f *hdfs.FS, snapshot, dir, listFile string) error {
 	last, err := mirror.ReadFile(listFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, mirror.ErrPartial) { // without it everything is copied
 		return err
@@ -130,15 +132,15 @@ func backupWarehouse(ctx context.Context, o *options, f *hdfs.FS, snapshot, dir,
 	return printTotals(o, list.Totals())
 }
 
-func newRestoreWarehouse(o *options) *cobra.Command {
+func newRestoreWarehouse(o *command.Options) *cobra.Command {
 	var list string
 	cmd := &cobra.Command{
-		Use: "warehouse FOLDER --list FILE", Short: "Bring a copy of the warehouse back to HDFS, with owners and modes", Args: usage(cobra.ExactArgs(1)),
+		Use: "warehouse FOLDER --list FILE", Short: "Bring a copy of the warehouse back to HDFS, with owners and modes", Args: command.Args(cobra.ExactArgs(1)),
 		Example: "  almanac restore warehouse /backup/warehouse --list /backup/files.jsonl",
 		Long:    "It takes a superuser of HDFS. The warehouse must have the address that it had, because its tables name their files by that.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if list == "" {
-				return &codedError{codeUsage, errors.New("--list must be given")}
+				return command.Exit(command.Usage, errors.New("--list must be given"))
 			}
 			holds, err := mirror.ReadFile(list)
 			if err != nil {
@@ -156,24 +158,24 @@ func newRestoreWarehouse(o *options) *cobra.Command {
 	return cmd
 }
 
-func printTotals(o *options, t mirror.Totals) error {
-	if o.json {
-		return o.printJSON(t)
+func printTotals(o *command.Options, t mirror.Totals) error {
+	if o.JSON {
+		return o.PrintJSON(t)
 	}
-	o.printf("%s files, %s bytes\n", thousands(int64(t.Files)), thousands(t.Bytes))
+	o.Printf("%s files, %s bytes\n", command.Thousands(int64(t.Files)), command.Thousands(t.Bytes))
 	return nil
 }
 
-func newBackupCheck(o *options) *cobra.Command {
+func newBackupCheck(o *command.Options) *cobra.Command {
 	var list, facts string
 	cmd := &cobra.Command{
-		Use: "check FOLDER --list FILE --kafka FILE", Short: "Judge a backup by its files alone, without any server", Args: usage(cobra.ExactArgs(1)),
+		Use: "check FOLDER --list FILE --kafka FILE", Short: "Judge a backup by its files alone, without any server", Args: command.Args(cobra.ExactArgs(1)),
 		Long: "It looks whether every file is there to its last byte, whether tables name only what is there, verifies each release by its manifest, and sees that " +
 			"all that facts say is stored, aggregated or released is there.",
 		Example: "  almanac backup check /backup/warehouse --list /backup/files.jsonl --kafka /backup/kafka.jsonl",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if list == "" || facts == "" {
-				return &codedError{codeUsage, errors.New("--list and --kafka must be given")}
+				return command.Exit(command.Usage, errors.New("--list and --kafka must be given"))
 			}
 			report, err := restored.Check(cmd.Context(), args[0], list, facts)
 			if err != nil {
@@ -187,20 +189,20 @@ func newBackupCheck(o *options) *cobra.Command {
 	return cmd
 }
 
-func printRestored(o *options, r restored.Report) error {
-	if o.json {
-		if err := o.printJSON(r); err != nil {
+func printRestored(o *command.Options, r restored.Report) error {
+	if o.JSON {
+		if err := o.PrintJSON(r); err != nil {
 			return err
 		}
 	} else {
 		for _, p := range r.Problems {
-			o.printf("%s\n", p)
+			o.Printf("%s\n", p)
 		}
-		o.printf("%s files, %d tables with %d windows and %s rows, %d releases, %d facts, the last of %s\n",
-			thousands(int64(r.Files)), r.Tables, r.Windows, thousands(r.Rows), r.Releases, r.Facts, r.Newest.Format("2006-01-02 15:04:05"))
+		o.Printf("%s files, %d tables with %d windows and %s rows, %d releases, %d facts, the last of %s\n",
+			command.Thousands(int64(r.Files)), r.Tables, r.Windows, command.Thousands(r.Rows), r.Releases, r.Facts, r.Newest.Format("2006-01-02 15:04:05"))
 	}
 	if n := len(r.Problems); n > 0 {
-		return &codedError{1, fmt.Errorf("%d things are not as they must be: do not restore this backup, take an older one", n)}
+		return command.Exit(command.Failed, fmt.Errorf("%d things are not as they must be: do not restore this backup, take an older one", n))
 	}
 	return nil
 }
@@ -223,8 +225,8 @@ func whole(name string, write func(*os.File) error) error {
 }
 
 // withHDFS opens the folder of HDFS that is the warehouse of --config or the environment.
-func withHDFS(ctx context.Context, o *options, do func(*hdfs.FS) error) error {
-	env, err := o.variables()
+func withHDFS(ctx context.Context, o *command.Options, do func(*hdfs.FS) error) error {
+	env, err := o.Variables()
 	if err != nil {
 		return err
 	}

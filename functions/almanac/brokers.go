@@ -6,6 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/almanac-data/almanac/functions/internal/command"
+	"github.com/almanac-data/almanac/functions/internal/command/open"
 	"github.com/almanac-data/almanac/functions/internal/kafka"
 )
 
@@ -14,11 +16,11 @@ follows the leader of its quorum, and the brokers of --expect are there. Then an
 ALMANAC_KAFKA names; it takes a user who may describe the cluster and all topics. With --try it also makes a topic of its own (almanac.try.…), writes to each
 broker, reads what it wrote, and removes the topic: that takes a user who may do so.`
 
-func newBrokers(o *options) *cobra.Command {
+func newBrokers(o *command.Options) *cobra.Command {
 	var expected []int32
 	var try bool
 	cmd := &cobra.Command{
-		Use: "brokers", Short: "Tell whether the servers of Kafka are well, so that one may stop", Long: brokersHelp, Args: usage(cobra.NoArgs),
+		Use: "brokers", Short: "Tell whether the servers of Kafka are well, so that one may stop", Long: brokersHelp, Args: command.Args(cobra.NoArgs),
 		Example: "  almanac brokers\n  almanac brokers --expect 1,2,3 --json\n  almanac brokers --try",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return showBrokers(cmd.Context(), o, expected, try) },
 	}
@@ -27,31 +29,31 @@ func newBrokers(o *options) *cobra.Command {
 	return cmd
 }
 
-func showBrokers(ctx context.Context, o *options, expected []int32, try bool) error {
-	return withKafka(ctx, o, func(c *kafka.Cluster) error {
+func showBrokers(ctx context.Context, o *command.Options, expected []int32, try bool) error {
+	return open.Kafka(ctx, o, func(c *kafka.Cluster) error {
 		r, err := c.Servers(ctx, expected)
 		if err != nil {
 			return err
 		}
-		if o.json {
-			if err := o.printJSON(r); err != nil {
+		if o.JSON {
+			if err := o.PrintJSON(r); err != nil {
 				return err
 			}
 		} else {
-			o.printf("%d brokers, %d controllers, %d partitions\n", len(r.Brokers), len(r.Voters), r.Partitions)
+			o.Printf("%d brokers, %d controllers, %d partitions\n", len(r.Brokers), len(r.Voters), r.Partitions)
 			for _, problem := range r.Problems {
-				o.printf("%s\n", problem)
+				o.Printf("%s\n", problem)
 			}
 		}
 		if n := len(r.Problems); n > 0 {
-			return &codedError{1, fmt.Errorf("%d things of Kafka are not well: stop none of its servers", n)}
+			return command.Exit(command.Failed, fmt.Errorf("%d things of Kafka are not well: stop none of its servers", n))
 		}
 		if !try {
 			return nil
 		}
 		records, err := c.Try(ctx)
-		if err == nil && !o.json {
-			o.printf("%d records were written and read\n", records)
+		if err == nil && !o.JSON {
+			o.Printf("%d records were written and read\n", records)
 		}
 		return err
 	})

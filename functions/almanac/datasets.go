@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/almanac-data/almanac/functions/internal/command"
+	"github.com/almanac-data/almanac/functions/internal/command/open"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/fn"
 	"github.com/almanac-data/almanac/functions/internal/platform"
@@ -20,20 +23,20 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/published/follow"
 )
 
-func newDatasets(o *options) *cobra.Command {
+func newDatasets(o *command.Options) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "datasets", Short: "List the datasets that are published in the warehouse, publish and withdraw them", Args: usage(cobra.NoArgs),
+		Use: "datasets", Short: "List the datasets that are published in the warehouse, publish and withdraw them", Args: command.Args(cobra.NoArgs),
 		Example: "  almanac datasets --config cluster.yaml\n  almanac datasets --config cluster.yaml --datasets ./spark-jobs --json",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return listDatasets(cmd.Context(), o) },
 	}
 	cmd.AddCommand(newPublish(o),
 		&cobra.Command{
-			Use: "withdraw NAME", Short: "Let nothing more be due of a dataset; what is stored of it stays", Args: usage(cobra.ExactArgs(1)),
+			Use: "withdraw NAME", Short: "Let nothing more be due of a dataset; what is stored of it stays", Args: command.Args(cobra.ExactArgs(1)),
 			Example: "  almanac datasets withdraw flights --config cluster.yaml",
 			RunE:    func(cmd *cobra.Command, args []string) error { return withdrawDataset(cmd.Context(), o, args[0]) },
 		},
 		&cobra.Command{
-			Use: "history NAME", Short: "Show who published a dataset and when", Args: usage(cobra.ExactArgs(1)),
+			Use: "history NAME", Short: "Show who published a dataset and when", Args: command.Args(cobra.ExactArgs(1)),
 			Example: "  almanac datasets history flights --config cluster.yaml",
 			RunE:    func(cmd *cobra.Command, args []string) error { return datasetHistory(cmd.Context(), o, args[0]) },
 		})
@@ -41,21 +44,21 @@ func newDatasets(o *options) *cobra.Command {
 }
 
 // localFolder is the folder that is published from: that of --datasets or of the configuration, unless that says published.
-func localFolder(ctx context.Context, o *options) (string, error) {
-	where, err := datasetsPlace(ctx, o)
-	if err == nil && where == platform.Published && !o.given("datasets") {
-		where = o.datasets
+func localFolder(ctx context.Context, o *command.Options) (string, error) {
+	where, err := open.Place(ctx, o)
+	if err == nil && where == platform.Published && !o.Given("datasets") {
+		where = o.Datasets
 	}
 	if err == nil && where == platform.Published {
-		err = &codedError{codeUsage, errors.New("--datasets published names no folder: name the one that holds the datasets' folders")}
+		err = command.Exit(command.Usage, errors.New("--datasets published names no folder: name the one that holds the datasets' folders"))
 	}
 	return where, err
 }
 
 // followed are the settings of published datasets.
-func followed(ctx context.Context, o *options) (follow.Config, error) {
+func followed(ctx context.Context, o *command.Options) (follow.Config, error) {
 	var cfg follow.Config
-	env, err := o.variables()
+	env, err := o.Variables()
 	if err == nil {
 		err = fn.Load(ctx, env, &cfg)
 	}
@@ -63,10 +66,10 @@ func followed(ctx context.Context, o *options) (follow.Config, error) {
 }
 
 // signed is a record with who does something now, and by which code: the principal where there is Kerberos, else the user of this machine.
-func signed(ctx context.Context, o *options) (published.Record, error) {
-	r := published.Record{At: wall().UTC().Truncate(time.Second), Code: version}
-	if o.config != "" {
-		env, err := o.environment()
+func signed(ctx context.Context, o *command.Options) (published.Record, error) {
+	r := published.Record{At: o.Now().UTC().Truncate(time.Second), Code: o.Version}
+	if o.Config != "" {
+		env, err := o.Environment()
 		if err != nil {
 			return r, err
 		}
@@ -100,8 +103,8 @@ type listedDataset struct {
 	Local     string `json:"local,omitempty"` // same, differs, or why the folder cannot be read; empty if there is none
 }
 
-func listDatasets(ctx context.Context, o *options) error {
-	warehouse, done, err := publishedWarehouse(ctx, o)
+func listDatasets(ctx context.Context, o *command.Options) error {
+	warehouse, done, err := open.Published(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -116,7 +119,7 @@ func listDatasets(ctx context.Context, o *options) error {
 		return err
 	}
 	listed := []listedDataset{}
-	for _, name := range sortedKeys(heads) {
+	for _, name := range slices.Sorted(maps.Keys(heads)) {
 		r, err := published.Read(files, name, heads[name])
 		if err != nil {
 			return err
@@ -130,36 +133,36 @@ func listDatasets(ctx context.Context, o *options) error {
 		}
 		listed = append(listed, l)
 	}
-	for _, name := range sortedKeys(local) {
+	for _, name := range slices.Sorted(maps.Keys(local)) {
 		if _, ok := heads[name]; !ok {
 			listed = append(listed, listedDataset{Record: published.Record{Dataset: name}, Local: "not published"})
 		}
 	}
-	if o.json {
-		return o.printJSON(listed)
+	if o.JSON {
+		return o.PrintJSON(listed)
 	}
 	if len(listed) == 0 {
-		o.printf("no dataset is published; almanac datasets publish does it\n")
+		o.Printf("no dataset is published; almanac datasets publish does it\n")
 		return nil
 	}
-	tw := o.columns()
-	tw.rowf("DATASET\tVERSION\tNO.\tCONTRACT\tPUBLISHED\tBY\tCODE\tFOLDER")
+	tw := o.Columns()
+	tw.Rowf("DATASET\tVERSION\tNO.\tCONTRACT\tPUBLISHED\tBY\tCODE\tFOLDER")
 	for _, l := range listed {
 		if l.Number == 0 {
-			tw.rowf("%s\t\t\t\t\t\t\t%s", l.Dataset, l.Local)
+			tw.Rowf("%s\t\t\t\t\t\t\t%s", l.Dataset, l.Local)
 			continue
 		}
 		version := published.Short(l.Version)
 		if l.Withdrawn {
 			version = "withdrawn"
 		}
-		tw.rowf("%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s", l.Dataset, version, l.Number, l.Contract, l.At.Format(time.RFC3339), l.By, l.Code, l.Local)
+		tw.Rowf("%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s", l.Dataset, version, l.Number, l.Contract, l.At.Format(time.RFC3339), l.By, l.Code, l.Local)
 	}
 	return tw.Flush()
 }
 
 // describeLocal gives the versions of the datasets in the local folder; none if there is no folder. One that cannot be read counts as another version.
-func describeLocal(ctx context.Context, o *options) (map[string]string, error) {
+func describeLocal(ctx context.Context, o *command.Options) (map[string]string, error) {
 	cfg, err := followed(ctx, o)
 	if err != nil {
 		return nil, err
@@ -169,7 +172,7 @@ func describeLocal(ctx context.Context, o *options) (map[string]string, error) {
 		return nil, err
 	}
 	folders, err := dataset.Folders(dir)
-	if errors.Is(err, fs.ErrNotExist) && !o.given("datasets") {
+	if errors.Is(err, fs.ErrNotExist) && !o.Given("datasets") {
 		return nil, nil
 	}
 	versions := map[string]string{}
@@ -184,8 +187,8 @@ func describeLocal(ctx context.Context, o *options) (map[string]string, error) {
 	return versions, err
 }
 
-func datasetHistory(ctx context.Context, o *options, name string) error {
-	warehouse, done, err := publishedWarehouse(ctx, o)
+func datasetHistory(ctx context.Context, o *command.Options, name string) error {
+	warehouse, done, err := open.Published(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -194,13 +197,13 @@ func datasetHistory(ctx context.Context, o *options, name string) error {
 	if err != nil && len(records) == 0 {
 		return unknownDataset(warehouse.FS(published.Root), err)
 	}
-	if o.json {
-		return errors.Join(o.printJSON(records), err)
+	if o.JSON {
+		return errors.Join(o.PrintJSON(records), err)
 	}
-	tw := o.columns()
-	tw.rowf("NO.\tWHEN\tWHAT\tVERSION\tCONTRACT\tFILES\tBYTES\tBY\tCODE")
+	tw := o.Columns()
+	tw.Rowf("NO.\tWHEN\tWHAT\tVERSION\tCONTRACT\tFILES\tBYTES\tBY\tCODE")
 	for _, r := range slices.Backward(records) {
-		tw.rowf("%d\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s", r.Number, r.At.Format(time.RFC3339), r.Action, published.Short(r.Version), r.Contract, r.Files, r.Bytes, r.By, r.Code)
+		tw.Rowf("%d\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s", r.Number, r.At.Format(time.RFC3339), r.Action, published.Short(r.Version), r.Contract, r.Files, r.Bytes, r.By, r.Code)
 	}
 	return errors.Join(tw.Flush(), err)
 }
@@ -214,15 +217,15 @@ func unknownDataset(files fs.FS, err error) error {
 	if listErr != nil {
 		return listErr
 	}
-	return &codedError{codeUsage, fmt.Errorf("%w; published are: %v", err, sortedKeys(heads))}
+	return command.Exit(command.Usage, fmt.Errorf("%w; published are: %v", err, slices.Sorted(maps.Keys(heads))))
 }
 
-func withdrawDataset(ctx context.Context, o *options, name string) error {
+func withdrawDataset(ctx context.Context, o *command.Options, name string) error {
 	signed, err := signed(ctx, o)
 	if err != nil {
 		return err
 	}
-	warehouse, done, err := publishedWarehouse(ctx, o)
+	warehouse, done, err := open.Published(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -231,18 +234,18 @@ func withdrawDataset(ctx context.Context, o *options, name string) error {
 	if err != nil {
 		return unknownDataset(warehouse.FS(published.Root), err)
 	}
-	if o.json {
-		return o.printJSON(struct {
+	if o.JSON {
+		return o.PrintJSON(struct {
 			published.Record
 
 			Done bool `json:"done"`
 		}{out.Record, out.Done})
 	}
 	if !out.Done {
-		o.printf("%s was withdrawn already, at %s by %s\n", name, out.Record.At.Format(time.RFC3339), out.Record.By)
+		o.Printf("%s was withdrawn already, at %s by %s\n", name, out.Record.At.Format(time.RFC3339), out.Record.By)
 		return nil
 	}
-	o.printf("%s is withdrawn (no. %d): nothing more of it is due; its tables, releases and versions stay\nalmanac datasets publish %s brings it back\n",
+	o.Printf("%s is withdrawn (no. %d): nothing more of it is due; its tables, releases and versions stay\nalmanac datasets publish %s brings it back\n",
 		name, out.Record.Number, name)
 	return nil
 }

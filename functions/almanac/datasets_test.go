@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/almanac-data/almanac/functions/internal/command"
+	"github.com/almanac-data/almanac/functions/internal/command/survey"
 	"github.com/almanac-data/almanac/functions/internal/published"
 )
 
@@ -107,7 +109,7 @@ func TestDatasetsArePublishedListedAndWithdrawn(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"status", "plan"} {
-		all := callJSON[[]surveyed](t, name, "trips", "--data", data, "--datasets", "published")
+		all := callJSON[[]survey.Dataset](t, name, "trips", "--data", data, "--datasets", "published")
 		if len(all) != 1 || !all[0].Withdrawn || len(all[0].Windows) != 0 {
 			t.Errorf("%s of what is withdrawn = %+v, want nothing to be due", name, all)
 		}
@@ -116,14 +118,14 @@ func TestDatasetsArePublishedListedAndWithdrawn(t *testing.T) {
 		t.Errorf("history = %+v", h)
 	}
 	for _, args := range [][]string{{"datasets", "history", "none"}, {"datasets", "withdraw", "none"}, {"datasets", "publish", "none"}, {"datasets", "publish", "../x"}} {
-		if _, code, err := call(t, at(args...)...); code != codeUsage || !strings.Contains(err.Error(), "trips") {
+		if _, code, err := call(t, at(args...)...); code != command.Usage || !strings.Contains(err.Error(), "trips") {
 			t.Errorf("almanac %s: exit %d, %v, want the datasets that there are", strings.Join(args, " "), code, err)
 		}
 	}
 	for _, verb := range []string{"history", "withdraw"} {
 		for _, name := range []string{"../trips", "", "trips/../trips", "Trips"} {
 			out, code, err := call(t, at("datasets", verb, name)...)
-			if code != codeUsage || !strings.Contains(err.Error(), "names no dataset: the name of a dataset has") || !strings.Contains(err.Error(), "[trips]") || out != "" {
+			if code != command.Usage || !strings.Contains(err.Error(), "names no dataset: the name of a dataset has") || !strings.Contains(err.Error(), "[trips]") || out != "" {
 				t.Errorf("almanac datasets %s %q: exit %d, %v, prints %q; want a word about the name", verb, name, code, err, out)
 			}
 		}
@@ -158,7 +160,7 @@ func TestARunTakesPublishedDatasets(t *testing.T) {
 		t.Errorf("run without anything published: exit %d, %v", code, err)
 	}
 	rows := func() (sum int64) {
-		for _, s := range callJSON[[]surveyed](t, "status", "--data", data, "--datasets", "published") {
+		for _, s := range callJSON[[]survey.Dataset](t, "status", "--data", data, "--datasets", "published") {
 			for _, w := range s.Windows {
 				for _, counts := range w.Sheet {
 					sum += counts.Stored

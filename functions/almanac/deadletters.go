@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -15,13 +16,16 @@ import (
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/calendar"
+	"github.com/almanac-data/almanac/functions/internal/command"
+	"github.com/almanac-data/almanac/functions/internal/command/state"
+	"github.com/almanac-data/almanac/functions/internal/command/survey"
 	"github.com/almanac-data/almanac/functions/internal/kafka"
 	"github.com/almanac-data/almanac/functions/internal/kafka/letters"
 	"github.com/almanac-data/almanac/functions/internal/problem"
 	"github.com/almanac-data/almanac/functions/internal/relay"
 )
 
-func newDeadLetters(o *options) *cobra.Command {
+func newDeadLetters(o *command.Options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "deadletters", Short: "Look at the events that no function could handle or nothing came of, and send one again",
 		Example: "  almanac deadletters list\n  almanac deadletters show 0/12\n  almanac deadletters resend 0/12",
@@ -80,31 +84,31 @@ func givenUp(d kafka.DeadLetter) (due events.Due, ok bool) {
 	return *asked, true
 }
 
-func newDeadLettersList(o *options) *cobra.Command {
+func newDeadLettersList(o *command.Options) *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List the dead letters, oldest first", Args: usage(cobra.NoArgs),
+		Use: "list", Short: "List the dead letters, oldest first", Args: command.Args(cobra.NoArgs),
 		Example: "  almanac deadletters list --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withState(cmd.Context(), o, func(ctx context.Context, s *state) error {
+			return state.With(cmd.Context(), o, func(ctx context.Context, s *state.State) error {
 				all := []letter{}
-				for d, err := range s.cluster.DeadLetters(ctx) {
+				for d, err := range s.Cluster.DeadLetters(ctx) {
 					if err != nil {
 						return err
 					}
 					all = append(all, newLetter(d, false))
 				}
-				if o.json {
-					return o.printJSON(all)
+				if o.JSON {
+					return o.PrintJSON(all)
 				}
 				if len(all) == 0 {
-					o.printf("no dead letters\n")
+					o.Printf("no dead letters\n")
 					return nil
 				}
-				tw := o.columns()
-				tw.rowf("ID\tTIME\tTYPE\tSUBJECT\tCODE\tFUNCTION\tDETAIL")
+				tw := o.Columns()
+				tw.Rowf("ID\tTIME\tTYPE\tSUBJECT\tCODE\tFUNCTION\tDETAIL")
 				for _, l := range all {
 					a := l.Attributes
-					tw.rowf("%s\t%s\t%s\t%s\t%s\t%s\t%s", l.ID, l.Time.UTC().Format(time.RFC3339), a["type"], a["subject"], a["knativeerrorcode"], l.Function,
+					tw.Rowf("%s\t%s\t%s\t%s\t%s\t%s\t%s", l.ID, l.Time.UTC().Format(time.RFC3339), a["type"], a["subject"], a["knativeerrorcode"], l.Function,
 						strings.Join(strings.Fields(l.Detail), " "))
 				}
 				return tw.Flush()
@@ -113,16 +117,16 @@ func newDeadLettersList(o *options) *cobra.Command {
 	}
 }
 
-func deadLetter(o *options, use, short string, do func(context.Context, *options, *state, kafka.DeadLetter) error) *cobra.Command {
+func deadLetter(o *command.Options, use, short string, do func(context.Context, *command.Options, *state.State, kafka.DeadLetter) error) *cobra.Command {
 	return &cobra.Command{
-		Use: use + " <id>", Short: short, Args: usage(cobra.ExactArgs(1)), Example: "  almanac deadletters " + use + " 0/12",
+		Use: use + " <id>", Short: short, Args: command.Args(cobra.ExactArgs(1)), Example: "  almanac deadletters " + use + " 0/12",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			partition, offset, err := parseLetter(args[0])
 			if err != nil {
-				return &codedError{codeUsage, err}
+				return command.Exit(command.Usage, err)
 			}
-			return withState(cmd.Context(), o, func(ctx context.Context, s *state) error {
-				d, err := s.cluster.DeadLetter(ctx, partition, offset)
+			return state.With(cmd.Context(), o, func(ctx context.Context, s *state.State) error {
+				d, err := s.Cluster.DeadLetter(ctx, partition, offset)
 				if err != nil {
 					return err
 				}
@@ -142,24 +146,24 @@ func parseLetter(id string) (partition int32, offset int64, err error) {
 	return int32(n), offset, nil
 }
 
-func showDeadLetter(_ context.Context, o *options, _ *state, d kafka.DeadLetter) error {
-	if o.json {
-		return o.printJSON(newLetter(d, true))
+func showDeadLetter(_ context.Context, o *command.Options, _ *state.State, d kafka.DeadLetter) error {
+	if o.JSON {
+		return o.PrintJSON(newLetter(d, true))
 	}
 	l := newLetter(d, true)
-	tw := o.columns()
-	for _, name := range sortedKeys(l.Attributes) {
-		tw.rowf("%s\t%s", name, l.Attributes[name])
+	tw := o.Columns()
+	for _, name := range slices.Sorted(maps.Keys(l.Attributes)) {
+		tw.Rowf("%s\t%s", name, l.Attributes[name])
 	}
 	if err := tw.Flush(); err != nil {
 		return err
 	}
-	o.printf("\n%s\n", l.Data)
+	o.Printf("\n%s\n", l.Data)
 	return nil
 }
 
-func resendDeadLetter(ctx context.Context, o *options, s *state, d kafka.DeadLetter) error {
-	if s.http == "" && s.folder != nil {
+func resendDeadLetter(ctx context.Context, o *command.Options, s *state.State, d kafka.DeadLetter) error {
+	if s.HTTP == "" && s.Folder != nil {
 		return errors.New("resend: no run holds the data folder, so no function is there to take the event; start almanac run and try again")
 	}
 	if due, ok := givenUp(d); ok {
@@ -169,46 +173,46 @@ func resendDeadLetter(ctx context.Context, o *options, s *state, d kafka.DeadLet
 		return fmt.Errorf("resend: the dead letter does not name the function that it was for (knativeerrordest), and is no due of an aggregate or release; "+
 			"see almanac deadletters show %d/%d", d.Partition, d.Offset)
 	}
-	if s.http != "" { // the port may be another one than it was
+	if s.HTTP != "" { // the port may be another one than it was
 		dest, err := url.Parse(d.Attributes["knativeerrordest"])
 		if err != nil {
 			return fmt.Errorf("resend: address of the dead letter: %w", err)
 		}
-		d.Attributes["knativeerrordest"] = s.http + dest.Path
+		d.Attributes["knativeerrordest"] = s.HTTP + dest.Path
 	}
 	if err := relay.Resend(ctx, relay.NewClient(nil), d); err != nil {
 		return err
 	}
-	o.printf("delivered to %s\n", functionOf(d))
+	o.Printf("delivered to %s\n", functionOf(d))
 	return nil
 }
 
 // askAgain announces the aggregate or release anew that a due was given up of, if it still waits. The next attempt is an event of another id, so that
 // it is not taken for the one before.
-func askAgain(ctx context.Context, o *options, s *state, due events.Due) error {
-	surveys, err := s.survey(ctx, []string{due.Dataset})
+func askAgain(ctx context.Context, o *command.Options, s *state.State, due events.Due) error {
+	surveys, err := s.Survey(ctx, []string{due.Dataset})
 	if err != nil {
 		return fmt.Errorf("resend: %w", err)
 	}
 	name := fmt.Sprintf("%s %s of %s", due.Name, due.Window, due.Dataset)
-	i := slices.IndexFunc(surveys[0].states, func(st calendar.State) bool { return st.Step == due.Step && st.Piece == due.Piece })
+	i := slices.IndexFunc(surveys[0].States, func(st calendar.State) bool { return st.Step == due.Step && st.Piece == due.Piece })
 	if surveys[0].Withdrawn || i < 0 {
 		return fmt.Errorf("resend: %s is not due any more: the dataset is withdrawn, or has no such window now", name)
 	}
-	st := surveys[0].states[i]
+	st := surveys[0].States[i]
 	switch {
 	case st.GivenUp():
 	case st.Phase == calendar.Stopped:
 		return fmt.Errorf("resend: %s is stopped, and sending it again does not help: %s", name, st.Why)
 	default:
-		o.printf("%s is %s%s; nothing is sent, nor needs to be\n", name, st.Phase, because(st.Why))
+		o.Printf("%s is %s; nothing is sent, nor needs to be\n", name, survey.Phase(st))
 		return nil
 	}
 	again := st.Asked
 	again.Attempt, again.Try, again.Reason, again.Detail = again.Attempt+1, 1, "requested", "its dead letter was sent again"
-	if err := s.journal.Say(ctx, again); err != nil {
+	if err := s.Journal.Say(ctx, again); err != nil {
 		return fmt.Errorf("resend: %w", err)
 	}
-	o.printf("%s is asked for anew, as attempt %d\n", name, again.Attempt)
+	o.Printf("%s is asked for anew, as attempt %d\n", name, again.Attempt)
 	return nil
 }

@@ -9,8 +9,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sethvargo/go-envconfig"
+
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/calendar"
+	"github.com/almanac-data/almanac/functions/internal/command"
+	"github.com/almanac-data/almanac/functions/internal/command/state"
 	"github.com/almanac-data/almanac/functions/internal/facts"
 	"github.com/almanac-data/almanac/functions/internal/kafka"
 )
@@ -36,12 +40,12 @@ func TestAReleaseIsGivenUpAndAskedForAnew(t *testing.T) {
 	write("pipeline.yaml", tripsPipeline+tripsReleases)
 	write("releases/training.sql", "SELECT date, n FROM rows WHERE _event_time >= :start")
 	piece := events.Piece{Dataset: "trips", Name: "training", Window: "2001-01-01"}
-	g := &givingUp{t: t, o: &options{data: data, datasets: root}, piece: piece}
+	g := &givingUp{t: t, o: &command.Options{Data: data, Datasets: root, Env: envconfig.OsLookuper(), Now: wall}, piece: piece}
 	g.tick(t, 2)
 	g.tick(t, 1)
 
 	const happened = "attempts without a result: 2"
-	if out, code, _ := call(t, at("status")...); code != codeAttention || !strings.Contains(out, "training 2001-01-01: waiting: "+happened) {
+	if out, code, _ := call(t, at("status")...); code != command.Attention || !strings.Contains(out, "training 2001-01-01: waiting: "+happened) {
 		t.Errorf("status: exit %d: %s", code, out)
 	}
 	all := callJSON[[]letter](t, at("deadletters", "list")...)
@@ -81,14 +85,14 @@ func TestAReleaseIsGivenUpAndAskedForAnew(t *testing.T) {
 // givingUp stands where a run holds a data folder.
 type givingUp struct {
 	t     *testing.T
-	o     *options
+	o     *command.Options
 	piece events.Piece
 }
 
 // hold opens the data folder.
-func (g *givingUp) hold(do func(ctx context.Context, s *state) error) {
+func (g *givingUp) hold(do func(ctx context.Context, s *state.State) error) {
 	g.t.Helper()
-	if err := withState(g.t.Context(), g.o, do); err != nil {
+	if err := state.With(g.t.Context(), g.o, do); err != nil {
 		g.t.Fatal(err)
 	}
 }
@@ -96,9 +100,9 @@ func (g *givingUp) hold(do func(ctx context.Context, s *state) error) {
 // tick wakes a calendar so often that two attempts of each release have had their time, and a grace of no time is over.
 func (g *givingUp) tick(t *testing.T, times int) {
 	t.Helper()
-	g.hold(func(ctx context.Context, s *state) error {
+	g.hold(func(ctx context.Context, s *state.State) error {
 		c := &calendar.Calendar{
-			Journal: s.journal, Datasets: s.catalog.Schedule, Tables: s.lake, Letters: s.cluster.LetterBox("calendar"), Now: s.now, Wall: wall,
+			Journal: s.Journal, Datasets: s.Datasets.Schedule, Tables: s.Lake, Letters: s.Cluster.LetterBox("calendar"), Now: s.Now, Wall: wall,
 			Pace: calendar.Pace{Attempts: 2},
 		}
 		var errs []error
@@ -112,8 +116,8 @@ func (g *givingUp) tick(t *testing.T, times int) {
 // due is what asked for the release last.
 func (g *givingUp) due() (last events.Due) {
 	g.t.Helper()
-	g.hold(func(ctx context.Context, s *state) error {
-		view, err := s.journal.View(ctx)
+	g.hold(func(ctx context.Context, s *state.State) error {
+		view, err := s.Journal.View(ctx)
 		if err == nil {
 			last, _, _ = facts.LatestDue(view, events.StepDeliver, g.piece)
 		}
@@ -126,9 +130,9 @@ func (g *givingUp) due() (last events.Due) {
 func (g *givingUp) resend(d kafka.DeadLetter) (text string, resent error) {
 	g.t.Helper()
 	var out bytes.Buffer
-	g.o.out = &out
-	g.hold(func(ctx context.Context, s *state) error {
-		s.http = "http://127.0.0.1:1"
+	g.o.Out = &out
+	g.hold(func(ctx context.Context, s *state.State) error {
+		s.HTTP = "http://127.0.0.1:1"
 		resent = resendDeadLetter(ctx, g.o, s, d)
 		return nil
 	})
@@ -139,8 +143,8 @@ func (g *givingUp) resend(d kafka.DeadLetter) (text string, resent error) {
 func (g *givingUp) resends(window, want, wantErr string) {
 	g.t.Helper()
 	var d kafka.DeadLetter
-	g.hold(func(ctx context.Context, s *state) (err error) {
-		d, err = s.cluster.DeadLetter(ctx, 0, 0)
+	g.hold(func(ctx context.Context, s *state.State) (err error) {
+		d, err = s.Cluster.DeadLetter(ctx, 0, 0)
 		return err
 	})
 	d.Data = bytes.ReplaceAll(d.Data, []byte(g.piece.Window), []byte(window))

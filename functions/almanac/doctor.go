@@ -14,6 +14,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/almanac-data/almanac/functions/internal/command"
+	"github.com/almanac-data/almanac/functions/internal/command/disk"
+	"github.com/almanac-data/almanac/functions/internal/command/open"
+	"github.com/almanac-data/almanac/functions/internal/command/state"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/onebox"
 	"github.com/almanac-data/almanac/functions/internal/platform"
@@ -26,16 +30,16 @@ type finding struct {
 	Detail string `json:"detail"`
 }
 
-func newDoctor(o *options) *cobra.Command {
+func newDoctor(o *command.Options) *cobra.Command {
 	var address string
 	var sql bool
 	cmd := &cobra.Command{
-		Use: "doctor", Short: "Check configuration, data folder or servers, free space, port, and the contract and SQL of each dataset", Args: usage(cobra.NoArgs),
+		Use: "doctor", Short: "Check configuration, data folder or servers, free space, port, and the contract and SQL of each dataset", Args: command.Args(cobra.NoArgs),
 		Example: "  almanac doctor\n  almanac doctor --datasets ./my-datasets --json\n  almanac doctor --config cluster.yaml\n  almanac doctor --sql --config cluster.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			found := examine(cmd.Context(), o, address, sql)
-			if o.json {
-				if err := o.printJSON(found); err != nil {
+			if o.JSON {
+				if err := o.PrintJSON(found); err != nil {
 					return err
 				}
 			}
@@ -46,12 +50,12 @@ func newDoctor(o *options) *cobra.Command {
 					mark = "FAIL"
 					sick++
 				}
-				if !o.json {
-					o.printf("%s  %s: %s\n", mark, f.Check, strings.ReplaceAll(f.Detail, "\n", "\n      "))
+				if !o.JSON {
+					o.Printf("%s  %s: %s\n", mark, f.Check, strings.ReplaceAll(f.Detail, "\n", "\n      "))
 				}
 			}
 			if sick > 0 {
-				return &codedError{1, fmt.Errorf("%d of %d checks failed", sick, len(found))}
+				return command.Exit(command.Failed, fmt.Errorf("%d of %d checks failed", sick, len(found)))
 			}
 			return nil
 		},
@@ -61,11 +65,11 @@ func newDoctor(o *options) *cobra.Command {
 	return cmd
 }
 
-func examine(ctx context.Context, o *options, address string, sqlAlone bool) []finding {
+func examine(ctx context.Context, o *command.Options, address string, sqlAlone bool) []finding {
 	var found []finding
 	switch {
 	case sqlAlone:
-	case o.config == "":
+	case o.Config == "":
 		found = append([]finding{examineFolder(o), examineSpace(o)}, examineKafka(ctx, o)...)
 	default:
 		var ok bool
@@ -86,7 +90,7 @@ func examine(ctx context.Context, o *options, address string, sqlAlone bool) []f
 	found = append(found, wrong...)
 	for _, d := range all {
 		if !sqlAlone {
-			found = append(found, finding{d.Name + " contract", true, fmt.Sprintf("version %s, %d columns, %d rules", d.Version, len(d.Columns), len(d.Rules))}, examineSource(d))
+			found = append(found, finding{d.Name + " contract", true, fmt.Sprintf("version %s, %d columns, %d rules", d.Version, len(d.Columns), len(d.Rules))}, examineSource(d, o.Now()))
 		}
 		for _, e := range engines {
 			found = append(found, e.examine(ctx, d)...)
@@ -97,8 +101,8 @@ func examine(ctx context.Context, o *options, address string, sqlAlone bool) []f
 
 // examineDatasets reads the datasets of the folder, or those that are published; or it says why there are none. The caller calls what it
 // returns when it has done with them.
-func examineDatasets(ctx context.Context, o *options) (all []*dataset.Dataset, done func(), wrong *finding) {
-	where, err := datasetsPlace(ctx, o)
+func examineDatasets(ctx context.Context, o *command.Options) (all []*dataset.Dataset, done func(), wrong *finding) {
+	where, err := open.Place(ctx, o)
 	if err != nil {
 		return nil, nil, &finding{"configuration", false, err.Error()}
 	}
@@ -106,7 +110,7 @@ func examineDatasets(ctx context.Context, o *options) (all []*dataset.Dataset, d
 	if where == platform.Published {
 		check = "published datasets"
 	}
-	catalog, err := openDatasets(ctx, o, slog.New(slog.DiscardHandler))
+	catalog, err := open.Datasets(ctx, o, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, nil, &finding{check, false, err.Error()}
 	}
@@ -122,12 +126,12 @@ func examineDatasets(ctx context.Context, o *options) (all []*dataset.Dataset, d
 	return nil, nil, &finding{check, false, "there are none; a dataset is a folder with contract.yaml and pipeline.yaml, see docs/datasets.md"}
 }
 
-func examineFolder(o *options) finding {
-	check := "data folder " + o.data
-	if _, err := os.Stat(o.data); errors.Is(err, os.ErrNotExist) {
+func examineFolder(o *command.Options) finding {
+	check := "data folder " + o.Data
+	if _, err := os.Stat(o.Data); errors.Is(err, os.ErrNotExist) {
 		return finding{check, true, "not there yet; run makes it"}
 	}
-	f, err := onebox.OpenFolder(o.data)
+	f, err := onebox.OpenFolder(o.Data)
 	if errors.Is(err, onebox.ErrHeld) {
 		return finding{check, true, err.Error()}
 	}
@@ -143,9 +147,9 @@ func examineFolder(o *options) finding {
 const wantFree = 1 << 30
 
 // examineSpace looks at the disk of the data folder, or of the nearest folder above it that exists.
-func examineSpace(o *options) finding {
+func examineSpace(o *command.Options) finding {
 	const check = "free space"
-	free, dir, err := freeSpace(o.data)
+	free, dir, err := disk.Free(o.Data)
 	if err != nil {
 		return finding{check, false, err.Error()}
 	}
@@ -156,11 +160,11 @@ func examineSpace(o *options) finding {
 	return finding{check, true, detail}
 }
 
-func examinePort(ctx context.Context, o *options, address string) finding {
+func examinePort(ctx context.Context, o *command.Options, address string) finding {
 	check := "port " + address
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		if raw, err := os.ReadFile(filepath.Join(o.data, endpointsFile)); err == nil && strings.Contains(string(raw), address) {
+		if raw, err := os.ReadFile(filepath.Join(o.Data, state.EndpointsFile)); err == nil && strings.Contains(string(raw), address) {
 			return finding{check, true, "in use, by the run that holds this data folder or the one before it"}
 		}
 		return finding{check, false, "another program uses it; choose another with run --listen 127.0.0.1:0"}
@@ -175,10 +179,10 @@ func examinePort(ctx context.Context, o *options, address string) finding {
 }
 
 // examineSource looks for the files of the windows that are over: a glob that matches nothing at all is most likely a mistake.
-func examineSource(d *dataset.Dataset) finding {
+func examineSource(d *dataset.Dataset, now time.Time) finding {
 	check := d.Name + " source"
 	there, missing, first := 0, 0, ""
-	for _, w := range d.Collect.Windows(time.Now()) {
+	for _, w := range d.Collect.Windows(now) {
 		files, err := filepath.Glob(d.SourcePath(w))
 		switch {
 		case err != nil:

@@ -9,6 +9,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 
+	"github.com/almanac-data/almanac/functions/internal/command"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/duck"
 	"github.com/almanac-data/almanac/functions/internal/fn"
@@ -35,13 +36,13 @@ func (all sqlEngines) close(ctx context.Context) {
 }
 
 // openEngines opens DuckDB, and Spark where a server is configured: a text must mean something to each. Findings tell which cannot be had.
-func openEngines(ctx context.Context, o *options) (engines sqlEngines, wrong []finding) {
+func openEngines(ctx context.Context, o *command.Options) (engines sqlEngines, wrong []finding) {
 	local, err := duck.Open(duck.Options{Threads: 1})
 	if err != nil {
 		return nil, []finding{{"SQL engine DuckDB", false, err.Error()}}
 	}
 	engines = sqlEngines{{"DuckDB", local.Check, func(context.Context) { local.Close() }}}
-	env, err := o.variables()
+	env, err := o.Variables()
 	var cfg spark.Config
 	if err == nil {
 		err = fn.Load(ctx, env, &cfg)

@@ -11,7 +11,8 @@ import (
 	"time"
 
 	"github.com/almanac-data/almanac/events"
-	"github.com/almanac-data/almanac/functions/internal/calendar"
+	"github.com/almanac-data/almanac/functions/internal/command"
+	"github.com/almanac-data/almanac/functions/internal/command/state"
 	"github.com/almanac-data/almanac/functions/internal/fn"
 	"github.com/almanac-data/almanac/functions/internal/kafka"
 	"github.com/almanac-data/almanac/functions/internal/onebox"
@@ -41,7 +42,7 @@ func triggers() []trigger {
 		{"collect", []string{events.DueTopicPrefix + events.StepCollect}, 2, ""},
 		{"process", fact("collected"), 2, ""},
 		{"validate", fact("processed"), 2, ""},
-		{"store", fact("validated"), 2 * parallel, ""},
+		{"store", fact("validated"), 2 * state.Parallel, ""},
 		{"aggregate", []string{events.DueTopicPrefix + events.StepAggregate}, 1, ""},
 		{"deliver", []string{events.DueTopicPrefix + events.StepDeliver}, 1, ""},
 	}
@@ -53,10 +54,14 @@ func triggers() []trigger {
 	return all
 }
 
+// dialer connects to an address.
+type dialer func(ctx context.Context, network, address string) (net.Conn, error)
+
 // host runs every function on one listener, and the sources that wake them.
 type host struct {
-	*state
+	*state.State
 
+	options  *command.Options
 	log      *slog.Logger
 	handlers map[string]fn.Handler
 	troubles troubles
@@ -67,34 +72,22 @@ type host struct {
 	idle     func() // closes the connections of the sources
 }
 
-// Timeouts of one process: a slice takes seconds here.
-const (
-	eventTimeout = 10 * time.Minute
-	grace        = 30 * time.Second
-	retryWaiting = time.Minute
-	attempts     = int(eventTimeout / grace) // of a query, which may take as long as an event
-	parallel     = 32
-	linger       = 250 * time.Millisecond // a commit waits so long for other windows that are nearly there
-)
-
-// ownPace is how fast the calendar goes over a data folder; that of a cluster is configured.
-func ownPace() calendar.Pace {
-	return calendar.Pace{Grace: grace, Retry: retryWaiting, Parallel: parallel, Attempts: attempts}
-}
+// linger is how long a commit waits for other windows that are nearly there.
+const linger = 250 * time.Millisecond
 
 // serve listens until ctx is done. It returns at once; the channel gives the end of the server.
 func (h *host) serve(ctx context.Context, l net.Listener) <-chan error {
 	mux := http.NewServeMux()
 	for name, handle := range h.handlers {
-		mux.Handle("/functions/"+name, fn.NewHandler(name, h.troubles.watch(name, handle), h.proc.Options(eventTimeout)))
+		mux.Handle("/functions/"+name, fn.NewHandler(name, h.troubles.watch(name, handle), h.Proc.Options(state.EventTimeout)))
 	}
-	mux.Handle("/functions/deadletter", relay.DeadLetterSink(h.cluster.Bury, h.log))
-	mux.Handle("/", h.proc.Instrument(h.api))
+	mux.Handle("/functions/deadletter", relay.DeadLetterSink(h.Cluster.Bury, h.log))
+	mux.Handle("/", h.Proc.Instrument(h.api))
 	h.base = "http://" + l.Addr().String()
 	door := onebox.NewShortcut(l)
 	h.dial = door.Dial
 	ended := make(chan error, 1)
-	go func() { ended <- h.proc.Listen(ctx, door, mux) }()
+	go func() { ended <- h.Proc.Listen(ctx, door, mux) }()
 	return ended
 }
 
@@ -104,7 +97,7 @@ func (h *host) start(ctx context.Context) error {
 	// A connection that was made and never used would hold up the end of the server for five seconds.
 	h.idle = client.CloseIdleConnections
 	for _, t := range triggers() {
-		h.proc.Meter.Functions(t.function)
+		h.Proc.Meter.Functions(t.function)
 		feed, err := h.feed(ctx, t)
 		if err != nil {
 			return err
@@ -119,12 +112,12 @@ func (h *host) start(ctx context.Context) error {
 			}
 		})
 	}
-	if h.folder != nil { // real servers let go of old blocks by their retention
+	if h.Folder != nil { // real servers let go of old blocks by their retention
 		h.sources.Go(func() { h.trimming(ctx) })
 	}
 	ping := relay.PingSource{
 		Namespace: "default", Name: "calendar", Schedule: "*/10 * * * * *", Sink: h.base + "/functions/calendar",
-		Clock: relay.Running(wall), Client: client, Log: h.log,
+		Clock: relay.Running(h.options.Now), Client: client, Log: h.log,
 	}
 	h.sources.Go(func() {
 		if err := ping.Run(ctx); err != nil {
@@ -137,10 +130,10 @@ func (h *host) start(ctx context.Context) error {
 // feed opens what hands out the events that wake a function: all of them over a data folder, which one run holds, and this run's share on a
 // cluster.
 func (h *host) feed(ctx context.Context, t trigger) (relay.Feed, error) {
-	if h.folder != nil {
-		feed, err := h.cluster.Feed(ctx, relay.Group(t.function), t.topics, h.log)
+	if h.Folder != nil {
+		feed, err := h.Cluster.Feed(ctx, relay.Group(t.function), t.topics, h.log)
 		if err == nil {
-			h.close = append(h.close, func() error { feed.Close(); return nil })
+			h.OnClose(func() error { feed.Close(); return nil })
 		}
 		return feed, err
 	}
@@ -148,7 +141,7 @@ func (h *host) feed(ctx context.Context, t trigger) (relay.Feed, error) {
 	if err != nil || t.wakes == "" {
 		return member, err
 	}
-	if _, err := h.cluster.Topic(ctx, t.wakes); err != nil {
+	if _, err := h.Cluster.Topic(ctx, t.wakes); err != nil {
 		return nil, err
 	}
 	h.sources.Go(func() {
@@ -158,7 +151,7 @@ func (h *host) feed(ctx context.Context, t trigger) (relay.Feed, error) {
 				h.log.WarnContext(ctx, "source fails and tries again", "source", t.function, "error", err)
 			}
 		}
-		if err := h.cluster.Spread(ctx, member, t.wakes, tell); err != nil {
+		if err := h.Cluster.Spread(ctx, member, t.wakes, tell); err != nil {
 			tell(err)
 		}
 	})
@@ -166,21 +159,18 @@ func (h *host) feed(ctx context.Context, t trigger) (relay.Feed, error) {
 }
 
 func (h *host) join(group string, topics []string) (*kafka.Member, error) {
-	member, err := h.cluster.Join(group, topics, h.log)
+	member, err := h.Cluster.Join(group, topics, h.log)
 	if err == nil {
-		h.close = append(h.close, func() error { member.Close(); return nil })
+		h.OnClose(func() error { member.Close(); return nil })
 	}
 	return member, err
 }
 
-// patient is how often an event is sent again where servers may be started again: for two minutes and more.
-var patient = relay.Retry{Count: 8, Base: 250 * time.Millisecond}
-
 func (h *host) retry() relay.Retry {
-	if h.folder != nil {
+	if h.Folder != nil {
 		return relay.Retry{}
 	}
-	return patient
+	return relay.Patient
 }
 
 // shared is the group of those that share the wakes of a function.
@@ -190,15 +180,15 @@ func shared(function string) string { return relay.Group(function) + "-shared" }
 func (h *host) lag(ctx context.Context) (int64, error) {
 	var sum int64
 	for _, t := range triggers() {
-		n, err := h.cluster.Lag(ctx, relay.Group(t.function), t.topics)
+		n, err := h.Cluster.Lag(ctx, relay.Group(t.function), t.topics)
 		if err != nil {
 			return 0, fmt.Errorf("look at the sources: %w", err)
 		}
 		sum += n
-		if t.wakes == "" || h.folder != nil {
+		if t.wakes == "" || h.Folder != nil {
 			continue
 		}
-		if n, err = h.cluster.Lag(ctx, shared(t.function), []string{t.wakes}); err != nil {
+		if n, err = h.Cluster.Lag(ctx, shared(t.function), []string{t.wakes}); err != nil {
 			return 0, fmt.Errorf("look at the sources: %w", err)
 		}
 		sum += n
@@ -210,7 +200,7 @@ func (h *host) lag(ctx context.Context) (int64, error) {
 func (h *host) count(function string) func(topic, outcome string) {
 	return func(_, outcome string) {
 		if outcome != relay.Delivered {
-			h.proc.Meter.DeadLetter(function)
+			h.Proc.Meter.DeadLetter(function)
 		}
 	}
 }

@@ -3,11 +3,14 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
+
+	"github.com/sethvargo/go-envconfig"
+
+	"github.com/almanac-data/almanac/functions/internal/command"
 )
 
 // version is set by the linker.
@@ -15,22 +18,10 @@ var version = "unknown"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := exitCode(newRoot(os.Stdout, os.Stderr).ExecuteContext(ctx))
+	o := &command.Options{
+		Out: os.Stdout, Err: os.Stderr, Env: envconfig.OsLookuper(), Now: func() time.Time { return time.Now().UTC() }, Version: version,
+	}
+	code := command.Report(os.Stderr, newRoot(o).ExecuteContext(ctx))
 	stop()
 	os.Exit(code)
-}
-
-// exitCode prints what went wrong, once, and says it by a number: 1 failed, 2 wrong use, 3 done but a person is asked for.
-func exitCode(err error) int {
-	if err == nil {
-		return 0
-	}
-	if coded, ok := errors.AsType[*codedError](err); ok {
-		if coded.err != nil {
-			fmt.Fprintln(os.Stderr, "almanac: "+coded.err.Error())
-		}
-		return coded.code
-	}
-	fmt.Fprintln(os.Stderr, "almanac: "+err.Error())
-	return 1
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/calendar"
 	"github.com/almanac-data/almanac/functions/internal/collect"
+	"github.com/almanac-data/almanac/functions/internal/command"
 	"github.com/almanac-data/almanac/functions/internal/fn"
 	"github.com/almanac-data/almanac/functions/internal/hdfs"
 	"github.com/almanac-data/almanac/functions/internal/kafka"
@@ -201,7 +202,7 @@ func TestWhoReadsTheKeyOfEnvelopesHasTheRight(t *testing.T) {
 			t.Fatal(err)
 		}
 		function := strings.TrimSuffix(filepath.Base(name), ".hcl")
-		known := settable()
+		known := command.Settable()
 		if function != "almanac" {
 			known = reads(t, function)
 		}

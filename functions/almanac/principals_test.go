@@ -19,6 +19,8 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/block"
 	"github.com/almanac-data/almanac/functions/internal/calendar"
 	"github.com/almanac-data/almanac/functions/internal/collect"
+	"github.com/almanac-data/almanac/functions/internal/command/state"
+	"github.com/almanac-data/almanac/functions/internal/command/survey"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/deliver"
 	"github.com/almanac-data/almanac/functions/internal/duck"
@@ -149,7 +151,7 @@ func (p *principals) assemble() {
 	now := func() time.Time { return p.now }
 	c, j := p.function("calendar")
 	p.handlers["calendar"] = (&calendar.Calendar{
-		Journal: j, Datasets: p.catalog, Tables: p.lake, Letters: c.LetterBox("calendar"), Now: now, Wall: wall, Pace: ownPace(),
+		Journal: j, Datasets: p.catalog, Tables: p.lake, Letters: c.LetterBox("calendar"), Now: now, Wall: wall, Pace: state.Pace(),
 	}).Handle
 	c, j = p.function("collect")
 	p.handlers["collect"] = (&collect.Collect{Journal: j, Blocks: c.Blocks(), Sources: &source.Files{}, Datasets: p.catalog, Archive: p.lake, Now: wall}).Handle
@@ -235,23 +237,23 @@ func TestEachFunctionDoesItsWorkWithTheRightsOfItsRole(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := newSurveyed(d, calendar.Survey(d, view, p.now, wall(), ownPace()))
-		if !busy([]surveyed{s}) {
+		s := survey.New(d, calendar.Survey(d, view, p.now, wall(), state.Pace()))
+		if !survey.Busy([]survey.Dataset{s}) {
 			p.judge(s, time.Since(began))
 			return
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("not done in time: %+v", s.states)
+			t.Fatalf("not done in time: %+v", s.States)
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
 }
 
-func (p *principals) judge(s surveyed, took time.Duration) {
+func (p *principals) judge(s survey.Dataset, took time.Duration) {
 	p.t.Helper()
 	windows, rows, releases := 0, int64(0), []string(nil)
-	for _, st := range s.states {
+	for _, st := range s.States {
 		switch st.Phase {
 		case calendar.Stored:
 			windows++

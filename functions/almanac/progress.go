@@ -8,6 +8,8 @@ import (
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/calendar"
+	"github.com/almanac-data/almanac/functions/internal/command"
+	"github.com/almanac-data/almanac/functions/internal/command/survey"
 )
 
 // progress shows how far a run is: a block of lines that is drawn again on a terminal, plain lines elsewhere.
@@ -29,7 +31,7 @@ func newProgress(out io.Writer, terminal bool, width int, now time.Time) *progre
 }
 
 // show draws the states of all datasets, and what goes wrong.
-func (p *progress) show(all []surveyed, troubles []string, now time.Time) {
+func (p *progress) show(all []survey.Dataset, troubles []string, now time.Time) {
 	total := ingested(all)
 	if !p.started {
 		p.base, p.started = total, true
@@ -46,10 +48,10 @@ func (p *progress) show(all []surveyed, troubles []string, now time.Time) {
 	p.warn(troubles, now)
 }
 
-func ingested(all []surveyed) events.Counts {
+func ingested(all []survey.Dataset) events.Counts {
 	var total events.Counts
 	for _, s := range all {
-		for _, st := range s.states {
+		for _, st := range s.States {
 			if st.Phase == calendar.Stored {
 				total = total.Add(st.Sheet.Total())
 			}
@@ -63,14 +65,14 @@ func (p *progress) rate(total events.Counts, now time.Time) string {
 	if seconds < 0.5 {
 		return ""
 	}
-	return fmt.Sprintf("  %s rows/s", thousands(int64(float64(total.Read-p.base.Read)/seconds)))
+	return fmt.Sprintf("  %s rows/s", command.Thousands(int64(float64(total.Read-p.base.Read)/seconds)))
 }
 
-func (p *progress) block(all []surveyed, total events.Counts, now time.Time) []string {
+func (p *progress) block(all []survey.Dataset, total events.Counts, now time.Time) []string {
 	lines := []string{fmt.Sprintf("%6.1fs  %s rows read, %s refused%s", now.Sub(p.began).Seconds(),
-		thousands(total.Read), thousands(total.Quarantined), p.rate(total, now))}
+		command.Thousands(total.Read), command.Thousands(total.Quarantined), p.rate(total, now))}
 	for _, s := range all {
-		for _, group := range grouped(s.states) {
+		for _, group := range survey.Grouped(s.States) {
 			finished, busy := 0, []string{}
 			for _, st := range group {
 				switch st.Phase {
@@ -81,7 +83,7 @@ func (p *progress) block(all []surveyed, total events.Counts, now time.Time) []s
 					busy = append(busy, st.Piece.Window+" "+string(st.Phase))
 				}
 			}
-			line := fmt.Sprintf("  %-8s %-15s %s %4d/%-4d %s", s.Dataset, stepName(group[0]), bar(finished, len(group)), finished, len(group), strings.Join(busy, ", "))
+			line := fmt.Sprintf("  %-8s %-15s %s %4d/%-4d %s", s.Dataset, survey.StepName(group[0]), bar(finished, len(group)), finished, len(group), strings.Join(busy, ", "))
 			lines = append(lines, cut(line, p.width))
 		}
 	}
@@ -133,20 +135,20 @@ func (p *progress) warn(troubles []string, now time.Time) {
 }
 
 func (p *progress) printf(format string, args ...any) {
-	_, _ = fmt.Fprintf(p.out, format, args...) // as that of options
+	_, _ = fmt.Fprintf(p.out, format, args...) // as that of Options
 }
 
 // plain prints a line for each release as it is published, and one for each step at most every two seconds while it moves.
-func (p *progress) plain(all []surveyed, total events.Counts, now time.Time) {
+func (p *progress) plain(all []survey.Dataset, total events.Counts, now time.Time) {
 	for _, s := range all {
-		for _, st := range s.states {
+		for _, st := range s.States {
 			key := "release " + s.Dataset + " " + st.Version
 			if st.Phase == calendar.Released && p.said[key] == 0 {
 				p.said[key] = 1
 				if p.shown.IsZero() {
 					continue // it was there before
 				}
-				p.printf("%6.1fs  %s released %s, %s rows\n", now.Sub(p.began).Seconds(), s.Dataset, st.Version, thousands(st.Rows))
+				p.printf("%6.1fs  %s released %s, %s rows\n", now.Sub(p.began).Seconds(), s.Dataset, st.Version, command.Thousands(st.Rows))
 			}
 		}
 	}
@@ -157,23 +159,23 @@ func (p *progress) plain(all []surveyed, total events.Counts, now time.Time) {
 	for _, s := range all {
 		var parts []string
 		moved := false
-		for _, group := range grouped(s.states) {
+		for _, group := range survey.Grouped(s.States) {
 			finished := 0
 			for _, st := range group {
 				if st.Phase == calendar.Stored || st.Phase == calendar.Aggregated || st.Phase == calendar.Released {
 					finished++
 				}
 			}
-			key := s.Dataset + " " + stepName(group[0])
+			key := s.Dataset + " " + survey.StepName(group[0])
 			if last, ok := p.said[key]; !ok || last != finished {
 				moved = true
 			}
 			p.said[key] = finished
-			parts = append(parts, fmt.Sprintf("%s %d/%d", stepName(group[0]), finished, len(group)))
+			parts = append(parts, fmt.Sprintf("%s %d/%d", survey.StepName(group[0]), finished, len(group)))
 		}
 		if moved {
 			p.printf("%6.1fs  %s: %s; in all %s rows read, %s refused%s\n", now.Sub(p.began).Seconds(), s.Dataset, strings.Join(parts, ", "),
-				thousands(total.Read), thousands(total.Quarantined), p.rate(total, now))
+				command.Thousands(total.Read), command.Thousands(total.Quarantined), p.rate(total, now))
 		}
 	}
 }

@@ -11,25 +11,26 @@ import (
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/calendar"
+	"github.com/almanac-data/almanac/functions/internal/command/survey"
 )
 
 var began = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 
 // days are collection windows of flights in the given phases, each of 1000 rows read of which one is refused once it is stored.
-func days(phases ...calendar.Phase) surveyed {
-	s := surveyed{Dataset: "flights"}
+func days(phases ...calendar.Phase) survey.Dataset {
+	s := survey.Dataset{Dataset: "flights"}
 	for i, phase := range phases {
 		st := calendar.State{Piece: events.Piece{Dataset: "flights", Window: fmt.Sprintf("2001-01-%02d", i+1), Generation: 1}, Step: events.StepCollect, Phase: phase}
 		if phase == calendar.Stored {
 			st.Sheet = events.Sheet{st.Piece.Window: events.Counts{Read: 1000, Stored: 999, Quarantined: 1}}
 		}
-		s.states = append(s.states, st)
+		s.States = append(s.States, st)
 	}
 	return s
 }
 
-func released(s surveyed, version string, rows int64) surveyed {
-	s.states = append(s.states, calendar.State{
+func released(s survey.Dataset, version string, rows int64) survey.Dataset {
+	s.States = append(s.States, calendar.State{
 		Piece: events.Piece{Dataset: s.Dataset, Name: "training", Window: "2001-01"}, Step: events.StepDeliver, Phase: calendar.Released, Version: version, Rows: rows,
 	})
 	return s
@@ -38,7 +39,7 @@ func released(s surveyed, version string, rows int64) surveyed {
 func TestProgressOnATerminalIsDrawnOverItself(t *testing.T) {
 	var out bytes.Buffer
 	p := newProgress(&out, true, 80, began)
-	p.show([]surveyed{days(calendar.Stored, calendar.Processing, calendar.Due)}, nil, began)
+	p.show([]survey.Dataset{days(calendar.Stored, calendar.Processing, calendar.Due)}, nil, began)
 	first := out.String()
 	if !strings.Contains(first, "flights  collect         [######..............]    1/3") || !strings.Contains(first, "2001-01-02 pro") {
 		t.Errorf("drew %q", first)
@@ -49,7 +50,7 @@ func TestProgressOnATerminalIsDrawnOverItself(t *testing.T) {
 		}
 	}
 	out.Reset()
-	p.show([]surveyed{days(calendar.Stored, calendar.Stored, calendar.Stored)}, nil, began.Add(2*time.Second))
+	p.show([]survey.Dataset{days(calendar.Stored, calendar.Stored, calendar.Stored)}, nil, began.Add(2*time.Second))
 	if second := out.String(); !strings.HasPrefix(second, "\x1b[2A") || !strings.Contains(second, "3/3") || !strings.Contains(second, "3,000 rows read, 3 refused  1,000 rows/s") {
 		t.Errorf("drew %q: want two lines up, three windows, and the rate of the 2,000 rows since", second)
 	}
@@ -58,9 +59,9 @@ func TestProgressOnATerminalIsDrawnOverItself(t *testing.T) {
 func TestPlainProgressSaysWhatIsNewOnce(t *testing.T) {
 	var out bytes.Buffer
 	p := newProgress(&out, false, 0, began)
-	at := func(seconds int, s surveyed) string {
+	at := func(seconds int, s survey.Dataset) string {
 		out.Reset()
-		p.show([]surveyed{s}, nil, began.Add(time.Duration(seconds)*time.Second))
+		p.show([]survey.Dataset{s}, nil, began.Add(time.Duration(seconds)*time.Second))
 		return out.String()
 	}
 	if got := at(0, released(days(calendar.Stored, calendar.Due), "training-2000-12.1", 5)); strings.Contains(got, "released") || !strings.Contains(got, "collect 1/2, training 1/1") {
@@ -103,20 +104,20 @@ func TestARunThatOnlyTriesAgainSaysWhy(t *testing.T) {
 	var plain, terminal bytes.Buffer
 	p := newProgress(&plain, false, 0, began)
 	for second := range 40 {
-		p.show([]surveyed{days(calendar.Storing)}, tr.lines(), began.Add(time.Duration(second)*time.Second))
+		p.show([]survey.Dataset{days(calendar.Storing)}, tr.lines(), began.Add(time.Duration(second)*time.Second))
 	}
 	if got := strings.Count(plain.String(), want); got != 2 {
 		t.Errorf("said %d times in 40 s, want twice:\n%s", got, &plain)
 	}
 	p = newProgress(&terminal, true, 80, began)
-	p.show([]surveyed{days(calendar.Storing)}, tr.lines(), began)
+	p.show([]survey.Dataset{days(calendar.Storing)}, tr.lines(), began)
 	if !strings.Contains(terminal.String(), want[:70]) {
 		t.Errorf("drew %q, want what goes wrong", &terminal)
 	}
 	terminal.Reset()
 	failing = nil
 	_ = handle(t.Context(), nil)
-	p.show([]surveyed{days(calendar.Stored)}, tr.lines(), began)
+	p.show([]survey.Dataset{days(calendar.Stored)}, tr.lines(), began)
 	if got := terminal.String(); strings.Contains(got, "!") || strings.Count(got, "\n") != 3 {
 		t.Errorf("drew %q, want three lines of which the last is empty", got)
 	}

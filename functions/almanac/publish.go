@@ -15,6 +15,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/command"
+	"github.com/almanac-data/almanac/functions/internal/command/open"
+	"github.com/almanac-data/almanac/functions/internal/command/state"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/fn"
 	"github.com/almanac-data/almanac/functions/internal/kafka"
@@ -28,7 +31,7 @@ makes the copies current. Functions with ALMANAC_DATASETS=published go on to the
 
 Publishing what is current already changes nothing. Of two publishers at once the later one decides; the history has both.`
 
-func newPublish(o *options) *cobra.Command {
+func newPublish(o *command.Options) *cobra.Command {
 	var dry bool
 	cmd := &cobra.Command{
 		Use: "publish [NAME...]", Short: "Check datasets, make their topics, and let functions read them from the warehouse", Long: publishHelp,
@@ -68,7 +71,7 @@ type publications struct {
 	Topics   []string      `json:"topics"` // that were made, or would be
 }
 
-func publish(ctx context.Context, o *options, names []string, dry bool) (err error) {
+func publish(ctx context.Context, o *command.Options, names []string, dry bool) (err error) {
 	signed, err := signed(ctx, o)
 	if err != nil {
 		return err
@@ -108,7 +111,7 @@ func publish(ctx context.Context, o *options, names []string, dry bool) (err err
 }
 
 // candidates copies the named datasets of the folder, or all, and checks the copies. The error names every mistake in every one.
-func candidates(ctx context.Context, o *options, names []string, temp string) ([]candidate, error) {
+func candidates(ctx context.Context, o *command.Options, names []string, temp string) ([]candidate, error) {
 	cfg, err := followed(ctx, o)
 	if err != nil {
 		return nil, err
@@ -130,7 +133,7 @@ func candidates(ctx context.Context, o *options, names []string, temp string) ([
 	}
 	for _, name := range names {
 		if !slices.Contains(there, name) {
-			return nil, &codedError{codeUsage, fmt.Errorf("there is no dataset %q in %s; there are: %s", name, root, strings.Join(there, ", "))}
+			return nil, command.Exit(command.Usage, fmt.Errorf("there is no dataset %q in %s; there are: %s", name, root, strings.Join(there, ", ")))
 		}
 	}
 	var all []candidate
@@ -158,27 +161,27 @@ type target struct {
 
 // openTarget opens the warehouse and the topics of the cluster or of the data folder, which is made if it is missing. To look at a data folder
 // its broker is not started.
-func openTarget(ctx context.Context, o *options, dry bool) (*target, error) {
-	if o.config != "" {
+func openTarget(ctx context.Context, o *command.Options, dry bool) (*target, error) {
+	if o.Config != "" {
 		return openClusterTarget(ctx, o)
 	}
 	if dry {
-		if _, err := os.Stat(filepath.Join(o.data, "warehouse")); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(filepath.Join(o.Data, "warehouse")); errors.Is(err, fs.ErrNotExist) {
 			return &target{close: func() error { return nil }}, nil
 		}
-		warehouse, done, err := openWarehouse(ctx, o)
+		warehouse, done, err := open.Warehouse(ctx, o)
 		return &target{lake: warehouse, close: func() error { done(); return nil }}, err
 	}
 	none := dataset.NewCatalog()
-	s, err := hold(ctx, o, &platform.Datasets{Catalog: none, Schedule: none}, slog.New(slog.DiscardHandler))
+	s, err := state.Hold(ctx, o, &platform.Datasets{Catalog: none, Schedule: none}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}
-	return &target{lake: s.lake, cluster: s.cluster, close: s.Close}, nil
+	return &target{lake: s.Lake, cluster: s.Cluster, close: s.Close}, nil
 }
 
-func openClusterTarget(ctx context.Context, o *options) (*target, error) {
-	env, err := o.environment()
+func openClusterTarget(ctx context.Context, o *command.Options) (*target, error) {
+	env, err := o.Environment()
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +193,7 @@ func openClusterTarget(ctx context.Context, o *options) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	cluster, err := kafka.Open(ctx, cfg.Config("almanac", wall))
+	cluster, err := kafka.Open(ctx, cfg.Config("almanac", o.Now))
 	if err != nil {
 		done()
 		return nil, err
@@ -275,9 +278,9 @@ func planned(files fs.FS, p publication) (published.Outcome, error) {
 	return published.Outcome{Record: published.Record{Number: before.Number + 1}, Before: &before, Done: true}, nil
 }
 
-func printPublications(o *options, all publications) error {
-	if o.json {
-		return o.printJSON(all)
+func printPublications(o *command.Options, all publications) error {
+	if o.JSON {
+		return o.PrintJSON(all)
 	}
 	verb := "published"
 	if all.DryRun {
@@ -285,29 +288,29 @@ func printPublications(o *options, all publications) error {
 	}
 	for _, p := range all.Datasets {
 		if !p.Changed {
-			o.printf("%s: version %s is current already (no. %d); nothing to do\n", p.Dataset, published.Short(p.Version), p.Number)
+			o.Printf("%s: version %s is current already (no. %d); nothing to do\n", p.Dataset, published.Short(p.Version), p.Number)
 			continue
 		}
-		o.printf("%s: version %s, contract %s, %s as no. %d: %d files, %s bytes\n", p.Dataset, published.Short(p.Version), p.Contract, verb, p.Number, p.Files, thousands(p.Bytes))
+		o.Printf("%s: version %s, contract %s, %s as no. %d: %d files, %s bytes\n", p.Dataset, published.Short(p.Version), p.Contract, verb, p.Number, p.Files, command.Thousands(p.Bytes))
 		if b := p.Replaces; b != nil {
-			o.printf("  it replaces version %s, contract %s, of %s (no. %d, %s by %s)\n",
+			o.Printf("  it replaces version %s, contract %s, of %s (no. %d, %s by %s)\n",
 				published.Short(b.Version), b.Contract, b.At.Format(time.RFC3339), b.Number, b.Action, b.By)
 			printPaths(o, "added", p.Changes.Added)
 			printPaths(o, "changed", p.Changes.Changed)
 			printPaths(o, "removed", p.Changes.Removed)
 		}
 		if p.DefinitionChanged {
-			o.printf("  it decides otherwise which rows are stored: stored windows are collected again, each as a new generation\n")
+			o.Printf("  it decides otherwise which rows are stored: stored windows are collected again, each as a new generation\n")
 		}
 		if p.Note != "" {
-			o.printf("  note: %s\n", p.Note)
+			o.Printf("  note: %s\n", p.Note)
 		}
 	}
 	for _, topic := range all.Topics {
 		if all.DryRun {
-			o.printf("topic %s would be made\n", topic)
+			o.Printf("topic %s would be made\n", topic)
 		} else {
-			o.printf("made topic %s\n", topic)
+			o.Printf("made topic %s\n", topic)
 		}
 	}
 	return nil
@@ -316,7 +319,7 @@ func printPublications(o *options, all publications) error {
 // shownPaths is how many paths are printed of one kind.
 const shownPaths = 8
 
-func printPaths(o *options, what string, paths []string) {
+func printPaths(o *command.Options, what string, paths []string) {
 	if len(paths) == 0 {
 		return
 	}
@@ -324,5 +327,5 @@ func printPaths(o *options, what string, paths []string) {
 	if n := len(paths) - shownPaths; n > 0 {
 		more = fmt.Sprintf(" and %d more", n)
 	}
-	o.printf("  %s: %s%s\n", what, strings.Join(paths[:min(shownPaths, len(paths))], ", "), more)
+	o.Printf("  %s: %s%s\n", what, strings.Join(paths[:min(shownPaths, len(paths))], ", "), more)
 }

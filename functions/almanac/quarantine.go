@@ -15,11 +15,13 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/block"
 	"github.com/almanac-data/almanac/functions/internal/block/seal"
 	"github.com/almanac-data/almanac/functions/internal/calendar"
+	"github.com/almanac-data/almanac/functions/internal/command"
+	"github.com/almanac-data/almanac/functions/internal/command/state"
 	"github.com/almanac-data/almanac/functions/internal/facts"
 	"github.com/almanac-data/almanac/functions/internal/table"
 )
 
-func newQuarantine(o *options) *cobra.Command {
+func newQuarantine(o *command.Options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "quarantine", Short: "Look at the rows that were refused, and why",
 		Example: "  almanac quarantine list flights\n  almanac quarantine show flights 2001-01-05",
@@ -39,23 +41,23 @@ type refusedWindow struct {
 	Reasons    map[string]int64 `json:"reasons"`
 }
 
-func newQuarantineList(o *options) *cobra.Command {
+func newQuarantineList(o *command.Options) *cobra.Command {
 	return &cobra.Command{
-		Use: "list [dataset]", Short: "List the windows with refused rows", Args: usage(cobra.MaximumNArgs(1)),
+		Use: "list [dataset]", Short: "List the windows with refused rows", Args: command.Args(cobra.MaximumNArgs(1)),
 		Example: "  almanac quarantine list\n  almanac quarantine list flights --json",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return withState(cmd.Context(), o, func(ctx context.Context, s *state) error {
-				list, err := s.refused(ctx, args)
+			return state.With(cmd.Context(), o, func(ctx context.Context, s *state.State) error {
+				list, err := refused(ctx, s, args)
 				if err != nil {
 					return err
 				}
-				if o.json {
-					return o.printJSON(list)
+				if o.JSON {
+					return o.PrintJSON(list)
 				}
-				tw := o.columns()
-				tw.rowf("DATASET\tWINDOW\tGENERATION\tREFUSED\tOF\tREASONS")
+				tw := o.Columns()
+				tw.Rowf("DATASET\tWINDOW\tGENERATION\tREFUSED\tOF\tREASONS")
 				for _, r := range list {
-					tw.rowf("%s\t%s\t%d\t%s\t%s\t%s", r.Dataset, r.Window, r.Generation, thousands(r.Refused), thousands(r.Read), counted(r.Reasons))
+					tw.Rowf("%s\t%s\t%d\t%s\t%s\t%s", r.Dataset, r.Window, r.Generation, command.Thousands(r.Refused), command.Thousands(r.Read), counted(r.Reasons))
 				}
 				return tw.Flush()
 			})
@@ -73,19 +75,19 @@ func counted(by map[string]int64) string {
 }
 
 // refused lists the windows with refused rows, those that are stopped included.
-func (s *state) refused(ctx context.Context, names []string) ([]refusedWindow, error) {
-	surveys, err := s.survey(ctx, names)
+func refused(ctx context.Context, s *state.State, names []string) ([]refusedWindow, error) {
+	surveys, err := s.Survey(ctx, names)
 	if err != nil {
 		return nil, err
 	}
-	view, err := s.journal.View(ctx)
+	view, err := s.Journal.View(ctx)
 	if err != nil {
 		return nil, err
 	}
 	list := []refusedWindow{}
 	for _, sv := range surveys {
 		stored := facts.LatestStored(view, sv.Dataset)
-		for _, st := range sv.states {
+		for _, st := range sv.States {
 			if st.Step != events.StepCollect {
 				continue
 			}
@@ -122,21 +124,21 @@ func stagedSlices(view *facts.View, p events.Piece) []events.Staged {
 	}
 }
 
-func newQuarantineShow(o *options) *cobra.Command {
+func newQuarantineShow(o *command.Options) *cobra.Command {
 	limit := 20
 	cmd := &cobra.Command{
-		Use: "show <dataset> <window>", Short: "Show refused rows with their original bytes, reason and place", Args: usage(cobra.ExactArgs(2)),
+		Use: "show <dataset> <window>", Short: "Show refused rows with their original bytes, reason and place", Args: command.Args(cobra.ExactArgs(2)),
 		Example: "  almanac quarantine show flights 2001-01-05\n  almanac quarantine show flights 2001-01-05 --limit 3 --json",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return withState(cmd.Context(), o, func(ctx context.Context, s *state) error {
-				if _, err := s.catalog.Dataset(args[0]); err != nil {
-					return &codedError{codeUsage, err}
+			return state.With(cmd.Context(), o, func(ctx context.Context, s *state.State) error {
+				if _, err := s.Datasets.Dataset(args[0]); err != nil {
+					return command.Exit(command.Usage, err)
 				}
-				files, err := s.quarantineFiles(ctx, args[0], args[1])
+				files, err := quarantineFiles(ctx, s, args[0], args[1])
 				if err != nil {
 					return err
 				}
-				rows, err := s.refusedRows(ctx, files, limit)
+				rows, err := refusedRows(ctx, s, files, limit)
 				if err != nil {
 					return err
 				}
@@ -152,8 +154,8 @@ func newQuarantineShow(o *options) *cobra.Command {
 }
 
 // quarantineFiles finds the refused rows of a window: in the table, or staged if the window is stopped.
-func (s *state) quarantineFiles(ctx context.Context, name, window string) ([]events.File, error) {
-	view, err := s.journal.View(ctx)
+func quarantineFiles(ctx context.Context, s *state.State, name, window string) ([]events.File, error) {
+	view, err := s.Journal.View(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -167,11 +169,11 @@ func (s *state) quarantineFiles(ctx context.Context, name, window string) ([]eve
 		return files, nil
 	}
 	tab := table.Name{Dataset: name, Table: table.Quarantine}
-	head, err := s.lake.Head(ctx, tab)
+	head, err := s.Lake.Head(ctx, tab)
 	if err != nil || head.Snapshot == 0 {
 		return nil, err
 	}
-	return s.lake.Files(ctx, tab, head.Snapshot, []string{window})
+	return s.Lake.Files(ctx, tab, head.Snapshot, []string{window})
 }
 
 // refusedRow is one refused row, as quarantine show prints it.
@@ -191,7 +193,7 @@ type refusedRow struct {
 }
 
 // openWithheld puts the bytes of records in their place that are sealed in the archive. Without a key they stay withheld.
-func openWithheld(ctx context.Context, o *options, s *state, name, window string, rows []refusedRow) error {
+func openWithheld(ctx context.Context, o *command.Options, s *state.State, name, window string, rows []refusedRow) error {
 	withheld := map[events.Piece]map[int64]int64{} // by slice and ordinal: where the record's block lies
 	slice := func(r refusedRow) events.Piece {
 		return events.Piece{Dataset: name, Window: window, Generation: int(r.generation)}.At(int(r.Slice))
@@ -223,21 +225,21 @@ func openWithheld(ctx context.Context, o *options, s *state, name, window string
 	return nil
 }
 
-func (s *state) refusedRows(ctx context.Context, files []events.File, limit int) (rows []refusedRow, err error) {
+func refusedRows(ctx context.Context, s *state.State, files []events.File, limit int) (rows []refusedRow, err error) {
 	rows = []refusedRow{}
 	for _, f := range files {
 		if len(rows) >= limit {
 			break
 		}
-		if rows, err = s.refusedOf(ctx, f, rows, limit); err != nil {
+		if rows, err = refusedOf(ctx, s, f, rows, limit); err != nil {
 			return nil, err
 		}
 	}
 	return rows, nil
 }
 
-func (s *state) refusedOf(ctx context.Context, f events.File, rows []refusedRow, limit int) (_ []refusedRow, err error) {
-	r, err := s.lake.ReadParquet(ctx, f.Path)
+func refusedOf(ctx context.Context, s *state.State, f events.File, rows []refusedRow, limit int) (_ []refusedRow, err error) {
+	r, err := s.Lake.ReadParquet(ctx, f.Path)
 	if err != nil {
 		return nil, err
 	}
@@ -270,19 +272,19 @@ func textAt(b arrow.RecordBatch, name string, i int) string {
 	return ""
 }
 
-func printRefused(o *options, rows []refusedRow) error {
-	if o.json {
-		return o.printJSON(rows)
+func printRefused(o *command.Options, rows []refusedRow) error {
+	if o.JSON {
+		return o.PrintJSON(rows)
 	}
 	for _, r := range rows {
 		rule := ""
 		if r.Rule != "" {
 			rule = " (rule " + r.Rule + ", contract " + r.Contract + ")"
 		}
-		o.printf("%s, slice %d, record %d: %s%s: %s\n  %q\n", r.File, r.Slice, r.Ordinal, r.Reason, rule, r.Detail, r.Original)
+		o.Printf("%s, slice %d, record %d: %s%s: %s\n  %q\n", r.File, r.Slice, r.Ordinal, r.Reason, rule, r.Detail, r.Original)
 	}
 	if len(rows) == 0 {
-		o.printf("no refused rows\n")
+		o.Printf("no refused rows\n")
 	}
 	return nil
 }

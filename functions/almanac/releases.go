@@ -12,10 +12,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/almanac-data/almanac/functions/internal/command"
 	"github.com/almanac-data/almanac/functions/internal/deliver/release"
+	"github.com/almanac-data/almanac/functions/internal/platform"
 )
 
-func newReleases(o *options) *cobra.Command {
+func newReleases(o *command.Options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "releases", Short: "List, show and verify releases",
 		Example: "  almanac releases list flights\n  almanac releases show training-2001-01.1\n  almanac releases verify training-2001-01.1",
@@ -36,12 +38,33 @@ type listed struct {
 }
 
 // warehouse opens the folder of releases of a data folder.
-func warehouse(o *options) (fs.FS, error) {
-	dir := o.data + "/warehouse/releases"
+func warehouse(o *command.Options) (fs.FS, error) {
+	dir := o.Data + "/warehouse/releases"
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("there are no releases in %s yet; make some with: almanac run --data %s", o.data, o.data)
+		return nil, fmt.Errorf("there are no releases in %s yet; make some with: almanac run --data %s", o.Data, o.Data)
 	}
 	return os.DirFS(dir), nil
+}
+
+// withReleases gives the folder of releases. They never change, so a data folder need not be taken for that.
+func withReleases(ctx context.Context, o *command.Options, do func(fs.FS) error) error {
+	if o.Config == "" {
+		releases, err := warehouse(o)
+		if err != nil {
+			return err
+		}
+		return do(releases)
+	}
+	env, err := o.Environment()
+	if err != nil {
+		return err
+	}
+	warehouse, done, err := platform.Warehouse(ctx, env)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return do(warehouse.FS("releases"))
 }
 
 // releasePaths lists <dataset>/<version> of every release, in order.
@@ -77,9 +100,9 @@ func findRelease(releases fs.FS, name string) (string, error) {
 	case 1:
 		return found[0], nil
 	case 0:
-		return "", &codedError{codeUsage, fmt.Errorf("there is no release %q; see almanac releases list", name)}
+		return "", command.Exit(command.Usage, fmt.Errorf("there is no release %q; see almanac releases list", name))
 	}
-	return "", &codedError{codeUsage, fmt.Errorf("%q is in several datasets: name one of %s", name, strings.Join(found, ", "))}
+	return "", command.Exit(command.Usage, fmt.Errorf("%q is in several datasets: name one of %s", name, strings.Join(found, ", ")))
 }
 
 func manifestOf(releases fs.FS, path string) (m release.Manifest, err error) {
@@ -93,9 +116,9 @@ func manifestOf(releases fs.FS, path string) (m release.Manifest, err error) {
 	return m, nil
 }
 
-func newReleasesList(o *options) *cobra.Command {
+func newReleasesList(o *command.Options) *cobra.Command {
 	return &cobra.Command{
-		Use: "list [dataset]", Short: "List the releases", Args: usage(cobra.MaximumNArgs(1)),
+		Use: "list [dataset]", Short: "List the releases", Args: command.Args(cobra.MaximumNArgs(1)),
 		Example: "  almanac releases list\n  almanac releases list flights --json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return withReleases(cmd.Context(), o, func(releases fs.FS) error {
@@ -132,25 +155,25 @@ func listReleases(releases fs.FS, dataset string) ([]listed, error) {
 	return list, nil
 }
 
-func printReleases(o *options, list []listed) error {
-	if o.json {
-		return o.printJSON(list)
+func printReleases(o *command.Options, list []listed) error {
+	if o.JSON {
+		return o.PrintJSON(list)
 	}
-	tw := o.columns()
-	tw.rowf("DATASET\tVERSION\tROWS\tBYTES\tCONTENT\tSTALE")
+	tw := o.Columns()
+	tw.Rowf("DATASET\tVERSION\tROWS\tBYTES\tCONTENT\tSTALE")
 	for _, l := range list {
 		stale := ""
 		if l.Stale != nil {
 			stale = "yes"
 		}
-		tw.rowf("%s\t%s\t%s\t%s\t%.12s\t%s", l.Dataset, l.Version, thousands(l.Rows), thousands(l.Bytes), l.Content, stale)
+		tw.Rowf("%s\t%s\t%s\t%s\t%.12s\t%s", l.Dataset, l.Version, command.Thousands(l.Rows), command.Thousands(l.Bytes), l.Content, stale)
 	}
 	return tw.Flush()
 }
 
-func newReleasesShow(o *options) *cobra.Command {
+func newReleasesShow(o *command.Options) *cobra.Command {
 	return &cobra.Command{
-		Use: "show <version>", Short: "Show the manifest of a release", Args: usage(cobra.ExactArgs(1)),
+		Use: "show <version>", Short: "Show the manifest of a release", Args: command.Args(cobra.ExactArgs(1)),
 		Example: "  almanac releases show training-2001-01.1",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return withReleases(cmd.Context(), o, func(releases fs.FS) error { return showRelease(o, releases, args[0]) })
@@ -158,7 +181,7 @@ func newReleasesShow(o *options) *cobra.Command {
 	}
 }
 
-func showRelease(o *options, releases fs.FS, name string) error {
+func showRelease(o *command.Options, releases fs.FS, name string) error {
 	p, err := findRelease(releases, name)
 	if err != nil {
 		return err
@@ -167,41 +190,41 @@ func showRelease(o *options, releases fs.FS, name string) error {
 	if err != nil {
 		return err
 	}
-	if o.json {
-		return o.printJSON(m)
+	if o.JSON {
+		return o.PrintJSON(m)
 	}
 	printManifest(o, m)
 	if raw, err := fs.ReadFile(releases, p+".stale.json"); err == nil {
-		o.printf("stale: %s\n", strings.TrimSpace(string(raw)))
+		o.Printf("stale: %s\n", strings.TrimSpace(string(raw)))
 	}
 	return nil
 }
 
-func printManifest(o *options, m release.Manifest) {
+func printManifest(o *command.Options, m release.Manifest) {
 	c := m.Content
-	o.printf("%s %s: %s, contract %s, %s to %s\n", c.Dataset, c.Version, c.Title, c.Contract, c.Window.Start, c.Window.End)
-	o.printf("content %s, made %s by %s\n", m.ContentSHA256, m.Provenance.PublishedAt.UTC().Format("2006-01-02 15:04:05"), m.Provenance.Code)
-	tw := o.columns()
+	o.Printf("%s %s: %s, contract %s, %s to %s\n", c.Dataset, c.Version, c.Title, c.Contract, c.Window.Start, c.Window.End)
+	o.Printf("content %s, made %s by %s\n", m.ContentSHA256, m.Provenance.PublishedAt.UTC().Format("2006-01-02 15:04:05"), m.Provenance.Code)
+	tw := o.Columns()
 	for _, f := range c.Files {
-		tw.rowf("  %s\t%s rows\t%s bytes\t%s", f.Path, thousands(f.Rows), thousands(f.Bytes), f.Split)
+		tw.Rowf("  %s\t%s rows\t%s bytes\t%s", f.Path, command.Thousands(f.Rows), command.Thousands(f.Bytes), f.Split)
 	}
-	_ = tw.Flush() // see printf
+	_ = tw.Flush() // see Printf
 	names := make([]string, len(c.Schema))
 	for i, col := range c.Schema {
 		names[i] = col.Name + " " + col.Type
 	}
-	o.printf("columns: %s\n", strings.Join(names, ", "))
+	o.Printf("columns: %s\n", strings.Join(names, ", "))
 	for _, in := range c.Inputs {
-		o.printf("made of %s: %d windows\n", in.Table, len(in.Windows))
+		o.Printf("made of %s: %d windows\n", in.Table, len(in.Windows))
 	}
 	for _, a := range c.Provisional {
-		o.printf("PROVISIONAL: %s\n", a)
+		o.Printf("PROVISIONAL: %s\n", a)
 	}
 }
 
-func newReleasesVerify(o *options) *cobra.Command {
+func newReleasesVerify(o *command.Options) *cobra.Command {
 	return &cobra.Command{
-		Use: "verify <version>...", Short: "Recompute all that the manifest of a release says, from its files alone", Args: usage(cobra.MinimumNArgs(1)),
+		Use: "verify <version>...", Short: "Recompute all that the manifest of a release says, from its files alone", Args: command.Args(cobra.MinimumNArgs(1)),
 		Example: "  almanac releases verify training-2001-01.1",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return withReleases(cmd.Context(), o, func(releases fs.FS) error { return verifyAll(cmd.Context(), o, releases, args) })
@@ -209,7 +232,7 @@ func newReleasesVerify(o *options) *cobra.Command {
 	}
 }
 
-func verifyAll(ctx context.Context, o *options, releases fs.FS, names []string) error {
+func verifyAll(ctx context.Context, o *command.Options, releases fs.FS, names []string) error {
 	reports, bad := []release.Report{}, 0
 	for _, name := range names {
 		r, err := verify(ctx, releases, name)
@@ -225,7 +248,7 @@ func verifyAll(ctx context.Context, o *options, releases fs.FS, names []string) 
 		return err
 	}
 	if bad > 0 {
-		return &codedError{1, fmt.Errorf("%d of %d releases are not what their manifest says", bad, len(reports))}
+		return command.Exit(command.Failed, fmt.Errorf("%d of %d releases are not what their manifest says", bad, len(reports)))
 	}
 	return nil
 }
@@ -242,18 +265,18 @@ func verify(ctx context.Context, releases fs.FS, name string) (release.Report, e
 	return release.Verify(ctx, folder)
 }
 
-func printReports(o *options, reports []release.Report) error {
-	if o.json {
-		return o.printJSON(reports)
+func printReports(o *command.Options, reports []release.Report) error {
+	if o.JSON {
+		return o.PrintJSON(reports)
 	}
 	for _, r := range reports {
 		if len(r.Problems) == 0 {
-			o.printf("%s: verified: %d files, %s rows, %s bytes, content %s\n", r.Version, r.Files, thousands(r.Rows), thousands(r.Bytes), r.Content)
+			o.Printf("%s: verified: %d files, %s rows, %s bytes, content %s\n", r.Version, r.Files, command.Thousands(r.Rows), command.Thousands(r.Bytes), r.Content)
 			continue
 		}
-		o.printf("%s: NOT what its manifest says\n", r.Version)
+		o.Printf("%s: NOT what its manifest says\n", r.Version)
 		for _, p := range r.Problems {
-			o.printf("  %s\n", p)
+			o.Printf("  %s\n", p)
 		}
 	}
 	return nil

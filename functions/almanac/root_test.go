@@ -3,31 +3,40 @@ package main
 import (
 	"bytes"
 	"errors"
-	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
-	"github.com/almanac-data/almanac/functions/internal/calendar"
+	"github.com/sethvargo/go-envconfig"
+
+	"github.com/almanac-data/almanac/functions/internal/command"
 )
 
 // call runs the command as a shell would, and returns what it prints and its exit code.
 func call(t *testing.T, args ...string) (out string, code int, err error) {
 	t.Helper()
 	var printed bytes.Buffer
-	root := newRoot(&printed, &printed)
+	root := newRoot(options(&printed))
 	root.SetArgs(args)
 	err = root.ExecuteContext(t.Context())
-	return printed.String(), exitCode(err), err
+	return printed.String(), command.Report(io.Discard, err), err
 }
+
+func options(out io.Writer) *command.Options {
+	return &command.Options{Out: out, Err: out, Env: envconfig.OsLookuper(), Now: wall, Version: version}
+}
+
+func wall() time.Time { return time.Now().UTC() }
 
 func TestWrongUseHasItsOwnCodeAndNamesTheHelp(t *testing.T) {
 	for _, args := range [][]string{
 		{"run", "--speed", "9"}, {"run", "flights"}, {"releases", "show"}, {"quarantine", "show", "flights"}, {"deadletters", "resend"}, {"status", "--windows=maybe"},
 	} {
-		if _, code, err := call(t, args...); code != codeUsage || !strings.Contains(err.Error(), "--help") {
-			t.Errorf("almanac %s: exit %d, %v; want %d and the way to the help", strings.Join(args, " "), code, err, codeUsage)
+		if _, code, err := call(t, args...); code != command.Usage || !strings.Contains(err.Error(), "--help") {
+			t.Errorf("almanac %s: exit %d, %v; want %d and the way to the help", strings.Join(args, " "), code, err, command.Usage)
 		}
 	}
 }
@@ -46,7 +55,7 @@ func TestCommandsWithoutAFolderSayHowToBegin(t *testing.T) {
 }
 
 func TestEveryCommandHasAnExampleThatItTakes(t *testing.T) {
-	root := newRoot(new(bytes.Buffer), new(bytes.Buffer))
+	root := newRoot(options(new(bytes.Buffer)))
 	for _, c := range root.Commands() {
 		if c.Name() == "help" || c.Name() == "completion" {
 			continue
@@ -70,46 +79,6 @@ func TestEveryCommandHasAnExampleThatItTakes(t *testing.T) {
 				}
 			}
 		}
-	}
-}
-
-func TestExitCodes(t *testing.T) {
-	for want, err := range map[int]error{
-		0: nil, 1: errors.New("broken"), 2: &codedError{codeUsage, errors.New("wrong")}, 3: fmt.Errorf("run: %w", &codedError{code: codeAttention}),
-	} {
-		if got := exitCode(err); got != want {
-			t.Errorf("exitCode(%v) = %d, want %d", err, got, want)
-		}
-	}
-}
-
-func TestWhenAPersonIsNeeded(t *testing.T) {
-	for phase, want := range map[calendar.Phase]bool{calendar.Stored: false, calendar.Blocked: false, calendar.Stopped: true, calendar.Waiting: true} {
-		if got := attention([]surveyed{days(calendar.Stored, phase)}); got != want {
-			t.Errorf("attention(%s) = %t, want %t", phase, got, want)
-		}
-		if busy([]surveyed{days(phase)}) {
-			t.Errorf("busy(%s): there is nothing to wait for", phase)
-		}
-	}
-	if !busy([]surveyed{days(calendar.Stored, calendar.Storing)}) {
-		t.Error("a window is stored, and nothing is said to go on")
-	}
-}
-
-func TestThousands(t *testing.T) {
-	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", -1234567: "-1,234,567", -999: "-999"} {
-		if got := thousands(n); got != want {
-			t.Errorf("thousands(%d) = %s, want %s", n, got, want)
-		}
-	}
-}
-
-func TestFreeSpaceOfAFolderThatIsNotThereYet(t *testing.T) {
-	dir := t.TempDir()
-	free, at, err := freeSpace(filepath.Join(dir, "a", "b"))
-	if err != nil || at != dir || free == 0 {
-		t.Errorf("freeSpace = %d at %s, %v, want that of %s", free, at, err, dir)
 	}
 }
 

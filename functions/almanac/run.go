@@ -2,23 +2,24 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"runtime/pprof"
-	"slices"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"github.com/almanac-data/almanac/functions/internal/calendar"
+	"github.com/almanac-data/almanac/functions/internal/command"
+	"github.com/almanac-data/almanac/functions/internal/command/disk"
+	"github.com/almanac-data/almanac/functions/internal/command/open"
+	"github.com/almanac-data/almanac/functions/internal/command/state"
+	"github.com/almanac-data/almanac/functions/internal/command/survey"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/platform"
 	"github.com/almanac-data/almanac/functions/internal/table"
@@ -40,15 +41,15 @@ type runFlags struct {
 	profile   string
 }
 
-func newRun(o *options) *cobra.Command {
+func newRun(o *command.Options) *cobra.Command {
 	f := &runFlags{}
 	cmd := &cobra.Command{
-		Use: "run", Short: "Do all that is due, then serve the HTTP API", Long: runHelp, Args: usage(cobra.NoArgs),
+		Use: "run", Short: "Do all that is due, then serve the HTTP API", Long: runHelp, Args: command.Args(cobra.NoArgs),
 		Example: "  almanac run\n  almanac run --no-serve --to 2001-02-15\n  almanac run --listen 127.0.0.1:9000\n  almanac run --config cluster.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			err := run(cmd.Context(), o, f)
 			if err != nil && cmd.Context().Err() != nil {
-				return &codedError{1, errors.New("interrupted; the same command goes on where this one was")}
+				return command.Exit(command.Failed, errors.New("interrupted; the same command goes on where this one was"))
 			}
 			return err
 		},
@@ -70,11 +71,11 @@ const (
 	gcPercent   = 300
 )
 
-func run(ctx context.Context, o *options, f *runFlags) (err error) {
-	if os.Getenv("GOMEMLIMIT") == "" {
+func run(ctx context.Context, o *command.Options, f *runFlags) (err error) {
+	if limit, _ := o.Env.Lookup("GOMEMLIMIT"); limit == "" {
 		debug.SetMemoryLimit(memoryLimit)
 	}
-	if os.Getenv("GOGC") == "" {
+	if percent, _ := o.Env.Lookup("GOGC"); percent == "" {
 		debug.SetGCPercent(gcPercent)
 	}
 	if f.profile != "" {
@@ -84,7 +85,7 @@ func run(ctx context.Context, o *options, f *runFlags) (err error) {
 		}
 		defer stop()
 	}
-	open, clock, err := prepare(o, f)
+	take, clock, err := prepare(o, f)
 	if err != nil {
 		return err
 	}
@@ -94,17 +95,17 @@ func run(ctx context.Context, o *options, f *runFlags) (err error) {
 	}
 	log := slog.New(slog.DiscardHandler)
 	if f.logs {
-		log = slog.New(slog.NewJSONHandler(o.err, nil))
+		log = slog.New(slog.NewJSONHandler(o.Err, nil))
 	}
-	s, err := open(ctx, log)
+	s, err := take(ctx, log)
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	clock.leaveOut(s.catalog.Catalog)
-	clock.leaveOut(s.catalog.Schedule)
-	s.now = clock.Now
-	h, err := newHost(ctx, s, log)
+	clock.leaveOut(s.Datasets.Catalog)
+	clock.leaveOut(s.Datasets.Schedule)
+	s.Now = clock.Now
+	h, err := newHost(ctx, o, s, log)
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
@@ -127,53 +128,55 @@ func profile(path string) (stop func(), err error) {
 }
 
 // prepare reads the flags and, for a data folder, the datasets, and complains before anything is opened. It returns what opens it.
-func prepare(o *options, f *runFlags) (open func(context.Context, *slog.Logger) (*state, error), clock *runClock, err error) {
-	clock = &runClock{}
-	if clock.fixed, err = day("--to", f.to); err != nil {
+func prepare(o *command.Options, f *runFlags) (take func(context.Context, *slog.Logger) (*state.State, error), clock *runClock, err error) {
+	clock = &runClock{wall: o.Now}
+	if clock.fixed, err = command.Day("--to", f.to); err != nil {
 		return nil, nil, err
 	}
-	if clock.from, err = day("--from", f.from); err != nil {
+	if clock.from, err = command.Day("--from", f.from); err != nil {
 		return nil, nil, err
 	}
-	if o.config != "" && f.kafkaPort != 0 {
-		return nil, nil, &codedError{codeUsage, errors.New("--kafka-port is that of the embedded broker, and --config names another")}
+	if o.Config != "" && f.kafkaPort != 0 {
+		return nil, nil, command.Exit(command.Usage, errors.New("--kafka-port is that of the embedded broker, and --config names another"))
 	}
-	if o.config != "" {
-		return func(ctx context.Context, log *slog.Logger) (*state, error) { return awaitCluster(ctx, o, log) }, clock, nil
+	if o.Config != "" {
+		return func(ctx context.Context, log *slog.Logger) (*state.State, error) { return state.Await(ctx, o, log) }, clock, nil
 	}
 	var catalog *platform.Datasets
-	if o.datasets != platform.Published {
-		if catalog, err = platform.FolderDatasets(o.datasets); err != nil {
+	if o.Datasets != platform.Published {
+		if catalog, err = platform.FolderDatasets(o.Datasets); err != nil {
 			return nil, nil, err
 		}
 	}
-	return func(ctx context.Context, log *slog.Logger) (*state, error) {
+	return func(ctx context.Context, log *slog.Logger) (*state.State, error) {
 		if catalog == nil {
-			if catalog, err = openDatasets(ctx, o, log); err != nil {
+			if catalog, err = open.Datasets(ctx, o, log); err != nil {
 				return nil, err
 			}
 		}
-		s, err := openState(ctx, o.data, catalog, int(f.kafkaPort), log)
+		s, err := state.OpenFolder(ctx, o, catalog, int(f.kafkaPort), log)
 		if err != nil {
-			return nil, errors.Join(err, catalog.Close())
+			return nil, err
 		}
-		s.close = slices.Insert(s.close, 0, catalog.Close)
-		if s.folder != nil {
+		if s.Folder != nil {
 			// The data folder is taken: whoever began something has ended. What stays is swept later, and does no harm.
-			if _, swept := s.lake.Sweep(ctx, 0); swept != nil {
+			if _, swept := s.Lake.Sweep(ctx, 0); swept != nil {
 				log.Warn("sweep failed", "error", swept.Error())
 			}
 		}
 		return s, nil
-	}, clock, checkSpace(o.data)
+	}, clock, disk.Check(o.Data)
 }
 
 // runClock is the time of the schedules: the wall's, or one that stands still. Windows that start before from do not count.
-type runClock struct{ fixed, from time.Time }
+type runClock struct {
+	fixed, from time.Time
+	wall        func() time.Time
+}
 
 func (c *runClock) Now() time.Time {
 	if c.fixed.IsZero() {
-		return wall()
+		return c.wall()
 	}
 	return c.fixed
 }
@@ -184,17 +187,6 @@ func (c *runClock) leaveOut(catalog *dataset.Catalog) {
 			d.Collect.Start = c.from
 		}
 	})
-}
-
-func day(flag, value string) (time.Time, error) {
-	if value == "" {
-		return time.Time{}, nil
-	}
-	t, err := time.Parse(time.DateOnly, value)
-	if err != nil {
-		return t, &codedError{codeUsage, fmt.Errorf("%s %q is not a day such as 2001-02-01", flag, value)}
-	}
-	return t, nil
 }
 
 func listen(ctx context.Context, f *runFlags) (net.Listener, error) {
@@ -211,18 +203,18 @@ func listen(ctx context.Context, f *runFlags) (net.Listener, error) {
 	}
 	if ip := l.Addr().(*net.TCPAddr).IP; !ip.IsLoopback() {
 		err := fmt.Errorf("listen on %s: only loopback addresses are allowed, since nobody is asked who he is; bin/serve may listen elsewhere, see docs/security.md", address)
-		return nil, errors.Join(&codedError{codeUsage, err}, l.Close())
+		return nil, errors.Join(command.Exit(command.Usage, err), l.Close())
 	}
 	return l, nil
 }
 
-func hostUntilDone(ctx context.Context, o *options, h *host, l net.Listener, f *runFlags) error {
+func hostUntilDone(ctx context.Context, o *command.Options, h *host, l net.Listener, f *runFlags) error {
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServing()
 	ended := h.serve(serving, l)
 	working, stopWorking := context.WithCancel(ctx)
 	defer stopWorking()
-	if err := h.announce(working, o.data, f); err != nil {
+	if err := h.announce(working, o.Data, f); err != nil {
 		return err
 	}
 	if err := h.start(working); err != nil {
@@ -249,43 +241,39 @@ func hostUntilDone(ctx context.Context, o *options, h *host, l net.Listener, f *
 		return err
 	case ctx.Err() != nil && f.noServe:
 		return ctx.Err()
-	case attention(after):
-		return &codedError{code: codeAttention}
+	case survey.Attention(after):
+		return command.Exit(command.Attention, nil)
 	}
 	return nil
 }
 
 // announce writes where this process can be reached, for the other commands.
 func (h *host) announce(_ context.Context, data string, f *runFlags) error {
-	if h.folder == nil {
+	if h.Folder == nil {
 		return nil // a cluster is found by its configuration
 	}
-	at := endpoints{PID: os.Getpid(), Kafka: h.cluster.Config.Brokers[0], HTTP: h.base}
+	at := state.Endpoints{PID: os.Getpid(), Kafka: h.Cluster.Config.Brokers[0], HTTP: h.base}
 	if f.to != "" {
-		at.Clock = h.now().Format(time.RFC3339)
+		at.Clock = h.Now().Format(time.RFC3339)
 	}
-	raw, err := json.Marshal(at)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(data, endpointsFile), raw, 0o600)
+	return at.Write(data)
 }
 
 const lookEach = 200 * time.Millisecond
 
 // replay shows the work until nothing is left that goes on by itself.
-func replay(ctx context.Context, o *options, h *host) ([]surveyed, error) {
+func replay(ctx context.Context, o *command.Options, h *host) ([]survey.Dataset, error) {
 	p := progressOf(o)
 	// A cluster's calendar is woken again, which helps unless a person must mend a table.
-	if err := h.handlers["calendar"](ctx, nil); err != nil && (h.folder != nil || errors.Is(err, table.ErrNoMap) || errors.Is(err, table.ErrLost)) {
+	if err := h.handlers["calendar"](ctx, nil); err != nil && (h.Folder != nil || errors.Is(err, table.ErrNoMap) || errors.Is(err, table.ErrLost)) {
 		return nil, err
 	}
 	tick := time.NewTicker(lookEach)
 	defer tick.Stop()
-	began, worked := wall(), false
+	began, worked := o.Now(), false
 	for {
-		if h.folder != nil {
-			if err := checkSpace(o.data); err != nil {
+		if h.Folder != nil {
+			if err := disk.Check(o.Data); err != nil {
 				return nil, err
 			}
 		}
@@ -293,15 +281,15 @@ func replay(ctx context.Context, o *options, h *host) ([]surveyed, error) {
 		if err != nil {
 			return nil, err
 		}
-		if busy(all) {
+		if survey.Busy(all) {
 			worked = true
 		}
-		if worked && !o.json {
-			p.show(all, h.troubles.lines(), wall())
+		if worked && !o.JSON {
+			p.show(all, h.troubles.lines(), o.Now())
 		}
 		if idle {
 			h.trimLast(ctx)
-			return all, summary(o, all, worked, wall().Sub(began))
+			return all, summary(o, all, worked, o.Now().Sub(began))
 		}
 		select {
 		case <-ctx.Done():
@@ -315,9 +303,9 @@ func replay(ctx context.Context, o *options, h *host) ([]surveyed, error) {
 const outage = 5 * time.Minute
 
 // lookPatiently is look. On a cluster it waits while servers do not answer.
-func (h *host) lookPatiently(ctx context.Context) (all []surveyed, idle bool, err error) {
-	for began := wall(); ; {
-		if all, idle, err = h.look(ctx); err == nil || h.folder != nil || ctx.Err() != nil || wall().Sub(began) > outage {
+func (h *host) lookPatiently(ctx context.Context) (all []survey.Dataset, idle bool, err error) {
+	for began := h.options.Now(); ; {
+		if all, idle, err = h.look(ctx); err == nil || h.Folder != nil || ctx.Err() != nil || h.options.Now().Sub(began) > outage {
 			return all, idle, err
 		}
 		h.log.WarnContext(ctx, "servers do not answer", "error", err)
@@ -330,80 +318,66 @@ func (h *host) lookPatiently(ctx context.Context) (all []surveyed, idle bool, er
 
 // look surveys all datasets, and says whether nothing goes on any more. Events are looked for only when no window is under way, and
 // the windows then once more: an event that was still on its way may have changed them.
-func (h *host) look(ctx context.Context) (all []surveyed, idle bool, err error) {
-	if all, err = h.survey(ctx, nil); err != nil || busy(all) {
+func (h *host) look(ctx context.Context) (all []survey.Dataset, idle bool, err error) {
+	if all, err = h.Survey(ctx, nil); err != nil || survey.Busy(all) {
 		return all, false, err
 	}
 	lag, err := h.lag(ctx)
 	if err != nil || lag > 0 {
 		return all, false, err
 	}
-	all, err = h.survey(ctx, nil)
-	return all, !busy(all), err
+	all, err = h.Survey(ctx, nil)
+	return all, !survey.Busy(all), err
 }
 
-// busy says whether anything goes on, or is about to.
-func busy(all []surveyed) bool {
-	for _, s := range all {
-		for _, st := range s.states {
-			switch st.Phase {
-			case calendar.Stored, calendar.Aggregated, calendar.Released, calendar.Blocked, calendar.Waiting, calendar.Stopped:
-			default:
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func progressOf(o *options) *progress {
-	file, ok := o.out.(*os.File)
+func progressOf(o *command.Options) *progress {
+	file, ok := o.Out.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) {
-		return newProgress(o.out, false, 0, wall())
+		return newProgress(o.Out, false, 0, o.Now())
 	}
 	width, _, err := term.GetSize(int(file.Fd()))
 	if err != nil {
 		width = 80
 	}
-	return newProgress(o.out, true, width, wall())
+	return newProgress(o.Out, true, width, o.Now())
 }
 
-func summary(o *options, all []surveyed, worked bool, took time.Duration) error {
-	if o.json {
-		return o.printJSON(all)
+func summary(o *command.Options, all []survey.Dataset, worked bool, took time.Duration) error {
+	if o.JSON {
+		return o.PrintJSON(all)
 	}
 	switch {
-	case !worked && attention(all):
-		o.printf("nothing can be done until what waits below is mended\n")
+	case !worked && survey.Attention(all):
+		o.Printf("nothing can be done until what waits below is mended\n")
 	case !worked:
-		o.printf("nothing to do: everything is up to date\n")
+		o.Printf("nothing to do: everything is up to date\n")
 	default:
-		o.printf("done in %.1fs\n", took.Seconds())
+		o.Printf("done in %.1fs\n", took.Seconds())
 	}
-	printStatus(o, all, false)
+	survey.Print(o, all, false)
 	return nil
 }
 
 // invite says in three lines what to try.
-func invite(o *options, h *host, all []surveyed) {
-	if o.json {
+func invite(o *command.Options, h *host, all []survey.Dataset) {
+	if o.JSON {
 		return
 	}
 	name, version, most := "", "", int64(-1)
 	for _, s := range all {
-		for _, st := range s.states {
+		for _, st := range s.States {
 			if st.Version != "" && st.Rows > most {
 				name, version, most = s.Dataset, st.Version, st.Rows
 			}
 		}
 	}
-	o.printf("\nServing on %s (Ctrl-C ends).", h.base)
+	o.Printf("\nServing on %s (Ctrl-C ends).", h.base)
 	if version == "" {
-		o.printf(" There is no release yet.\n")
+		o.Printf(" There is no release yet.\n")
 		return
 	}
-	o.printf(" Try, in another terminal:\n")
-	o.printf("  curl %s/v1/datasets/%s/releases\n", h.base, name)
-	o.printf("  curl '%s/v1/datasets/%s/releases/%s/rows?format=csv&limit=5'\n", h.base, name, version)
-	o.printf("  bin/almanac releases verify %s\n", version)
+	o.Printf(" Try, in another terminal:\n")
+	o.Printf("  curl %s/v1/datasets/%s/releases\n", h.base, name)
+	o.Printf("  curl '%s/v1/datasets/%s/releases/%s/rows?format=csv&limit=5'\n", h.base, name, version)
+	o.Printf("  bin/almanac releases verify %s\n", version)
 }

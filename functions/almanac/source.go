@@ -12,6 +12,8 @@ import (
 	"github.com/sethvargo/go-envconfig"
 	"github.com/spf13/cobra"
 
+	"github.com/almanac-data/almanac/functions/internal/command"
+	"github.com/almanac-data/almanac/functions/internal/command/state"
 	"github.com/almanac-data/almanac/functions/internal/kafka"
 	"github.com/almanac-data/almanac/functions/internal/platform/stream"
 	"github.com/almanac-data/almanac/functions/internal/relay"
@@ -38,10 +40,10 @@ type sourceFlags struct {
 	retry           relay.Retry
 }
 
-func newSource(o *options) *cobra.Command {
+func newSource(o *command.Options) *cobra.Command {
 	f := &sourceFlags{}
 	cmd := &cobra.Command{
-		Use: "source", Short: "Wake a function over HTTP for each record of topics, or on a schedule", Long: sourceHelp, Args: usage(cobra.NoArgs),
+		Use: "source", Short: "Wake a function over HTTP for each record of topics, or on a schedule", Long: sourceHelp, Args: command.Args(cobra.NoArgs),
 		Example: "  almanac source --name mlapp --topics almanac.fact.released --sink http://127.0.0.1:9080\n" +
 			"  almanac source --config cluster.yaml --name store --topics almanac.fact.validated --sink http://127.0.0.1:8085\n" +
 			"  almanac source --name calendar --schedule '*/10 * * * * *' --sink http://127.0.0.1:8081",
@@ -56,8 +58,8 @@ func newSource(o *options) *cobra.Command {
 	fl.StringVar(&f.namespace, "namespace", "default", "of the source, in the attributes of events")
 	fl.IntVar(&f.inFlight, "in-flight", 2, "events that are sent at once")
 	fl.BoolVar(&f.ordered, "ordered", false, "send the records of a partition one after another")
-	fl.IntVar(&f.retry.Count, "retries", patient.Count, "how often an event is sent again")
-	fl.DurationVar(&f.retry.Base, "backoff", patient.Base, "before the first retry twice this, before the second four times, and so on")
+	fl.IntVar(&f.retry.Count, "retries", relay.Patient.Count, "how often an event is sent again")
+	fl.DurationVar(&f.retry.Base, "backoff", relay.Patient.Base, "before the first retry twice this, before the second four times, and so on")
 	return cmd
 }
 
@@ -72,21 +74,21 @@ func (f *sourceFlags) check() error {
 	default:
 		return nil
 	}
-	return &codedError{codeUsage, errors.New(text)}
+	return command.Exit(command.Usage, errors.New(text))
 }
 
 // source runs until ctx ends.
-func runSource(ctx context.Context, o *options, f *sourceFlags) error {
+func runSource(ctx context.Context, o *command.Options, f *sourceFlags) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	log := slog.New(slog.NewJSONHandler(o.err, nil)).With("source", f.name)
+	log := slog.New(slog.NewJSONHandler(o.Err, nil)).With("source", f.name)
 	client := relay.NewClient(nil)
 	defer client.CloseIdleConnections()
 	if f.schedule != "" {
 		return relay.PingSource{
 			Namespace: f.namespace, Name: f.name, Schedule: f.schedule, Sink: f.sinks[0], Others: f.sinks[1:], Retry: f.retry,
-			Clock: relay.Running(wall), Client: client, Log: log,
+			Clock: relay.Running(o.Now), Client: client, Log: log,
 		}.Run(ctx)
 	}
 	cluster, done, err := openKafka(ctx, o, log, func(ctx context.Context, c *kafka.Cluster) error {
@@ -103,17 +105,17 @@ func runSource(ctx context.Context, o *options, f *sourceFlags) error {
 }
 
 // openKafka opens the Kafka of --config, and nothing else of the cluster, or that of the data folder, once it answers.
-func openKafka(ctx context.Context, o *options, log *slog.Logger, ask func(context.Context, *kafka.Cluster) error) (*kafka.Cluster, func(), error) {
+func openKafka(ctx context.Context, o *command.Options, log *slog.Logger, ask func(context.Context, *kafka.Cluster) error) (*kafka.Cluster, func(), error) {
 	env, err := kafkaVariables(o)
 	if err != nil {
 		return nil, nil, err
 	}
-	s := &state{}
-	proc, err := newProcess(ctx, s, env, log)
+	s := &state.State{}
+	proc, err := s.NewProcess(ctx, o, env, log)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := o.patient(ctx, proc); err != nil {
+	if err := o.Patient(ctx, proc); err != nil {
 		return nil, nil, errors.Join(err, s.Close())
 	}
 	cluster, err := stream.Open(ctx, proc, ask)
@@ -125,18 +127,18 @@ func openKafka(ctx context.Context, o *options, log *slog.Logger, ask func(conte
 
 // kafkaVariables is where the variables of Kafka are found: those of --config, or of the process; if that names no Kafka, the broker is that of
 // the run that holds the data folder.
-func kafkaVariables(o *options) (envconfig.Lookuper, error) {
-	if o.config != "" {
-		return o.environment()
+func kafkaVariables(o *command.Options) (envconfig.Lookuper, error) {
+	if o.Config != "" {
+		return o.Environment()
 	}
-	env := set(envconfig.OsLookuper())
+	env := command.Set(o.Env)
 	if _, named := env.Lookup("ALMANAC_KAFKA"); named {
 		return env, nil
 	}
-	at, err := readEndpoints(o.data)
+	at, err := state.ReadEndpoints(o.Data)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("no run has been at %s yet, so there is no broker to read from: start almanac run --data %s, or name a cluster by --config",
-			o.data, o.data)
+			o.Data, o.Data)
 	}
 	if err != nil {
 		return nil, err
@@ -144,24 +146,24 @@ func kafkaVariables(o *options) (envconfig.Lookuper, error) {
 	return envconfig.MultiLookuper(env, envconfig.MapLookuper(map[string]string{"ALMANAC_KAFKA": at.Kafka})), nil
 }
 
-func newEnv(o *options) *cobra.Command {
+func newEnv(o *command.Options) *cobra.Command {
 	return &cobra.Command{
-		Use: "env", Short: "Print what a cluster's file sets as environment variables, for the functions as programs of their own", Args: usage(cobra.NoArgs),
+		Use: "env", Short: "Print what a cluster's file sets as environment variables, for the functions as programs of their own", Args: command.Args(cobra.NoArgs),
 		Example: "  env $(almanac env --config cluster.yaml) PORT=8085 bin/store",
 		RunE: func(*cobra.Command, []string) error {
-			if o.config == "" {
-				return &codedError{codeUsage, errors.New("env needs --config")}
+			if o.Config == "" {
+				return command.Exit(command.Usage, errors.New("env needs --config"))
 			}
-			file, err := o.settings()
+			file, err := o.Settings()
 			if err != nil {
 				return err
 			}
 			for _, line := range file.Env() {
-				o.printf("%s\n", line)
+				o.Printf("%s\n", line)
 			}
 			if hidden := file.Hidden(); len(hidden) > 0 {
-				return &codedError{1, fmt.Errorf("%s holds a secret in clear in %s, which is not printed: put it into a file or the secrets store (docs/secrets.md)",
-					o.config, strings.Join(hidden, ", "))}
+				return command.Exit(command.Failed, fmt.Errorf("%s holds a secret in clear in %s, which is not printed: put it into a file or the secrets store (docs/secrets.md)",
+					o.Config, strings.Join(hidden, ", ")))
 			}
 			return nil
 		},

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/almanac-data/almanac/functions/internal/command"
 	"github.com/almanac-data/almanac/functions/internal/table"
 )
 
@@ -26,7 +27,7 @@ func TestSweep(t *testing.T) {
 	if out, code, err := call(t, "sweep", "--data", data, "--older", "26h"); code != 0 || !strings.Contains(out, "nothing was left") {
 		t.Errorf("sweep of what is older: exit %d, %v: %s", code, err, out)
 	}
-	if _, code, err := call(t, "sweep", "--data", data, "--older", "-1h"); code != codeUsage || !strings.Contains(err.Error(), "--older") {
+	if _, code, err := call(t, "sweep", "--data", data, "--older", "-1h"); code != command.Usage || !strings.Contains(err.Error(), "--older") {
 		t.Errorf("sweep of the future: exit %d, %v", code, err)
 	}
 	out, code, err := call(t, "sweep", "--data", data, "--json")

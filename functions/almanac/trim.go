@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/command/state"
 	"github.com/almanac-data/almanac/functions/internal/facts"
 	"github.com/almanac-data/almanac/functions/internal/kafka"
 )
@@ -13,7 +14,7 @@ import (
 // slice takes, so that nobody is still writing between them. Whoever is all the same does his slice again.
 const (
 	trimEach  = time.Minute
-	trimAfter = 2 * grace
+	trimAfter = 2 * state.Grace
 )
 
 // extent is what of a partition is still needed, and what is done with.
@@ -24,19 +25,19 @@ type extent struct {
 
 // trim deletes blocks that nothing needs: the raw bytes of stored generations are archived in the warehouse, and their rows are
 // in the table. Blocks of a generation that is not stored yet stay.
-func (s *state) trim(ctx context.Context, after time.Duration) error {
-	view, err := s.journal.View(ctx)
+func (h *host) trim(ctx context.Context, after time.Duration) error {
+	view, err := h.Journal.View(ctx)
 	if err != nil {
 		return err
 	}
-	all, _ := s.catalog.Datasets()
+	all, _ := h.Datasets.Datasets()
 	for _, d := range all {
-		for place, e := range extents(view, d.Name, wall().Add(-after)) {
+		for place, e := range extents(view, d.Name, h.options.Now().Add(-after)) {
 			before := e.done
 			if e.needed >= 0 {
 				before = min(before, e.needed)
 			}
-			if err := s.trimTo(ctx, place, before); err != nil {
+			if err := h.trimTo(ctx, place, before); err != nil {
 				return err
 			}
 		}
@@ -46,8 +47,8 @@ func (s *state) trim(ctx context.Context, after time.Duration) error {
 
 // trimTo trims a partition, at most to its end: a log that was trimmed to nothing may begin at offset 0 again after a kill, so that
 // claims of old generations lie beyond it.
-func (s *state) trimTo(ctx context.Context, at kafka.Place, before int64) error {
-	ranges, err := s.cluster.Ranges(ctx, at.Topic)
+func (h *host) trimTo(ctx context.Context, at kafka.Place, before int64) error {
+	ranges, err := h.Cluster.Ranges(ctx, at.Topic)
 	if err != nil || int(at.Partition) >= len(ranges) {
 		return err
 	}
@@ -55,7 +56,7 @@ func (s *state) trimTo(ctx context.Context, at kafka.Place, before int64) error 
 	if before = min(before, r.End); before <= r.Start {
 		return nil
 	}
-	return s.cluster.Trim(ctx, at.Topic, at.Partition, before)
+	return h.Cluster.Trim(ctx, at.Topic, at.Partition, before)
 }
 
 // extents looks at every claim of a dataset. A generation counts as stored if it, or a later one, was by the given time.
@@ -98,7 +99,7 @@ func extents(view *facts.View, dataset string, by time.Time) map[kafka.Place]*ex
 
 // trimLast trims what is left when all is done.
 func (h *host) trimLast(ctx context.Context) {
-	if h.folder == nil {
+	if h.Folder == nil {
 		return // real servers let go of old blocks by their retention
 	}
 	if err := h.trim(ctx, 0); err != nil {

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -50,7 +52,7 @@ func (t *troubles) lines() []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var lines []string
-	for _, function := range sortedKeys(t.last) {
+	for _, function := range slices.Sorted(maps.Keys(t.last)) {
 		last := t.last[function]
 		times := ""
 		if last.times > 1 {

@@ -6,12 +6,16 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"time"
 
 	"github.com/almanac-data/almanac/functions/internal/relay/post"
 )
 
 // Retry is post.Retry.
 type Retry = post.Retry
+
+// Patient is how often an event is sent again where servers may be started again: for two minutes and more.
+var Patient = Retry{Count: 8, Base: 250 * time.Millisecond}
 
 // NewClient is post.NewClient.
 func NewClient(dial func(ctx context.Context, network, address string) (net.Conn, error)) *http.Client {

@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"fmt"
@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sethvargo/go-envconfig"
 	"github.com/spf13/cobra"
 
 	"github.com/almanac-data/almanac/functions/internal/fn"
@@ -21,8 +22,8 @@ import (
 // TestEveryVariableHasAKey looks for the env tags of all functions: each variable must be one that a file can set.
 func TestEveryVariableHasAKey(t *testing.T) {
 	tag := regexp.MustCompile("env:\"(ALMANAC_[A-Z0-9_]+)")
-	known, tags := settable(), 0
-	err := filepath.WalkDir("..", func(name string, e fs.DirEntry, err error) error {
+	known, tags := Settable(), 0
+	err := filepath.WalkDir("../..", func(name string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
 			return err
 		}
@@ -31,7 +32,7 @@ func TestEveryVariableHasAKey(t *testing.T) {
 			tags++
 			of := strings.HasPrefix(found[1], "ALMANAC_SOURCE_") // of one source, where a cluster has many
 			if !of && !slices.Contains(known, found[1]) {
-				t.Errorf("%s: %s is in no configuration that settable() lists, so --config would call %s unknown", name, found[1], settings.Key(found[1]))
+				t.Errorf("%s: %s is in no configuration that Settable lists, so --config would call %s unknown", name, found[1], settings.Key(found[1]))
 			}
 		}
 		return err
@@ -48,8 +49,8 @@ func TestWhatIsGivenGoesBeforeTheFile(t *testing.T) {
 	}
 	t.Setenv("ALMANAC_WAREHOUSE", "from-environment")
 	t.Setenv("ALMANAC_RETRY", "")
-	o := &options{config: path, datasets: "from-flag", given: func(flag string) bool { return flag == "datasets" }}
-	env, err := o.environment()
+	o := &Options{Config: path, Datasets: "from-flag", Env: envconfig.OsLookuper(), Given: func(flag string) bool { return flag == "datasets" }}
+	env, err := o.Environment()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,10 +80,10 @@ func TestACommandReadsSecretsOfTheStore(t *testing.T) {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	o := &options{config: path, given: func(string) bool { return false }}
+	o := &Options{Config: path, Env: envconfig.OsLookuper(), Given: func(string) bool { return false }}
 	var file string
 	cmd := &cobra.Command{RunE: func(cmd *cobra.Command, _ []string) error {
-		variables, err := o.variables()
+		variables, err := o.Variables()
 		if err != nil {
 			return err
 		}

@@ -1,4 +1,5 @@
-package main
+// Package disk looks at the room that is left on one.
+package disk
 
 import (
 	"fmt"
@@ -12,8 +13,8 @@ import (
 // leastFree is what a run wants on the disk. With less, writes fail half way and are only tried again and again.
 const leastFree = 16 << 20
 
-// freeSpace is what is left on the disk of a folder, or of the nearest one above it that exists.
-func freeSpace(dir string) (free uint64, at string, err error) {
+// Free is what is left on the disk of a folder, or of the nearest one above it that exists.
+func Free(dir string) (free uint64, at string, err error) {
 	if at, err = filepath.Abs(dir); err != nil {
 		return 0, dir, err
 	}
@@ -29,9 +30,9 @@ func freeSpace(dir string) (free uint64, at string, err error) {
 	return st.Bavail * uint64(st.Bsize), at, nil
 }
 
-// checkSpace is an error when a run would soon fill the disk.
-func checkSpace(dir string) error {
-	free, at, err := freeSpace(dir)
+// Check is an error when a run would soon fill the disk.
+func Check(dir string) error {
+	free, at, err := Free(dir)
 	if err != nil {
 		return err
 	}
