@@ -21,7 +21,7 @@ func main() {
 	o := &command.Options{
 		Out: os.Stdout, Err: os.Stderr, Env: envconfig.OsLookuper(), Now: func() time.Time { return time.Now().UTC() }, Version: version,
 	}
-	code := command.Report(os.Stderr, newRoot(o).ExecuteContext(ctx))
+	code := command.Report(os.Stderr, o.Root(commands...).ExecuteContext(ctx))
 	stop()
 	os.Exit(code)
 }

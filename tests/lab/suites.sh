@@ -35,7 +35,7 @@ hdfs() {
 }
 spark() {
 	if [ "$form" != secure ]; then export ALMANAC_TEST_SPARK_HDFS=$HDFS_URL ALMANAC_TEST_SPARK_UI=$SPARK_UI; fi
-	suite ./functions/internal/spark/... ./functions/almanac
+	suite ./functions/internal/spark/... ./functions/internal/command/host
 	go test -count=1 -timeout 20m ./tests/lab -args -form "$form"
 }
 case $form in *-beside) beside=-beside ;; *) beside= ;; esac

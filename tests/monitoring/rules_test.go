@@ -197,7 +197,7 @@ var (
 )
 
 func TestRunbooksNameCommandsThatExist(t *testing.T) {
-	sources, err := filepath.Glob(repo + "/functions/almanac/*.go")
+	sources, err := filepath.Glob(repo + "/functions/internal/command/*/*.go")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,12 +36,12 @@ func Report(w io.Writer, err error) int {
 	if err == nil {
 		return 0
 	}
+	code := Failed
 	if coded, ok := errors.AsType[*codedError](err); ok {
-		if coded.err != nil {
-			fmt.Fprintln(w, "almanac: "+coded.err.Error())
-		}
-		return coded.code
+		code, err = coded.code, coded.err
 	}
-	fmt.Fprintln(w, "almanac: "+err.Error())
-	return Failed
+	if err != nil {
+		_, _ = fmt.Fprintln(w, "almanac: "+err.Error()) // see Printf
+	}
+	return code
 }

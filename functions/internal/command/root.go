@@ -32,8 +32,8 @@ const rootHelp = `Almanac turns the data of each day into a training set each mo
 
 Exit codes: 0 done, 1 failed, 2 wrong use, 3 done but something waits for a person.`
 
-// Root is the command that the others are given to. Each of them ends its login to the secrets store when it ends.
-func (o *Options) Root(commands ...*cobra.Command) *cobra.Command {
+// Root is almanac itself, of the commands that are given. Each of them ends its login to the secrets store when it ends.
+func (o *Options) Root(commands ...func(*Options) *cobra.Command) *cobra.Command {
 	root := &cobra.Command{
 		Use: "almanac", Short: "Batch data for machine learning: collect, check, aggregate, deliver", Long: rootHelp,
 		Version: o.Version, SilenceUsage: true, SilenceErrors: true,
@@ -55,7 +55,9 @@ func (o *Options) Root(commands ...*cobra.Command) *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return Exit(Usage, fmt.Errorf("%w; see %s --help", err, c.CommandPath()))
 	})
-	root.AddCommand(commands...)
+	for _, command := range commands {
+		root.AddCommand(command(o))
+	}
 	o.forgetAfter(root)
 	return root
 }
