@@ -17,7 +17,6 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/hdfs/mirror"
 	"github.com/almanac-data/almanac/functions/internal/kafka"
 	"github.com/almanac-data/almanac/functions/internal/kafka/dump"
-	"github.com/almanac-data/almanac/functions/internal/platform"
 	"github.com/almanac-data/almanac/functions/internal/platform/restored"
 )
 
@@ -113,7 +112,7 @@ func newBackupWarehouse(o *command.Options) *cobra.Command {
 			if snapshot == "" || list == "" {
 				return command.Exit(command.Usage, errors.New("--snapshot and --list must be given"))
 			}
-			return withHDFS(cmd.Context(), o, func(f *hdfs.FS) error { return backupWarehouse(cmd.Context(), o, f, snapshot, args[0], list) })
+			return open.HDFS(cmd.Context(), o, func(f *hdfs.FS) error { return backupWarehouse(cmd.Context(), o, f, snapshot, args[0], list) })
 		},
 	}
 	cmd.Flags().StringVar(&snapshot, "snapshot", "", "name of the snapshot")
@@ -150,7 +149,7 @@ func newRestoreWarehouse(o *command.Options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return withHDFS(cmd.Context(), o, func(f *hdfs.FS) error {
+			return open.HDFS(cmd.Context(), o, func(f *hdfs.FS) error {
 				if err := mirror.Load(cmd.Context(), args[0], holds, f); err != nil {
 					return err
 				}
@@ -226,18 +225,4 @@ func whole(name string, write func(*os.File) error) error {
 		return err
 	}
 	return os.Rename(f.Name(), name)
-}
-
-// withHDFS opens the folder of HDFS that is the warehouse of --config or the environment.
-func withHDFS(ctx context.Context, o *command.Options, do func(*hdfs.FS) error) error {
-	env, err := o.Variables()
-	if err != nil {
-		return err
-	}
-	f, err := platform.HDFS(ctx, env)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return do(f)
 }

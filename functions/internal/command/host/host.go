@@ -61,7 +61,7 @@ type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 type Host struct {
 	*state.State
 
-	Base string // URL of the listener, once there is Serve
+	Base string // URL of the listener, from Serve on
 
 	options  *command.Options
 	log      *slog.Logger

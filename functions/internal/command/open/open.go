@@ -1,4 +1,4 @@
-// Package open opens one thing that the flags of a command name: the datasets, the warehouse, or Kafka.
+// Package open opens one thing that the flags of a command name: the datasets, the warehouse, its folder of HDFS, or Kafka.
 package open
 
 import (
@@ -12,6 +12,7 @@ import (
 
 	"github.com/almanac-data/almanac/functions/internal/command"
 	"github.com/almanac-data/almanac/functions/internal/fn"
+	"github.com/almanac-data/almanac/functions/internal/hdfs"
 	"github.com/almanac-data/almanac/functions/internal/kafka"
 	"github.com/almanac-data/almanac/functions/internal/lake"
 	"github.com/almanac-data/almanac/functions/internal/platform"
@@ -105,4 +106,18 @@ func Kafka(ctx context.Context, o *command.Options, do func(*kafka.Cluster) erro
 	}
 	defer c.Close()
 	return do(c)
+}
+
+// HDFS opens the folder of HDFS that is the warehouse of --config or the environment.
+func HDFS(ctx context.Context, o *command.Options, do func(*hdfs.FS) error) error {
+	env, err := o.Variables()
+	if err != nil {
+		return err
+	}
+	f, err := platform.HDFS(ctx, env)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return do(f)
 }
