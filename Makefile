@@ -281,10 +281,17 @@ machines: ansible-tools build ## start the Debian machines of INVENTORY=lab (one
 machines-check: ansible-tools ## ask the machines of INVENTORY, furnished by site.yml, what they let in and what they refuse
 	go test ./tests/machines -count=1 -timeout 30m -v -args -inventory $(CURDIR)/ansible/inventories/$(INVENTORY) -ansible $(ANSIBLE)/ansible-inventory
 
+# on-backups are tests of the backups of a site: which, and what else they are told.
+on-backups = go test ./tests/machines -count=1 -timeout 240m -v $(1) -args -inventory $(CURDIR)/ansible/inventories/$(INVENTORY) \
+	-ansible $(ANSIBLE)/ansible-inventory -backups $(2)
+
 .PHONY: backup-check
-backup-check: ansible-tools build ## back up the machines of INVENTORY, drill it, harm copies of it (EMPTY=folder of an inventory: and restore it onto those machines)
-	go test ./tests/machines -count=1 -timeout 120m -v -run 'Backup|Restore' -args -inventory $(CURDIR)/ansible/inventories/$(INVENTORY) \
-	-ansible $(ANSIBLE)/ansible-inventory -backups $(if $(EMPTY),-empty $(abspath $(EMPTY)))
+backup-check: ansible-tools build ## back up the machines of INVENTORY, drill it, harm copies of it
+	$(call on-backups,-run 'ABackup|NeverGoesOver')
+
+.PHONY: restore-check
+restore-check: ansible-tools build functions-archive ## back up the machines of INVENTORY amid a job, LOSE THEM AND THEIR DATA, restore onto new ones of lab.yml, and go on with the job (EMPTY=folder of an inventory: restore onto those instead; KILL=10m: kill the restore once)
+	$(call on-backups,-run BringsAllBack,-almanac $(CURDIR)/$(BIN)/almanac $(if $(EMPTY),-empty $(abspath $(EMPTY)),-lose) $(if $(KILL),-kill $(KILL)))
 
 .PHONY: check-machines
 check-machines: ansible-tools build ## do the job of two months on the machines of INVENTORY, furnished by functions.yml too, amid restarts and kills (SEED=n repeats their choice), and compare with one process (CAPTURE=1: and look for names in what passes, by tcpdump, as root)

@@ -145,14 +145,16 @@ func (a *api) versions(t *testing.T, dataset string) (all []string) {
 	return all
 }
 
-// TestJobOnMachines publishes two months of flights, restarts and kills units at random until their releases are there, and compares those, as serve
-// hands them out, with what one process makes of the same files.
-func TestJobOnMachines(t *testing.T) {
-	s := furnished(t)
-	if *almanac == "" {
-		t.Skip("no -almanac is given: make check-machines does the job")
-	}
-	host := s.groups["functions"].Hosts[0]
+// job is a trial that a site does.
+type job struct {
+	name  string
+	want  map[string]reader.Release // of one process, by name
+	began time.Time
+}
+
+// begin has one process do two months of flights, and publishes them on a site.
+func (s *site) begin(t *testing.T) job {
+	t.Helper()
 	name, folder := trial(t)
 	alone := box.Box{Binary: *almanac, Datasets: folder, Data: filepath.Join(t.TempDir(), "alone")}
 	if result, err := alone.Run(t.Context(), "run", "--no-serve"); err != nil || result.Code != 0 {
@@ -162,26 +164,40 @@ func TestJobOnMachines(t *testing.T) {
 	if err != nil || len(want) != 2 {
 		t.Fatalf("one process makes %d releases, want 2: %v", len(want), err)
 	}
-	letters := s.end(t, "almanac.deadletter")
-	began := time.Now()
-	s.on(t, host, packed(t, folder), `d=$(mktemp -d) && trap 'rm -r "$d"' EXIT && tar -xC "$d" && almanac-operator datasets publish --datasets "$d"`)
-	defer s.on(t, host, "", "almanac-operator datasets withdraw "+name)
+	s.on(t, s.groups["functions"].Hosts[0], packed(t, folder), `d=$(mktemp -d) && trap 'rm -r "$d"' EXIT && tar -xC "$d" && almanac-operator datasets publish --datasets "$d"`)
+	return job{name, want, time.Now()}
+}
 
-	a := s.api()
-	harm := s.disturb(t, host)
-	for len(a.versions(t, name)) < len(want) {
+// end waits until all releases are served, and holds them to those of one process.
+func (j job) end(t *testing.T, s *site, meanwhile func()) {
+	t.Helper()
+	a, host := s.api(), s.groups["functions"].Hosts[0]
+	for began := time.Now(); len(a.versions(t, j.name)) < len(j.want); time.Sleep(time.Second) {
 		if time.Since(began) > *patience {
-			t.Fatalf("after %s there are the releases %v of %s; almanac-operator status on %s says what is missing", *patience, a.versions(t, name), name, host)
+			t.Fatalf("after %s there are the releases %v of %s; almanac-operator status on %s says what is missing", *patience, a.versions(t, j.name), j.name, host)
 		}
-		time.Sleep(time.Second)
-		harm()
+		meanwhile()
 	}
-	t.Logf("%s: 59 days, their weeks and 2 releases in %s", name, time.Since(began).Round(time.Second))
+	t.Logf("%s: 59 days, their weeks and 2 releases in %s", j.name, time.Since(j.began).Round(time.Second))
 	s.on(t, host, "", `for try in $(seq 60); do systemctl is-failed -q 'almanac-*' || exit 0; sleep 1; done; systemctl --failed; exit 1`)
-	for version, release := range want {
-		a.same(t, name, strings.TrimPrefix(version, name+"/"), release)
+	for version, release := range j.want {
+		a.same(t, j.name, strings.TrimPrefix(version, j.name+"/"), release)
 	}
-	s.said(t, name)
+	s.said(t, j.name)
+}
+
+// TestJobOnMachines publishes two months of flights, restarts and kills units at random until their releases are there, and compares those, as serve
+// hands them out, with what one process makes of the same files.
+func TestJobOnMachines(t *testing.T) {
+	s := furnished(t)
+	if *almanac == "" {
+		t.Skip("no -almanac is given: make check-machines does the job")
+	}
+	host := s.groups["functions"].Hosts[0]
+	letters := s.end(t, "almanac.deadletter")
+	j := s.begin(t)
+	defer s.on(t, host, "", "almanac-operator datasets withdraw "+j.name)
+	j.end(t, s, s.disturb(t, host))
 	if more := s.end(t, "almanac.deadletter") - letters; more != 0 {
 		t.Errorf("%d events became dead letters", more)
 	}

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"flag"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -32,7 +33,8 @@ type group struct {
 
 // site is what an inventory and its state say, as a stranger with the right files has it.
 type site struct {
-	dir       string
+	inventory string
+	dir       string // of its state
 	groups    map[string]group
 	addresses map[string]string
 	ca        *x509.CertPool
@@ -45,7 +47,7 @@ func furnished(t *testing.T) *site {
 		t.Skip("no -inventory is given")
 	}
 	out := listed(t, *inventory)
-	s := &site{dir: filepath.Join(*inventory, ".state"), addresses: addresses(t, out), ca: x509.NewCertPool()}
+	s := &site{inventory: *inventory, dir: filepath.Join(*inventory, ".state"), addresses: addresses(t, out), ca: x509.NewCertPool()}
 	var groups map[string]json.RawMessage
 	if err := json.Unmarshal(out, &groups); err != nil {
 		t.Fatal(err)
@@ -123,17 +125,23 @@ func (s *site) trusting(pairs ...tls.Certificate) *tls.Config {
 // on runs a command on a machine.
 func (s *site) on(t *testing.T, host, stdin, command string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	var out bytes.Buffer
+	s.ssh(t, host, command, strings.NewReader(stdin), &out)
+	return strings.TrimSpace(out.String())
+}
+
+// ssh runs a command on a machine, and gives it what it reads.
+func (s *site) ssh(t *testing.T, host, command string, in io.Reader, out io.Writer) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "ssh", "-q", "-i", filepath.Join(s.dir, "ssh", "id_ed25519"), "-o", "UserKnownHostsFile="+filepath.Join(s.dir, "ssh", "known_hosts"),
 		"root@"+s.addresses[host], command)
 	var errs bytes.Buffer
-	cmd.Stdin, cmd.Stderr = strings.NewReader(stdin), &errs
-	out, err := cmd.Output()
-	if err != nil {
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, &errs
+	if err := cmd.Run(); err != nil {
 		t.Fatalf("%s on %s: %v\n%s", command, host, err, errs.String())
 	}
-	return strings.TrimSpace(string(out))
 }
 
 // secrets are all passwords, keys and tokens that the state holds.
