@@ -50,6 +50,12 @@ func TestARestoreBringsAllBack(t *testing.T) {
 	}
 	host, kept := s.repository(t)
 	j := s.begin(t)
+	at := s // where the job is, if anywhere
+	defer func() {
+		if at != nil {
+			at.on(t, at.groups["functions"].Hosts[0], "", startWorkers+"; almanac-operator datasets withdraw "+j.name)
+		}
+	}()
 	s.interrupt(t, j.name)
 	began := time.Now()
 	run := s.backUp(t)
@@ -57,6 +63,7 @@ func TestARestoreBringsAllBack(t *testing.T) {
 	point, want, served, letters := s.pieces(t, j.name), s.holds(t), s.api().served(t), s.end(t, "almanac.deadletter")
 	lost := s.goOn(t, j.name, len(point["stored"])+5)
 
+	at = nil
 	to := s.lost(t, host, kept)
 	to.restore(t, run)
 	for what, got := range to.holds(t) {
@@ -69,7 +76,7 @@ func TestARestoreBringsAllBack(t *testing.T) {
 		t.Fatalf("functions.yml = %v:\n%s", err, tail(out))
 	}
 	t.Logf("functions.yml took %s", time.Since(began).Round(time.Second))
-	defer to.on(t, host, "", "almanac-operator datasets withdraw "+j.name)
+	at = to
 	for dataset, releases := range to.api().served(t) {
 		if dataset != j.name && releases != served[dataset] {
 			t.Errorf("the releases of %s are served as\n%s\nand were\n%s", dataset, releases, served[dataset])
@@ -89,8 +96,12 @@ func TestARestoreBringsAllBack(t *testing.T) {
 	}
 }
 
-// workers are units whose stop ends what says facts: who wakes first.
-const workers = "almanac-ticks 'almanac-source-*' almanac-calendar almanac-collect almanac-process almanac-validate almanac-store almanac-aggregate almanac-deliver"
+// What starts and ends all that says facts; who wakes others ends first.
+const (
+	workers      = "almanac-calendar almanac-collect almanac-process almanac-validate almanac-store almanac-aggregate almanac-deliver"
+	stopWorkers  = "systemctl stop almanac-ticks 'almanac-source-*' && systemctl stop " + workers
+	startWorkers = "systemctl start " + workers + " $(systemctl list-unit-files --plain --no-legend 'almanac-source-*' | cut -d ' ' -f 1) almanac-ticks"
+)
 
 // interrupt stops a job where windows are under way, which Kafka alone holds.
 func (s *site) interrupt(t *testing.T, dataset string) {
@@ -106,7 +117,7 @@ func (s *site) interrupt(t *testing.T, dataset string) {
 	await("10 windows are not stored", func(p pieces) bool { return len(p["stored"]) >= 10 })
 	s.on(t, host, "", "systemctl stop almanac-source-store")
 	await("no windows are under way", func(p pieces) bool { return len(p["validated"]) >= len(p["stored"])+5 })
-	s.on(t, host, "", "systemctl stop "+workers)
+	s.on(t, host, "", stopWorkers)
 	p := s.pieces(t, dataset)
 	t.Logf("interrupted where of 59 windows %d are collected, %d validated and %d stored", len(p["collected"]), len(p["validated"]), len(p["stored"]))
 }
@@ -115,7 +126,7 @@ func (s *site) interrupt(t *testing.T, dataset string) {
 func (s *site) goOn(t *testing.T, dataset string, stored int) pieces {
 	t.Helper()
 	host := s.groups["functions"].Hosts[0]
-	s.on(t, host, "", "systemctl start $(systemctl list-unit-files --plain --no-legend 'almanac-source-*' | cut -d ' ' -f 1) "+strings.ReplaceAll(workers, "'almanac-source-*' ", ""))
+	s.on(t, host, "", startWorkers)
 	for began := time.Now(); ; time.Sleep(2 * time.Second) {
 		p := s.pieces(t, dataset)
 		if len(p["stored"]) >= stored {
