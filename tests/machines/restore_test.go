@@ -91,7 +91,7 @@ func TestARestoreBringsAllBack(t *testing.T) {
 	if out, err := to.play(t, "status.yml", "-i", to.inventory); err != nil {
 		t.Errorf("status.yml = %v:\n%s", err, tail(out))
 	}
-	if err := os.RemoveAll(s.aside()); err != nil {
+	if err := os.RemoveAll(filepath.Dir(s.aside())); err != nil {
 		t.Error(err)
 	}
 }
@@ -199,7 +199,7 @@ func (s *site) restore(t *testing.T, run string) {
 }
 
 // aside is where the state of a site is that was lost, until its restore was seen.
-func (s *site) aside() string { return s.dir + "-lost" }
+func (s *site) aside() string { return filepath.Join(s.inventory, ".lost", filepath.Base(s.dir)) }
 
 // lost is the site to restore onto: that of -empty, or new machines in the place of those of this one. It has what lies in safe places, and no more: the keys, and the
 // backups.
@@ -224,10 +224,14 @@ func (s *site) lost(t *testing.T, host, kept string) *site {
 			if out, err := s.playbook(t, s.inventory, "lab.yml", "-e", "nspawn_state="+state); err != nil {
 				t.Fatalf("lab.yml, %s = %v:\n%s", state, err, tail(out))
 			}
-			if state == "absent" {
-				if err := os.Rename(s.dir, s.aside()); err != nil {
-					t.Fatal(err)
-				}
+			if state == "started" {
+				continue
+			}
+			if err := os.MkdirAll(filepath.Dir(s.aside()), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Rename(s.dir, s.aside()); err != nil {
+				t.Fatal(err)
 			}
 		}
 	}
