@@ -42,12 +42,38 @@ func grown(t *testing.T, dir string) map[string]string {
 	return files
 }
 
-// TestAStateIsPutIntoItsPlace puts the state of a backup over another, ended at each of its moves and run again with other unseal keys, as after a refusal.
-func TestAStateIsPutIntoItsPlace(t *testing.T) {
+// mortal is a folder of programs, as a shell finds them, that kill the shell instead of the one after so many of them.
+func mortal(t *testing.T, after int) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, program := range []string{"mv", "cp", "rm"} {
+		text := fmt.Sprintf("#!/bin/sh\necho >>%[1]s/count\n[ $(wc -l <%[1]s/count) -le %[2]d ] || { kill -9 $PPID; exit 1; }\nPATH=/bin:/usr/bin exec %[3]s \"$@\"\n",
+			dir, after, program)
+		if err := os.WriteFile(filepath.Join(dir, program), []byte(text), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// putState puts a state of a backup over another, and says whether it came to its end.
+func putState(t *testing.T, kept map[string]string, state, aside string, ending int) bool {
+	t.Helper()
 	script, err := filepath.Abs(roles + "/backup/files/put-state.sh")
 	if err != nil {
 		t.Fatal(err)
 	}
+	fresh := t.TempDir()
+	plant(t, fresh, kept)
+	cmd := exec.CommandContext(t.Context(), script, fresh, state, aside)
+	cmd.Env = append(os.Environ(), "PATH="+mortal(t, ending)+":"+os.Getenv("PATH"))
+	return cmd.Run() == nil
+}
+
+// TestAStateIsPutIntoItsPlace puts the state of a backup over another, ends that at each of its steps, runs it again, and once more with another unseal key, as after a
+// refusal.
+func TestAStateIsPutIntoItsPlace(t *testing.T) {
+	const never = 1000
 	kept := map[string]string{
 		"ca/ca.pem": "kept", "openbao/approle/store/secret_id": "kept", "secrets/kafka/admin": "kept", "hdfs_namenode/formatted": "kept", "hdfs_namenode/cluster": "kept",
 	}
@@ -55,60 +81,38 @@ func TestAStateIsPutIntoItsPlace(t *testing.T) {
 		"ca/ca.pem": "kept", "openbao/approle/store/secret_id": "kept", "secrets/kafka/admin": "kept", "hdfs_namenode/cluster": "kept",
 		"openbao/unseal-1.key": "right", "secrets/backup/key": "key", "ssh/id": "now",
 	}
-	for _, known := range []map[string]string{
-		{"openbao/unseal-1.key": "wrong", "secrets/backup/key": "key", "ssh/id": "now"},
-		{"openbao/unseal-1.key": "wrong", "openbao/approle/store/secret_id": "now", "secrets/backup/key": "key", "secrets/kafka/admin": "now", "ca/ca.pem": "now", "ssh/id": "now"},
+	for name, known := range map[string]map[string]string{
+		"keys alone":    {"openbao/unseal-1.key": "wrong", "secrets/backup/key": "key"},
+		"all of a site": {"openbao/unseal-1.key": "wrong", "secrets/backup/key": "key", "openbao/approle/store/secret_id": "now", "secrets/kafka/admin": "now", "ca/ca.pem": "now"},
 	} {
-		for ended := range 10 { // after so many programs
-			dir := t.TempDir()
-			state, aside := filepath.Join(dir, "state"), filepath.Join(dir, "state", "backup", "before")
-			put := func(after int) {
-				t.Helper()
-				fresh, bin := filepath.Join(t.TempDir(), "new"), t.TempDir()
-				plant(t, fresh, kept)
-				for _, program := range []string{"mv", "cp", "rm"} {
-					text := fmt.Sprintf("#!/bin/sh\necho >>%s/count\n[ $(wc -l <%s/count) -le %d ] || { kill -9 $PPID; exit 1; }\nPATH=/bin:/usr/bin exec %s \"$@\"\n", bin, bin, after, program)
-					if err := os.WriteFile(filepath.Join(bin, program), []byte(text), 0o700); err != nil { //nolint:gosec // it is run
-						t.Fatal(err)
-					}
-				}
-				cmd := exec.CommandContext(t.Context(), script, filepath.Join(dir, "fresh"), state, aside)
-				if err := os.RemoveAll(filepath.Join(dir, "fresh")); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.Rename(fresh, filepath.Join(dir, "fresh")); err != nil {
-					t.Fatal(err)
-				}
-				cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"))
-				if out, err := cmd.CombinedOutput(); err != nil && after > 99 {
-					t.Fatalf("%v: %s", err, out)
-				}
-			}
+		ended := 0
+		for whole := false; !whole; ended++ {
+			state := t.TempDir()
+			aside := filepath.Join(state, "backup", "before")
 			plant(t, state, known)
+			plant(t, state, map[string]string{"ssh/id": "now"})
 			if err := os.MkdirAll(aside, 0o700); err != nil {
 				t.Fatal(err)
 			}
-			put(ended)
-			put(100)
+			whole = putState(t, kept, state, aside, ended)
+			putState(t, kept, state, aside, never)
 			plant(t, state, map[string]string{"openbao/unseal-1.key": "right"})
-			put(100)
-			got, before := grown(t, state), map[string]string{}
-			for name, text := range got {
-				if inner, err := filepath.Rel("backup/before", name); err == nil && inner[0] != '.' {
-					before[inner] = text
-					delete(got, name)
-				}
-			}
-			if !maps.Equal(got, want) {
-				t.Errorf("ended after %d programs and run again, the state holds\n%v\nwant\n%v", ended, got, want)
-			}
-			delete(known, "ssh/id")
+			putState(t, kept, state, aside, never)
+			before := grown(t, aside)
 			for name, text := range known {
 				if before[name] != text {
 					t.Errorf("ended after %d programs: %s, which was there before, is not aside: %v", ended, name, before)
 				}
 			}
-			known["ssh/id"] = "now"
+			if err := os.RemoveAll(filepath.Dir(aside)); err != nil {
+				t.Fatal(err)
+			}
+			if got := grown(t, state); !maps.Equal(got, want) {
+				t.Errorf("ended after %d programs and run again, the state holds\n%v\nwant\n%v", ended, got, want)
+			}
+		}
+		if ended < 5 {
+			t.Errorf("%s: it came to its end after %d programs, so that it was hardly ever ended", name, ended-1)
 		}
 	}
 }
