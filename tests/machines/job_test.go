@@ -287,7 +287,7 @@ func (s *site) end(t *testing.T, topic string) int64 {
 	return end.Offset
 }
 
-// said reads the facts of a dataset: each kind comes from the function whose work it is.
+// said reads the facts of a dataset: each kind comes from the function whose work it is, or from the calendar, which says again what nobody has answered.
 func (s *site) said(t *testing.T, dataset string) {
 	t.Helper()
 	by := map[string]string{
@@ -314,7 +314,8 @@ func (s *site) said(t *testing.T, dataset string) {
 					return
 				}
 				counts[fact]++
-				if want := "/almanac/" + function; headers["ce_source"] != want && r.Value != nil {
+				again := headers["ce_source"] == "/almanac/calendar" && slices.Contains([]string{"collected", "processed", "validated"}, fact)
+				if want := "/almanac/" + function; headers["ce_source"] != want && !again && r.Value != nil {
 					t.Errorf("%s at %d is said by %s, want %s", topic, r.Offset, headers["ce_source"], want)
 				}
 			})

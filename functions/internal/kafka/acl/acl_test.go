@@ -39,7 +39,7 @@ const allDues = "due.collect due.aggregate due.deliver"
 const allBlocks = "raw.flights processed.flights clean.flights quarantine.flights"
 
 var roles = map[string]can{
-	"calendar":   {write: allDues + " fact.stored fact.stopped deadletter", group: "almanac-calendar"},
+	"calendar":   {write: allDues + " fact.collected fact.processed fact.validated fact.stored fact.stopped deadletter", group: "almanac-calendar"},
 	"collect":    {write: "raw.flights fact.collected fact.restated fact.stopped due.collect", group: "almanac-collect"},
 	"process":    {write: "processed.flights quarantine.flights fact.processed fact.stopped fact.collected", read: "raw.flights", group: "almanac-process"},
 	"validate":   {write: "clean.flights quarantine.flights fact.validated fact.processed fact.collected", read: "raw.flights processed.flights quarantine.flights", group: "almanac-validate"},
