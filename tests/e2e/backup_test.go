@@ -262,6 +262,37 @@ func dumpOf(t *testing.T, b box.Box, port string) map[string]string {
 	return said(t, facts, "almanac.fact.collected")
 }
 
+// withLetter is a copy of a dump that holds a dead letter, too.
+func withLetter(t *testing.T, dump string) string {
+	t.Helper()
+	text, err := os.ReadFile(dump)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.SplitAfter(strings.TrimSuffix(string(text), "\n"), "\n")
+	var end struct {
+		End map[string]any `json:"end"`
+	}
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &end); err != nil {
+		t.Fatal(err)
+	}
+	counts, ok := end.End["records"].(map[string]any)
+	if !ok {
+		t.Fatalf("the dump ends with %s", lines[len(lines)-1])
+	}
+	counts["almanac.deadletter"] = 1
+	last, err := json.Marshal(end)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines[len(lines)-1] = `{"record":{"topic":"almanac.deadletter","key":"YQ==","value":"e30=","headers":[["ce_type","dev.almanac.stored.v1"]],"time":1,"offset":0}}` + "\n" + string(last) + "\n"
+	copied := filepath.Join(t.TempDir(), "kafka.jsonl")
+	if err := os.WriteFile(copied, []byte(strings.Join(lines, "")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return copied
+}
+
 // TestABackupThatDoesNotFitIsRefused harms a backup in several ways, and asks almanac backup check.
 func TestABackupThatDoesNotFitIsRefused(t *testing.T) {
 	b, running, port := atWork(t)
@@ -284,6 +315,7 @@ func TestABackupThatDoesNotFitIsRefused(t *testing.T) {
 	run(t, b, 0, "backup", "check", late.files, "--list", late.list, "--kafka", late.facts)
 	check(backup{late.facts, early.files, early.list}, "facts are ahead of tables")
 	run(t, b, 0, "backup", "check", late.files, "--list", late.list, "--kafka", early.facts) // tables may be ahead
+	run(t, b, 0, "backup", "check", late.files, "--list", late.list, "--kafka", withLetter(t, late.facts))
 
 	harmed := parquet(t, late)
 	data, err := os.ReadFile(harmed)

@@ -19,6 +19,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/facts"
 	"github.com/almanac-data/almanac/functions/internal/hdfs/mirror"
 	"github.com/almanac-data/almanac/functions/internal/kafka/dump"
+	"github.com/almanac-data/almanac/functions/internal/kafka/letters"
 	"github.com/almanac-data/almanac/functions/internal/lake"
 	"github.com/almanac-data/almanac/functions/internal/lake/fsys"
 	"github.com/almanac-data/almanac/functions/internal/table"
@@ -96,6 +97,9 @@ func (r *Report) facts(name string) (view *facts.View, err error) {
 	defer func() { err = errors.Join(err, f.Close()) }()
 	view = facts.NewView()
 	_, err = dump.Read(f, dump.Visitor{Record: func(rec dump.Record) error {
+		if rec.Topic == letters.Topic {
+			return nil
+		}
 		said := time.UnixMilli(rec.Time).UTC()
 		view.Apply(rec.Topic, string(rec.Key), rec.Type(), rec.Value, said)
 		r.Facts++
