@@ -92,6 +92,7 @@ func TestInterrupted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		_, _ = running.Await(`collect \d`, time.Minute) // it minds Ctrl-C by then
 		select {
 		case <-running.Ended():
 			if result := running.Result(); result.Code != 0 {

@@ -19,12 +19,13 @@ import (
 
 // role is one of the table of access rules.
 type role struct {
-	Name  string
+	Name  string `json:"Name"`
 	Rules []struct {
-		Kind, Name string
-		Prefix     bool
-		Operations []string
-	}
+		Kind       string   `json:"Kind"`
+		Name       string   `json:"Name"`
+		Prefix     bool     `json:"Prefix"`
+		Operations []string `json:"Operations"`
+	} `json:"Rules"`
 }
 
 // may says whether the table lets a role do something.

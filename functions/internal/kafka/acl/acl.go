@@ -90,7 +90,8 @@ func dues(names ...string) (full []string) {
 func Roles() []Role {
 	return []Role{
 		function("calendar", "says what is due, facts again that nobody answered, and stored where only a table tells it; gives up what failed too often, as a dead letter", true,
-			saysDues("collect", "aggregate", "deliver"), says("collected", "processed", "validated", "stored", "stopped"), on("topic", false, []string{topics + "deadletter"}, write)),
+			saysDues("collect", "aggregate", "deliver"), says("collected", "processed", "validated", "stored", "stopped"),
+			on("topic", false, []string{topics + "deadletter"}, write)),
 		function("collect", "writes raw blocks; asks to go on", true,
 			writesBlocks("raw"), says("collected", "restated", "stopped"), saysDues("collect")),
 		function("process", "reads raw blocks, writes rows and what cannot be parsed", true,
