@@ -39,3 +39,13 @@ func (c *Cluster) Undump(ctx context.Context, in io.ReadSeeker) (dump.Totals, er
 func (c *Cluster) Try(ctx context.Context) (records int, err error) {
 	return brokers.Try(ctx, c.Cluster)
 }
+
+// Features tells what features the servers know and use; see brokers.Features.
+func (c *Cluster) Features(ctx context.Context) ([]brokers.Feature, error) {
+	return brokers.Features(ctx, c.Cluster)
+}
+
+// RaiseFeatures puts features into use up to the levels that are named; see brokers.Raise.
+func (c *Cluster) RaiseFeatures(ctx context.Context, levels map[string]int16) (raised []brokers.Feature, err error) {
+	return brokers.Raise(ctx, c.Cluster, levels)
+}

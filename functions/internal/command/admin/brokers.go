@@ -26,6 +26,7 @@ func NewBrokers(o *command.Options) *cobra.Command {
 		RunE:    func(cmd *cobra.Command, _ []string) error { return showBrokers(cmd.Context(), o, expected, try) },
 	}
 	cmd.Flags().Int32SliceVar(&expected, "expect", nil, "numbers of the brokers that must be there, parted by commas")
+	cmd.AddCommand(newFeatures(o))
 	cmd.Flags().BoolVar(&try, "try", false, "write to each broker and read it, in a topic that is removed again")
 	return cmd
 }
