@@ -37,14 +37,18 @@ func Open(ctx context.Context, cfg Config, name string, log *slog.Logger) (*Clie
 	if err := cfg.required(); err != nil {
 		return nil, err
 	}
-	transport, err := newTransport(cfg)
+	servers, malformed := cfg.servers()
+	if malformed {
+		return nil, cfg.Check()
+	}
+	transport, err := newTransport(cfg, cfg.Timeout/time.Duration(len(servers)))
 	if err != nil {
 		return nil, err
 	}
 	conf := &api.Config{
-		Address: cfg.Server, Timeout: cfg.Timeout, MaxRetries: 2, MinRetryWait: 100 * time.Millisecond, MaxRetryWait: time.Second,
+		Address: servers[0].String(), Timeout: cfg.Timeout, MaxRetries: 2, MinRetryWait: 100 * time.Millisecond, MaxRetryWait: time.Second,
 		HttpClient: &http.Client{
-			Transport:     transport,
+			Transport:     &several{next: transport, servers: servers},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // the library follows those of a standby
 		},
 	}
@@ -66,9 +70,9 @@ func Open(ctx context.Context, cfg Config, name string, log *slog.Logger) (*Clie
 	return c, nil
 }
 
-// newTransport reads the authorities again with each new connection.
-func newTransport(cfg Config) (*http.Transport, error) {
-	t := &http.Transport{MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute, ResponseHeaderTimeout: cfg.Timeout}
+// newTransport reads the authorities again with each new connection, which takes no longer than reach.
+func newTransport(cfg Config, reach time.Duration) (*http.Transport, error) {
+	t := &http.Transport{DialContext: (&net.Dialer{Timeout: reach}).DialContext, MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute, ResponseHeaderTimeout: cfg.Timeout}
 	authorities := &certs.Authorities{File: cfg.CA}
 	conf := func() (*tls.Config, error) {
 		of := &tls.Config{MinVersion: tls.VersionTLS13}
@@ -89,7 +93,7 @@ func newTransport(cfg Config) (*http.Transport, error) {
 		if err != nil {
 			return nil, err
 		}
-		return (&tls.Dialer{NetDialer: &net.Dialer{Timeout: cfg.Timeout}, Config: of}).DialContext(ctx, network, address)
+		return (&tls.Dialer{NetDialer: &net.Dialer{Timeout: reach}, Config: of}).DialContext(ctx, network, address)
 	}
 	return t, nil
 }

@@ -8,13 +8,14 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 )
 
 // Config says where the store is, and by what a function logs in to it: by AppRole where a role id is set, else by the token of its Kubernetes
 // service account.
 type Config struct {
-	Server       string        `env:"ALMANAC_VAULT"`                                   // https://host:port
+	Server       string        `env:"ALMANAC_VAULT"`                                   // https://host:port; of several servers of one store all, parted by commas
 	CA           string        `env:"ALMANAC_VAULT_CA"                  secret:"file"` // PEM file of who signs its certificate; the system's if empty
 	RoleID       string        `env:"ALMANAC_VAULT_ROLE_ID"`                           // of AppRole
 	SecretIDFile string        `env:"ALMANAC_VAULT_SECRET_ID_FILE"      secret:"file"` // holds the secret id that goes with it
@@ -41,18 +42,34 @@ func (c Config) Check() error {
 			all = append(all, fmt.Errorf(format, args...))
 		}
 	}
-	u, err := url.Parse(c.Server)
-	plain := err == nil && u.Scheme == "http"
-	wrong(c.Server != "" && (err != nil || !plain && u.Scheme != "https" || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.User != nil),
-		"ALMANAC_VAULT must be https://host:port and no more")
-	wrong(plain && c.Server != "" && !loopback(u.Hostname()), "ALMANAC_VAULT must be https://…: http is for this very machine alone")
-	wrong(plain && c.CA != "", "ALMANAC_VAULT_CA is set, and ALMANAC_VAULT is http://…")
+	servers, malformed := c.servers()
+	wrong(malformed, "ALMANAC_VAULT must be https://host:port and no more, or several of these, parted by commas")
+	for _, u := range servers {
+		plain := u.Scheme == "http"
+		wrong(plain && !loopback(u.Hostname()), "ALMANAC_VAULT must be https://…: http is for this very machine alone")
+		wrong(plain && c.CA != "", "ALMANAC_VAULT_CA is set, and ALMANAC_VAULT is http://…")
+	}
 	wrong((c.RoleID == "") != (c.SecretIDFile == ""), "ALMANAC_VAULT_ROLE_ID and ALMANAC_VAULT_SECRET_ID_FILE must be set together")
 	wrong(c.RoleID != "" && (c.Role != "" || c.TokenFile != ""),
 		"ALMANAC_VAULT_ROLE_ID logs in by AppRole, and ALMANAC_VAULT_ROLE and ALMANAC_VAULT_TOKEN_FILE by Kubernetes: set one or the other")
 	wrong(c.Refresh < time.Second, "ALMANAC_VAULT_REFRESH must be at least 1s, not %s", c.Refresh)
 	wrong(c.Timeout < time.Second, "ALMANAC_VAULT_TIMEOUT must be at least 1s, not %s", c.Timeout)
 	return errors.Join(all...)
+}
+
+// servers are the addresses, unless one is no address of a server.
+func (c Config) servers() (all []*url.URL, malformed bool) {
+	if c.Server == "" {
+		return nil, false
+	}
+	for text := range strings.SplitSeq(c.Server, ",") {
+		u, err := url.Parse(strings.TrimSpace(text))
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.User != nil {
+			return nil, true
+		}
+		all = append(all, u)
+	}
+	return all, false
 }
 
 func (c Config) tokenFile() string { return cmp.Or(c.TokenFile, accountToken) }
