@@ -1,6 +1,8 @@
 package hdfs
 
 import (
+	"path"
+
 	"github.com/almanac-data/almanac/functions/internal/hdfs/webhdfs"
 )
 
@@ -42,6 +44,30 @@ func (f *FS) ListOwned(name string) ([]Owned, error) {
 // Own says whose a name is, and who may do what with it, as o has it. That takes a superuser.
 func (f *FS) Own(name string, o Owned) error {
 	return f.asked("chown", name, func() error { return f.web.Own(f.at(name), o.Owned, o.ACL) })
+}
+
+// Share makes a folder, if it is missing, and lets users of HDFS read what is in it and what will be; of the folder above it no more than pass. That takes who owns them.
+func (f *FS) Share(name string, users []string) error {
+	above := path.Dir(name)
+	var pass, read []string
+	for _, user := range users {
+		pass = append(pass, "user:"+user+":--x")
+		read = append(read, "user:"+user+":r-x", "default:user:"+user+":r-x")
+	}
+	return f.asked("setfacl", name, func() error {
+		for _, step := range []struct {
+			at      string
+			entries []string
+		}{{above, pass}, {name, read}} {
+			if err := f.web.Mkdirs(f.at(step.at)); err != nil {
+				return err
+			}
+			if err := f.web.Let(f.at(step.at), step.entries); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // asked asks WebHDFS for what can be done twice without harm.

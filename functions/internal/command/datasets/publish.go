@@ -20,10 +20,12 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/command/state"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/fn"
+	"github.com/almanac-data/almanac/functions/internal/hdfs"
 	"github.com/almanac-data/almanac/functions/internal/kafka"
 	"github.com/almanac-data/almanac/functions/internal/lake"
 	"github.com/almanac-data/almanac/functions/internal/platform"
 	"github.com/almanac-data/almanac/functions/internal/published"
+	"github.com/almanac-data/almanac/functions/internal/secret/envelope"
 )
 
 const publishHelp = `Publish checks the folders of datasets, makes the topics that they need, copies the folders to the warehouse as they were checked, and
@@ -107,7 +109,30 @@ func publish(ctx context.Context, o *command.Options, names []string, dry bool) 
 		}
 		result.Datasets = append(result.Datasets, p)
 	}
+	if !dry {
+		errs = append(errs, shareKeys(ctx, o, all))
+	}
 	return errors.Join(append(errs, printPublications(o, result))...)
+}
+
+// shareKeys lets those read the data keys of datasets who are to, where they do not own the warehouse.
+func shareKeys(ctx context.Context, o *command.Options, all []candidate) error {
+	env, err := o.Variables()
+	if err != nil {
+		return err
+	}
+	var cfg envelope.Config
+	if err := fn.Load(ctx, env, &cfg); err != nil || len(cfg.Readers) == 0 {
+		return err
+	}
+	return open.HDFS(ctx, o, func(f *hdfs.FS) error {
+		for _, c := range all {
+			if err := f.Share(envelope.Folder(c.manifest.Dataset), cfg.Readers); err != nil {
+				return fmt.Errorf("let %s read the data keys of %s: %w", strings.Join(cfg.Readers, " and "), c.manifest.Dataset, err)
+			}
+		}
+		return nil
+	})
 }
 
 // candidates copies the named datasets of the folder, or all, and checks the copies. The error names every mistake in every one.

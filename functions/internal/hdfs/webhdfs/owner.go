@@ -65,6 +65,11 @@ func (c *Client) Own(name string, o Owned, acl []string) error {
 	return c.call(http.MethodPut, name, url.Values{"op": {"SETACL"}, "aclspec": {specOf(o.Mode, acl)}}, nil)
 }
 
+// Let adds entries to a name's access control list, or replaces those of the same users.
+func (c *Client) Let(name string, entries []string) error {
+	return c.call(http.MethodPut, name, url.Values{"op": {"MODIFYACLENTRIES"}, "aclspec": {strings.Join(entries, ",")}}, nil)
+}
+
 // specOf is a whole list, with the entries that the mode says.
 func specOf(mode string, acl []string) string {
 	digits := "000" + mode

@@ -97,7 +97,8 @@ func TestVerbs(t *testing.T) {
 	if err != nil || len(list) != 2 || list[0].Path != "a" || list[1].Path != "b" || !list[0].Folder {
 		t.Errorf("List = %v, %v, want a and b", list, err)
 	}
-	if err := errors.Join(c.Mkdirs("/w/d"), c.Replace("/w/a", "/w/b"), c.RenameNew("/w/a", "/w/b+c"), c.Delete("/w/x", true)); err != nil {
+	if err := errors.Join(c.Mkdirs("/w/d"), c.Replace("/w/a", "/w/b"), c.RenameNew("/w/a", "/w/b+c"), c.Delete("/w/x", true),
+		c.Let("/w/d", []string{"user:p:r-x", "default:user:p:r-x"})); err != nil {
 		t.Error(err)
 	}
 	if diff := cmp.Diff([]string{
@@ -108,6 +109,7 @@ func TestVerbs(t *testing.T) {
 		"PUT /webhdfs/v1/w/a?destination=%2Fw%2Fb&op=RENAME&renameoptions=OVERWRITE&user.name=almanac",
 		"PUT /webhdfs/v1/w/a?destination=%2Fw%2Fb%2Bc&op=RENAME&renameoptions=NONE&user.name=almanac",
 		"DELETE /webhdfs/v1/w/x?op=DELETE&recursive=true&user.name=almanac",
+		"PUT /webhdfs/v1/w/d?aclspec=user%3Ap%3Ar-x%2Cdefault%3Auser%3Ap%3Ar-x&op=MODIFYACLENTRIES&user.name=almanac",
 	}, n.asked); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
 	}
