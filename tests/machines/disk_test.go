@@ -1,0 +1,188 @@
+package machines_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// searched is what was found on a machine's disk.
+type searched struct {
+	files, bytes int
+	open         map[string]string // a word that stands in a file, by the file
+	sources      int               // files that are those that were published, byte for byte
+}
+
+// disk looks for words in all files of a machine that were written since a time (seconds since 1970), as they are and in all that zstd has packed in them. Files that are
+// one of the sources are counted, and no more.
+func (s *site) disk(t *testing.T, host, since string, words []string, sources map[[32]byte]bool) searched {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "ssh", "-q", "-i", filepath.Join(s.dir, "ssh", "id_ed25519"), "-o", "UserKnownHostsFile="+filepath.Join(s.dir, "ssh", "known_hosts"),
+		"root@"+s.addresses[host], `find / -xdev -path /proc -prune -o -path /sys -prune -o -path /dev -prune -o -path /run -prune -o `+
+			`-type f -size -256M -newermt @`+since+` -print0 | tar --create --null --files-from=- --ignore-failed-read --sparse --warning=none || true`)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	found := searched{open: map[string]string{}}
+	for files := tar.NewReader(out); ; {
+		head, err := files.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := io.ReadAll(files)
+		if err != nil {
+			t.Fatalf("%s: %v", head.Name, err)
+		}
+		found.files, found.bytes = found.files+1, found.bytes+len(data)
+		if sources[sha256.Sum256(data)] {
+			found.sources++
+			continue
+		}
+		if word := standing(data, words); word != "" {
+			found.open[head.Name] = word
+		}
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// magic begins each frame of zstd (RFC 8878).
+var magic = []byte{0x28, 0xb5, 0x2f, 0xfd}
+
+// standing is a word that stands in data, or in what is packed in it.
+func standing(data []byte, words []string) string {
+	if word := among(data, words); word != "" {
+		return word
+	}
+	for rest := data; ; {
+		at := bytes.Index(rest, magic)
+		if at < 0 {
+			return ""
+		}
+		rest = rest[at:]
+		if word := among(unpacked(rest), words); word != "" {
+			return word
+		}
+		rest = rest[len(magic):]
+	}
+}
+
+func among(data []byte, words []string) string {
+	for _, word := range words {
+		if bytes.Contains(data, []byte(word)) {
+			return word
+		}
+	}
+	return ""
+}
+
+// unpacked is what a frame holds, up to where it ends or is broken.
+func unpacked(frame []byte) []byte {
+	d, err := zstd.NewReader(bytes.NewReader(frame), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(256<<20))
+	if err != nil {
+		return nil
+	}
+	defer d.Close()
+	var out bytes.Buffer
+	_, _ = io.Copy(&out, io.LimitReader(d, 64<<20)) // what follows the frame is none
+	return out.Bytes()
+}
+
+// TestAWordIsFoundWhereverItStands is the control of the search itself.
+func TestAWordIsFoundWhereverItStands(t *testing.T) {
+	noise := make([]byte, 1000)
+	_, _ = rand.Read(noise)
+	w, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	packed := w.EncodeAll([]byte(strings.Repeat("some text, ", 1000)+"the word"), nil)
+	for name, data := range map[string][]byte{
+		"as it is":                   append(bytes.Clone(noise), "the word"...),
+		"packed":                     packed,
+		"packed, amid other bytes":   append(append(bytes.Clone(noise), packed...), noise...),
+		"in the second of two packs": append(w.EncodeAll([]byte("nothing"), nil), packed...),
+	} {
+		if standing(data, []string{"no", "the word"}) == "" {
+			t.Errorf("the word is not found %s", name)
+		}
+	}
+	if word := standing(append(noise, w.EncodeAll([]byte("nothing"), nil)...), []string{"the word"}); word != "" {
+		t.Errorf("%q is found where it is not", word)
+	}
+}
+
+// plant leaves a word, packed amid other bytes, on a machine's disk, and gives the file.
+func (s *site) plant(t *testing.T, host, word string) string {
+	t.Helper()
+	w, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := "/var/lib/almanac/" + word
+	s.on(t, host, "bytes before it "+string(w.EncodeAll([]byte(word), nil))+" and after", "cat > "+file)
+	t.Cleanup(func() { s.on(t, host, "", "rm -f "+file) })
+	return strings.TrimPrefix(file, "/")
+}
+
+// originals are the digests of a dataset's files.
+func originals(t *testing.T, folder string) map[[32]byte]bool {
+	t.Helper()
+	all := map[[32]byte]bool{}
+	files, err := filepath.Glob(filepath.Join(folder, "*.csv"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no files in %s: %v", folder, err)
+	}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[sha256.Sum256(b)] = true
+	}
+	return all
+}
+
+// restsSealed holds what lies on the machine's disk after a job: names stand in the published files alone, which hold them in clear, and whoever may can still see them.
+func (s *site) restsSealed(t *testing.T, host, since, name string, canaries []string, sources map[[32]byte]bool) {
+	t.Helper()
+	control := name + "-control"
+	planted := s.plant(t, host, control)
+	found := s.disk(t, host, since, append([]string{control}, canaries...), sources)
+	if found.open[planted] == "" {
+		t.Errorf("what was left in /%s is not among %d files with %d bytes: nothing was searched", planted, found.files, found.bytes)
+	}
+	delete(found.open, planted)
+	if found.sources < len(sources) {
+		t.Errorf("%d of the %d published files were found: the blocks of HDFS were not searched", found.sources, len(sources))
+	}
+	for file, word := range found.open {
+		t.Errorf("/%s holds %s", file, word)
+	}
+	for _, show := range []string{"archive show " + name + " 2024-01-01", "quarantine show " + name + " 2024-01-01"} {
+		if out := s.on(t, host, "", "almanac-operator "+show); !strings.Contains(out, fmt.Sprintf("%s-2024-01-01-19", name)) {
+			t.Errorf("almanac-operator %s does not show what was sealed: %s", show, out)
+		}
+	}
+	t.Logf("%d names are in none of %d files with %d MB that were written, but in the %d that were published", len(canaries), found.files, found.bytes>>20, found.sources)
+}
