@@ -127,7 +127,7 @@ func shareKeys(ctx context.Context, o *command.Options, all []candidate) error {
 	}
 	return open.HDFS(ctx, o, func(f *hdfs.FS) error {
 		for _, c := range all {
-			if err := f.Share(envelope.Folder(c.manifest.Dataset), cfg.Readers); err != nil {
+			if err := f.Share(envelope.Folder(c.manifest.Dataset), cfg.Readers); err != nil { //nolint:contextcheck // calls of WebHDFS have deadlines of their own
 				return fmt.Errorf("let %s read the data keys of %s: %w", strings.Join(cfg.Readers, " and "), c.manifest.Dataset, err)
 			}
 		}

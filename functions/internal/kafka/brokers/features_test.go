@@ -28,7 +28,7 @@ func at(t *testing.T, level, highest int16) (*link.Cluster, *[]*kmsg.UpdateFeatu
 		*updates = append(*updates, update)
 		resp := req.ResponseKind().(*kmsg.UpdateFeaturesResponse)
 		if update.FeatureUpdates[0].MaxVersionLevel == 13 {
-			resp.ErrorCode, resp.ErrorMessage = kerr.InvalidUpdateVersion.Code, kmsg.StringPtr("Controller 3 only supports versions 7-12")
+			resp.ErrorCode, resp.ErrorMessage = kerr.InvalidUpdateVersion.Code, new("Controller 3 only supports versions 7-12")
 		} else {
 			level = update.FeatureUpdates[0].MaxVersionLevel
 		}
