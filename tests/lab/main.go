@@ -39,7 +39,7 @@ func run(ctx context.Context, args []string) error {
 		return cluster(ctx, args[1:])
 	}
 	if len(args) == 0 {
-		return errors.New("say what to do: up, status, down, env, config, kill, start, pause, resume, fetch, bao, sums or cluster")
+		return errors.New("say what to do: up, status, down, env, config, kill, start, pause, resume, fetch, bao, before, sums or cluster")
 	}
 	flags := flag.NewFlagSet("lab "+args[0], flag.ContinueOnError)
 	secure := flags.Bool("secure", false, "the secured form: Kerberos, TLS, access rules")
@@ -106,6 +106,8 @@ func run(ctx context.Context, args []string) error {
 			_, err = fmt.Println(program)
 		}
 		return err
+	case "before":
+		return artifact.Before(ctx, c.Site.Cache, os.Stderr)
 	case "sums":
 		list, err := artifact.Sums(ctx, os.Stderr)
 		if err == nil {

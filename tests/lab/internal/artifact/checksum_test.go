@@ -45,7 +45,7 @@ func TestTheCommittedListHoldsEveryGroup(t *testing.T) {
 		t.Fatal(err)
 	}
 	var again []byte
-	for _, group := range slices.Concat(Groups, peers) {
+	for _, group := range slices.Concat(Groups, peers, before) {
 		sums, err := parse(list, group)
 		if err != nil {
 			t.Fatal(err)
