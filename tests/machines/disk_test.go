@@ -38,7 +38,7 @@ func (s *site) disk(t *testing.T, host, since string, words []string, sources ma
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	found := searched{open: map[string]string{}}
+	found, p := searched{open: map[string]string{}}, newPacks(t)
 	for files := tar.NewReader(out); ; {
 		head, err := files.Next()
 		if errors.Is(err, io.EOF) {
@@ -56,7 +56,7 @@ func (s *site) disk(t *testing.T, host, since string, words []string, sources ma
 			found.sources++
 			continue
 		}
-		if word := standing(data, words); word != "" {
+		if word := p.standing(data, words); word != "" {
 			found.open[head.Name] = word
 		}
 	}
@@ -70,7 +70,7 @@ func (s *site) disk(t *testing.T, host, since string, words []string, sources ma
 var magic = []byte{0x28, 0xb5, 0x2f, 0xfd}
 
 // standing is a word that stands in data, or in what is packed in it.
-func standing(data []byte, words []string) string {
+func (p *packs) standing(data []byte, words []string) string {
 	if word := among(data, words); word != "" {
 		return word
 	}
@@ -80,10 +80,15 @@ func standing(data []byte, words []string) string {
 			return ""
 		}
 		rest = rest[at:]
-		if word := among(unpacked(rest), words); word != "" {
+		size := frame(rest)
+		text, err := p.decoder.DecodeAll(rest[:size], nil)
+		if word := among(text, words); word != "" {
 			return word
 		}
-		rest = rest[len(magic):]
+		if err != nil { // no frame, or a part of one
+			size = len(magic)
+		}
+		rest = rest[size:]
 	}
 }
 
@@ -96,16 +101,40 @@ func among(data []byte, words []string) string {
 	return ""
 }
 
-// unpacked is what a frame holds, up to where it ends or is broken.
-func unpacked(frame []byte) []byte {
-	d, err := zstd.NewReader(bytes.NewReader(frame), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(256<<20))
+// packs opens what zstd has packed.
+type packs struct{ decoder *zstd.Decoder }
+
+func newPacks(t *testing.T) *packs {
+	t.Helper()
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(256<<20))
 	if err != nil {
-		return nil
+		t.Fatal(err)
 	}
-	defer d.Close()
-	var out bytes.Buffer
-	_, _ = io.Copy(&out, io.LimitReader(d, 64<<20)) // what follows the frame is none
-	return out.Bytes()
+	t.Cleanup(d.Close)
+	return &packs{d}
+}
+
+// frame is the length of the frame that data begins with, by the headers of its blocks; that of data if it is no whole frame.
+func frame(data []byte) int {
+	var head zstd.Header
+	if head.Decode(data) != nil {
+		return len(data)
+	}
+	for at := head.HeaderSize; at+3 <= len(data); {
+		block := int(data[at]) | int(data[at+1])<<8 | int(data[at+2])<<16
+		size := block >> 3
+		if block>>1&3 == 1 { // a byte that is repeated
+			size = 1
+		}
+		at += 3 + size
+		if block&1 == 1 {
+			if head.HasCheckSum {
+				at += 4
+			}
+			return min(at, len(data))
+		}
+	}
+	return len(data)
 }
 
 // TestAWordIsFoundWhereverItStands is the control of the search itself.
@@ -117,32 +146,33 @@ func TestAWordIsFoundWhereverItStands(t *testing.T) {
 		t.Fatal(err)
 	}
 	packed := w.EncodeAll([]byte(strings.Repeat("some text, ", 1000)+"the word"), nil)
+	p := newPacks(t)
 	for name, data := range map[string][]byte{
 		"as it is":                   append(bytes.Clone(noise), "the word"...),
 		"packed":                     packed,
 		"packed, amid other bytes":   append(append(bytes.Clone(noise), packed...), noise...),
+		"of one that is cut off":     append(bytes.Clone(packed[:20]), packed...),
 		"in the second of two packs": append(w.EncodeAll([]byte("nothing"), nil), packed...),
 	} {
-		if standing(data, []string{"no", "the word"}) == "" {
+		if p.standing(data, []string{"no", "the word"}) == "" {
 			t.Errorf("the word is not found %s", name)
 		}
 	}
-	if word := standing(append(bytes.Clone(noise), w.EncodeAll([]byte("nothing"), nil)...), []string{"the word"}); word != "" {
+	if word := p.standing(append(bytes.Clone(noise), w.EncodeAll([]byte("nothing"), nil)...), []string{"the word"}); word != "" {
 		t.Errorf("%q is found where it is not", word)
 	}
 }
 
-// plant leaves a word, packed amid other bytes, on a machine's disk, and gives the file.
-func (s *site) plant(t *testing.T, host, word string) string {
+// plant leaves a word, packed amid other bytes, on a machine's disk, and gives the file and what removes it.
+func (s *site) plant(t *testing.T, host, word string) (file string, remove func()) {
 	t.Helper()
 	w, err := zstd.NewWriter(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := "/var/lib/almanac/" + word
-	s.on(t, host, "bytes before it "+string(w.EncodeAll([]byte(word), nil))+" and after", "cat > "+file)
-	t.Cleanup(func() { s.on(t, host, "", "rm -f "+file) })
-	return strings.TrimPrefix(file, "/")
+	file = "var/lib/almanac/" + word
+	s.on(t, host, "bytes before it "+string(w.EncodeAll([]byte(word), nil))+" and after", "cat > /"+file)
+	return file, func() { s.on(t, host, "", "rm -f /"+file) }
 }
 
 // originals are the digests of a dataset's files.
@@ -167,7 +197,8 @@ func originals(t *testing.T, folder string) map[[32]byte]bool {
 func (s *site) restsSealed(t *testing.T, host, since, name string, canaries []string, sources map[[32]byte]bool) {
 	t.Helper()
 	control := name + "-control"
-	planted := s.plant(t, host, control)
+	planted, remove := s.plant(t, host, control)
+	defer remove()
 	found := s.disk(t, host, since, append([]string{control}, canaries...), sources)
 	if found.open[planted] == "" {
 		t.Errorf("what was left in /%s is not among %d files with %d bytes: nothing was searched", planted, found.files, found.bytes)
@@ -182,6 +213,13 @@ func (s *site) restsSealed(t *testing.T, host, since, name string, canaries []st
 	for _, show := range []string{"archive show " + name + " 2024-01-01", "quarantine show " + name + " 2024-01-01"} {
 		if out := s.on(t, host, "", "almanac-operator "+show); !strings.Contains(out, fmt.Sprintf("%s-2024-01-01-19", name)) {
 			t.Errorf("almanac-operator %s does not show what was sealed: %s", show, out)
+		}
+	}
+	web := "https://" + s.groups["namenodes"].Hosts[0] + ":9871/webhdfs/v1/almanac/" + name
+	for path, want := range map[string]string{"": "403", "/data-keys": "200", "/raw": "403", "/quarantine": "403"} {
+		if got := s.on(t, host, "", "almanac-spnego /etc/almanac/keytabs/almanac-process.keytab --cacert /etc/almanac/functions/ca.pem --output /dev/null "+
+			"--write-out '%{http_code}' '"+web+path+"?op=LISTSTATUS' || true"); got != want {
+			t.Errorf("process lists %s%s = %s, want %s: it needs the data keys and no more", name, path, got, want)
 		}
 	}
 	t.Logf("%d names are in none of %d files with %d MB that were written, but in the %d that were published", len(canaries), found.files, found.bytes>>20, found.sources)
