@@ -125,9 +125,9 @@ func shareKeys(ctx context.Context, o *command.Options, all []candidate) error {
 	if err := fn.Load(ctx, env, &cfg); err != nil || len(cfg.Readers) == 0 {
 		return err
 	}
-	return open.HDFS(ctx, o, func(f *hdfs.FS) error {
+	return open.HDFS(ctx, o, func(f *hdfs.FS) error { //nolint:contextcheck // calls of WebHDFS have deadlines of their own
 		for _, c := range all {
-			if err := f.Share(envelope.Folder(c.manifest.Dataset), cfg.Readers); err != nil { //nolint:contextcheck // calls of WebHDFS have deadlines of their own
+			if err := f.Share(envelope.Folder(c.manifest.Dataset), cfg.Readers); err != nil {
 				return fmt.Errorf("let %s read the data keys of %s: %w", strings.Join(cfg.Readers, " and "), c.manifest.Dataset, err)
 			}
 		}
