@@ -7,6 +7,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/kafka/acl"
 	"github.com/almanac-data/almanac/functions/internal/kafka/brokers"
 	"github.com/almanac-data/almanac/functions/internal/kafka/dump"
+	"github.com/almanac-data/almanac/functions/internal/kafka/reassign"
 	"github.com/almanac-data/almanac/functions/internal/kafka/users"
 )
 
@@ -48,4 +49,19 @@ func (c *Cluster) Features(ctx context.Context) ([]brokers.Feature, error) {
 // RaiseFeatures puts features into use up to the levels that are named; see brokers.Raise.
 func (c *Cluster) RaiseFeatures(ctx context.Context, levels map[string]int16) (raised []brokers.Feature, err error) {
 	return brokers.Raise(ctx, c.Cluster, levels)
+}
+
+// BalanceBrokers gives brokers with few replicas those of brokers with many; see reassign.Balance.
+func (c *Cluster) BalanceBrokers(ctx context.Context, how reassign.How) ([]reassign.Move, error) {
+	return reassign.Balance(ctx, c.Cluster, how)
+}
+
+// EmptyBrokers takes all replicas off brokers; see reassign.Empty.
+func (c *Cluster) EmptyBrokers(ctx context.Context, off []int32, how reassign.How) ([]reassign.Move, error) {
+	return reassign.Empty(ctx, c.Cluster, off, how)
+}
+
+// ForgetBrokers removes stopped and empty brokers from the cluster's memory; see reassign.Forget.
+func (c *Cluster) ForgetBrokers(ctx context.Context, brokers []int32) (known []int32, err error) {
+	return reassign.Forget(ctx, c.Cluster, brokers)
 }

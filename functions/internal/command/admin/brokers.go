@@ -22,12 +22,13 @@ func NewBrokers(o *command.Options) *cobra.Command {
 	var try bool
 	cmd := &cobra.Command{
 		Use: "brokers", Short: "Tell whether the servers of Kafka are well, so that one may stop", Long: brokersHelp, Args: command.Args(cobra.NoArgs),
-		Example: "  almanac brokers\n  almanac brokers --expect 1,2,3 --json\n  almanac brokers --try",
+		Example: "  almanac brokers\n  almanac brokers --expect 1,2,3 --json\n  almanac brokers --try\n  almanac brokers spread --plan",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return showBrokers(cmd.Context(), o, expected, try) },
 	}
 	cmd.Flags().Int32SliceVar(&expected, "expect", nil, "numbers of the brokers that must be there, parted by commas")
 	cmd.AddCommand(newFeatures(o))
 	cmd.Flags().BoolVar(&try, "try", false, "write to each broker and read it, in a topic that is removed again")
+	cmd.AddCommand(newSpread(o), newDrain(o), newForget(o))
 	return cmd
 }
 
