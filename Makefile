@@ -13,6 +13,7 @@ FAULTS    ?= 200
 CACHE     := .cache
 FUNCTIONS := calendar collect process validate store aggregate deliver serve source deadletter
 GOLANGCI  := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+MORE      ?= ansible/inventories/lab-m4.yml
 IMAGES    := $(CACHE)/images
 IMAGES_GO := go1.26.8
 BASE      ?=
@@ -280,6 +281,11 @@ machines: ansible-tools build ## start the Debian machines of INVENTORY=lab (one
 .PHONY: machines-check
 machines-check: ansible-tools ## ask the machines of INVENTORY, furnished by site.yml, what they let in and what they refuse
 	go test ./tests/machines -count=1 -timeout 30m -v -args -inventory $(CURDIR)/ansible/inventories/$(INVENTORY) -ansible $(ANSIBLE)/ansible-inventory
+
+.PHONY: scale-check
+scale-check: ansible-tools build ## add the machine that the file MORE of an inventory names to the machines of INVENTORY, drain it, and compare all records and files
+	go test ./tests/machines -count=1 -timeout 180m -v -run TestAMachineComesAndGoes -args -inventory $(CURDIR)/ansible/inventories/$(INVENTORY) \
+	  -ansible $(ANSIBLE)/ansible-inventory -more $(abspath $(MORE))
 
 # on-backups are tests of the backups of a site: which, and what else they are told.
 on-backups = go test ./tests/machines -count=1 -timeout 240m -v $(1) -args -inventory $(CURDIR)/ansible/inventories/$(INVENTORY) \

@@ -86,6 +86,8 @@ func TestPlaybooksRefuse(t *testing.T) {
 		"no step":                          {"passwords.yml", "", "Say -e kafka_passwords_step=make"},
 		"a user who is none":               {"passwords.yml", "kafka_passwords_step=set kafka_passwords_users=bob", "bob is no user of this Kafka"},
 		"the second step before the first": {"passwords.yml", "kafka_passwords_step=set kafka_passwords_users=almanac-deadletter", "has no new password of almanac-deadletter"},
+		"a machine that is none":           {"scale.yml", "scale_drain=m9.example.org", "There is no machine m9.example.org in the inventory"},
+		"a machine that has more":          {"scale.yml", "scale_drain=" + s.groups["secrets"].Hosts[0], "which this does not take off a machine"},
 		"another domain":                   {"destroy.yml", "destroy_domain=example.org", `Nothing was removed: the answer was "example.org"`},
 		"no answer":                        {"destroy.yml", "destroy_domain=", `Nothing was removed: the answer was ""`},
 	}

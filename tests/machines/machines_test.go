@@ -65,10 +65,14 @@ func furnished(t *testing.T) *site {
 	return s
 }
 
-// listed is an inventory, as ansible-inventory lists it.
-func listed(t *testing.T, inventory string) []byte {
+// listed are inventories, as ansible-inventory lists them together.
+func listed(t *testing.T, inventories ...string) []byte {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), *ansible, "-i", inventory, "--list").Output()
+	args := []string{"--list"}
+	for _, inventory := range inventories {
+		args = append(args, "-i", inventory)
+	}
+	out, err := exec.CommandContext(t.Context(), *ansible, args...).Output()
 	if err != nil {
 		t.Fatalf("%s: %v", *ansible, err)
 	}
@@ -144,6 +148,19 @@ func (s *site) ssh(t *testing.T, host, command string, in io.Reader, out io.Writ
 	}
 }
 
+// lines adds up what a command counts on each machine of a group.
+func (s *site) lines(t *testing.T, group, command string) (sum int) {
+	t.Helper()
+	for _, host := range s.groups[group].Hosts {
+		n, err := strconv.Atoi(s.on(t, host, "", command))
+		if err != nil {
+			t.Fatalf("%s on %s: %v", command, host, err)
+		}
+		sum += n
+	}
+	return sum
+}
+
 // secrets are all passwords, keys and tokens that the state holds.
 func (s *site) secrets(t *testing.T) (all []string) {
 	t.Helper()
@@ -192,48 +209,62 @@ func TestNoSecretLiesOpen(t *testing.T) {
 	}
 }
 
-// TestOnlyOpenedPortsAnswer knocks at all ports of a machine of everything, as a client that the inventory lets in, and as a stranger, which may try sshd alone.
+// TestOnlyOpenedPortsAnswer knocks at all ports of each machine, as a client that the inventory lets in, and as a stranger, which may try sshd alone.
 func TestOnlyOpenedPortsAnswer(t *testing.T) {
 	s := furnished(t)
-	host := s.groups["secrets"].Hosts[0]
-	var listening []string
-	for line := range strings.Lines(s.on(t, host, "", "ss -Hltn | awk '{print $4}'")) {
-		address, port := line[:strings.LastIndex(line, ":")], strings.TrimSpace(line[strings.LastIndex(line, ":")+1:])
-		if !strings.HasPrefix(address, "127.") && address != "[::1]" {
-			listening = append(listening, port)
-		}
-	}
-	if len(listening) < 10 {
-		t.Fatalf("%s listens at %q alone", host, listening)
-	}
-	services := map[string][]string{ // what clients of a service may reach, by its group
-		"secrets": {"8200"}, "kafka_brokers": {"9092", "9094"}, "kdc": {"88"}, "namenodes": {"8020", "9871"}, "datanodes": {"9866", "9865", "9867"}, "spark_connect": {"15002"},
-	}
-	for who, from := range map[string]net.IP{"a client": nil, "a stranger": stray(t, s.addresses[host])} {
-		open := []string{"22"}
-		for group, ports := range services {
-			if from == nil && slices.Contains(s.groups[group].Hosts, host) {
-				open = append(open, ports...)
-			}
-		}
-		var knocks sync.WaitGroup
-		for _, port := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(listening, open, []string{"111"})))) {
-			dialer := &net.Dialer{Timeout: 2 * time.Second}
-			if from != nil {
-				dialer.LocalAddr = &net.TCPAddr{IP: from}
-			}
-			knocks.Go(func() {
-				conn, err := dialer.DialContext(t.Context(), "tcp", net.JoinHostPort(s.addresses[host], port))
-				if err == nil {
-					_ = conn.Close() // nothing was said
+	from := stray(t, s.addresses[s.groups["secrets"].Hosts[0]])
+	for _, host := range s.groups["almanac"].Hosts {
+		t.Run(host, func(t *testing.T) {
+			var listening []string
+			for line := range strings.Lines(s.on(t, host, "", "ss -Hltn | awk '{print $4}'")) {
+				address, port := line[:strings.LastIndex(line, ":")], strings.TrimSpace(line[strings.LastIndex(line, ":")+1:])
+				if !strings.HasPrefix(address, "127.") && address != "[::1]" {
+					listening = append(listening, port)
 				}
-				if want := slices.Contains(open, port); (err == nil) != want {
-					t.Errorf("port %s is open to %s: %v, want %v", port, who, err == nil, want)
+			}
+			if len(listening) < 5 {
+				t.Fatalf("%s listens at %q alone", host, listening)
+			}
+			open := []string{"22"}
+			if serves := "8443"; slices.Contains(s.groups["functions"].Hosts, host) && slices.Contains(listening, serves) { // functions.yml comes after site.yml
+				open = append(open, serves)
+			}
+			for group, ports := range reached {
+				if slices.Contains(s.groups[group].Hosts, host) {
+					open = append(open, ports...)
 				}
-			})
-		}
-		knocks.Wait()
+			}
+			knock(t, s.addresses[host], slices.Concat(listening, open, []string{"111"}), nil, open)
+			knock(t, s.addresses[host], slices.Concat(listening, open, []string{"111"}), from, []string{"22"})
+		})
 	}
+}
+
+// reached are the ports that clients of a service may reach, by its group.
+var reached = map[string][]string{
+	"secrets": {"8200"}, "kafka_brokers": {"9092", "9094"}, "kdc": {"88"}, "namenodes": {"8020", "9871"}, "datanodes": {"9866", "9865", "9867"}, "spark_connect": {"15002"},
+}
+
+// knock tries ports of an address, from an address of this host's if one is given, and wants those alone to answer that are to be open.
+func knock(t *testing.T, address string, ports []string, from net.IP, open []string) {
+	t.Helper()
+	dialer := &net.Dialer{Timeout: 2 * time.Second}
+	if from != nil {
+		dialer.LocalAddr = &net.TCPAddr{IP: from}
+	}
+	var knocks sync.WaitGroup
+	for _, port := range slices.Compact(slices.Sorted(slices.Values(ports))) {
+		knocks.Go(func() {
+			conn, err := dialer.DialContext(t.Context(), "tcp", net.JoinHostPort(address, port))
+			if err == nil {
+				_ = conn.Close() // nothing was said
+			}
+			if want := slices.Contains(open, port); (err == nil) != want {
+				t.Errorf("port %s is open to %v: %v, want %v", port, dialer.LocalAddr, err == nil, want)
+			}
+		})
+	}
+	knocks.Wait()
 }
 
 // stray gives this host a second address on the machines' network, which no inventory names.

@@ -128,9 +128,8 @@ func TestEachFunctionReachesItsOwnSecretsAlone(t *testing.T) {
 			try(http.MethodPost, "pki/issue/"+function, map[string]any{"common_name": "kafka"}, http.StatusBadRequest)
 		})
 	}
-	log := s.on(t, s.groups["secrets"].Hosts[0], "", "grep -c 'permission denied' /var/log/openbao/audit.log")
-	if log == "0" {
-		t.Error("the audit log has none of the refusals")
+	if s.lines(t, "secrets", "grep -c 'permission denied' /var/log/openbao/audit.log || true") == 0 { // the server that leads writes it
+		t.Error("no audit log has any of the refusals")
 	}
 }
 

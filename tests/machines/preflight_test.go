@@ -86,7 +86,13 @@ func TestNamesThatDoNotResolveAreRefused(t *testing.T) {
 // play runs a playbook, and returns what it said in one line.
 func (s *site) play(t *testing.T, book string, args ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	return s.playFor(t, 5*time.Minute, book, args...)
+}
+
+// playFor is play for a playbook that takes its time.
+func (s *site) playFor(t *testing.T, patience time.Duration, book string, args ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join(filepath.Dir(*ansible), "ansible-playbook"), append(args, book)...)
 	cmd.Dir = "../../ansible"
