@@ -28,8 +28,8 @@ for name in "$@"; do
       pack openbao-2.7.2.tar "$(dirname "$program")" bao ;;
     hadoop)
       [ ! -e "$to/hadoop-3.5.0.tar" ] || continue
-      go run ./tests/lab fetch hadoop webapps
-      pack hadoop-3.5.0.tar "$cache" --transform 's,^jars/hadoop,libs,;s,^webroot/,,' jars/hadoop webroot/webapps ;;
+      go run ./tests/lab fetch hadoop yarn webapps
+      pack hadoop-3.5.0.tar "$cache" --transform 's,^jars/\(hadoop\|yarn\),libs,;s,^webroot/,,' jars/hadoop jars/yarn webroot/webapps ;;
     spark)
       [ ! -e "$to/spark-4.1.4.tar" ] || continue
       go run ./tests/lab fetch hadoop webapps

@@ -21,7 +21,7 @@ import (
 var pinned embed.FS
 
 // Groups are the folders of jars: one pom.xml each.
-var Groups = []string{"kafka", "hadoop", "webapps", "iceberg"}
+var Groups = []string{"kafka", "hadoop", "yarn", "webapps", "iceberg"}
 
 // peers are those that only measurements need.
 var peers = []string{"peers", "connect", "sink"}
