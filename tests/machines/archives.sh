@@ -16,26 +16,29 @@ pack() {
   echo "made $name: sha512:$(sha512sum "$to/$name" | cut -d ' ' -f 1)"
 }
 
+# made NAME: whether an archive is there that is younger than what says what it is made of.
+made() { [ "$to/$1" -nt tests/machines/archives.sh ] && [ "$to/$1" -nt tests/lab/internal/artifact/jars.sha256 ]; }
+
 for name in "$@"; do
   case $name in
     kafka)
-      [ ! -e "$to/kafka-4.4.0.tar" ] || continue
+      ! made kafka-4.4.0.tar || continue
       go run ./tests/lab fetch kafka
       pack kafka-4.4.0.tar "$cache/jars" --transform 's,^kafka,kafka_2.13-4.4.0/libs,' kafka ;;
     openbao)
-      [ ! -e "$to/openbao-2.7.2.tar" ] || continue
+      ! made openbao-2.7.2.tar || continue
       program=$(go run ./tests/lab bao)
       pack openbao-2.7.2.tar "$(dirname "$program")" bao ;;
     hadoop)
-      [ ! -e "$to/hadoop-3.5.0.tar" ] || continue
+      ! made hadoop-3.5.0.tar || continue
       go run ./tests/lab fetch hadoop yarn webapps
       pack hadoop-3.5.0.tar "$cache" --transform 's,^jars/\(hadoop\|yarn\),libs,;s,^webroot/,,' jars/hadoop jars/yarn webroot/webapps ;;
     spark)
-      [ ! -e "$to/spark-4.1.4.tar" ] || continue
+      ! made spark-4.1.4.tar || continue
       go run ./tests/lab fetch hadoop webapps
       pack spark-4.1.4.tar "$cache/spark/pyspark" bin jars sbin ;;
     iceberg)
-      [ ! -e "$to/iceberg-spark-runtime-1.12.0.jar" ] || continue
+      ! made iceberg-spark-runtime-1.12.0.jar || continue
       go run ./tests/lab fetch iceberg
       cp "$cache/jars/iceberg/iceberg-spark-runtime-4.1_2.13-1.12.0.jar" "$to/.iceberg"
       mv "$to/.iceberg" "$to/iceberg-spark-runtime-1.12.0.jar" ;;
