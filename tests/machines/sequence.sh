@@ -8,6 +8,7 @@
 #   verify    look, compute through each service, and ask from outside what is let in and what is refused
 #   functions the functions as units; again changes nothing
 #   job       two months amid kills, while all servers are restarted and certificates and passwords are made anew
+#   scale     a machine more (inventories/INVENTORY-m4.yml), and without it again; only where there is such a file
 #   recover   back up, drill, harm copies of it; lose all amid a job, restore onto empty machines of the same names, and go on to its releases
 #   down      take them away
 # Steps that a former run has done may be left out. What passes stays in the machines until down.
@@ -67,13 +68,17 @@ job() {
 	wait "$busy"
 	[ -z "$failed" ]
 }
+scale() {
+	[ -e "ansible/inventories/$inventory-m4.yml" ] || { echo "scale: there is no inventories/$inventory-m4.yml"; return; }
+	tests scale-check MORE="ansible/inventories/$inventory-m4.yml"
+}
 recover() {
 	tests backup-check
 	tests restore-check
 }
 down() { tests machines-down WIPE=1; }
 
-[ $# -gt 0 ] || set -- up check converge again verify functions job recover down
+[ $# -gt 0 ] || set -- up check converge again verify functions job scale recover down
 began=$SECONDS
 for step in "$@"; do
 	[ "$(type -t "$step")" = function ] || { echo "there is no step $step" >&2; exit 2; }
