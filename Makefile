@@ -201,7 +201,7 @@ HDFS_ONLY := -only namenode,datanode1,datanode2
 
 # What kills servers of HDFS by the hundred has a lab of its own, beside the others.
 .PHONY: check-servers
-check-servers: lab-fetch build functions ## test the adapters and do the whole job on the lab's servers, plain and secured, amid faults, and compare with one process
+check-servers: lab-fetch ## test the adapters and do the whole job on the lab's servers, plain and secured, amid faults, and compare with one process
 	@$(MAKE) --no-print-directory -j3 check-plain check-hdfs check-secured
 
 .PHONY: check-hdfs

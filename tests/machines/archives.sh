@@ -43,7 +43,7 @@ for name in "$@"; do
       cp "$cache/jars/iceberg/iceberg-spark-runtime-4.1_2.13-1.12.0.jar" "$to/.iceberg"
       mv "$to/.iceberg" "$to/iceberg-spark-runtime-1.12.0.jar" ;;
     before)
-      [ ! -e "$to/openbao-2.6.2.tar" ] || continue
+      ! made openbao-2.6.2.tar || continue
       go run ./tests/lab before
       pack kafka-4.3.1.tar "$cache/jars" --transform 's,^kafka-before,kafka_2.13-4.3.1/libs,' kafka-before
       pack hadoop-3.4.3.tar "$cache" --transform 's,^jars/hadoop-before,libs,;s,^webroot-before/,,' jars/hadoop-before webroot-before/webapps

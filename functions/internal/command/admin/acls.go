@@ -9,7 +9,6 @@ import (
 
 	"github.com/almanac-data/almanac/functions/internal/command"
 	"github.com/almanac-data/almanac/functions/internal/command/open"
-	"github.com/almanac-data/almanac/functions/internal/fn"
 	"github.com/almanac-data/almanac/functions/internal/kafka"
 	"github.com/almanac-data/almanac/functions/internal/kafka/acl"
 )
@@ -64,12 +63,8 @@ func printACLs(ctx context.Context, o *command.Options, f *aclFlags, names []str
 	if o.JSON {
 		return o.PrintJSON(roles)
 	}
-	env, err := o.Variables()
+	s, err := open.KafkaSettings(ctx, o)
 	if err != nil {
-		return err
-	}
-	var s kafka.Settings
-	if err := fn.Load(ctx, env, &s); err != nil {
 		return err
 	}
 	for _, r := range roles {

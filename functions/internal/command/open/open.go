@@ -90,14 +90,20 @@ func Warehouse(ctx context.Context, o *command.Options) (*lake.Lake, func(), err
 	return platform.Warehouse(ctx, env)
 }
 
-// Kafka opens the cluster that --config or the environment names.
-func Kafka(ctx context.Context, o *command.Options, do func(*kafka.Cluster) error) error {
+// KafkaSettings are how to reach the cluster that --config or the environment names.
+func KafkaSettings(ctx context.Context, o *command.Options) (s kafka.Settings, err error) {
 	env, err := o.Variables()
 	if err != nil {
-		return err
+		return s, err
 	}
-	var s kafka.Settings
-	if err := fn.Load(ctx, env, &s); err != nil {
+	err = fn.Load(ctx, env, &s)
+	return s, err
+}
+
+// Kafka opens the cluster that --config or the environment names.
+func Kafka(ctx context.Context, o *command.Options, do func(*kafka.Cluster) error) error {
+	s, err := KafkaSettings(ctx, o)
+	if err != nil {
 		return err
 	}
 	c, err := kafka.Open(ctx, s.Config("almanac", o.Now))
