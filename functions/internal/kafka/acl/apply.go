@@ -8,7 +8,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/almanac-data/almanac/functions/internal/kafka/fault"
 	"github.com/almanac-data/almanac/functions/internal/kafka/link"
 )
 
@@ -29,7 +28,7 @@ func Apply(ctx context.Context, c *link.Cluster, r Role, principal string, prune
 			wanted[rule{m.Type, m.Name, m.Pattern, m.Operation}] = true
 		}
 		if err != nil {
-			return nil, fmt.Errorf("make rules of %s: %w", principal, fault.Explain(err, fault.On{Do: "Alter", User: c.User()}))
+			return nil, fmt.Errorf("make rules of %s: %w", principal, c.Explain(err, "Alter", ""))
 		}
 	}
 	return surplus(ctx, c, principal, wanted, prune)
@@ -71,7 +70,7 @@ func surplus(ctx context.Context, c *link.Cluster, principal string, wanted map[
 	}
 	described, err := c.Admin.DescribeACLs(ctx, filter())
 	if err != nil {
-		return nil, fmt.Errorf("look at the rules of %s: %w", principal, fault.Explain(err, fault.On{Do: "Describe", User: c.User()}))
+		return nil, fmt.Errorf("look at the rules of %s: %w", principal, c.Explain(err, "Describe", ""))
 	}
 	for _, d := range described {
 		if d.Err != nil {

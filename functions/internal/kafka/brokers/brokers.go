@@ -12,7 +12,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/almanac-data/almanac/functions/internal/kafka/fault"
 	"github.com/almanac-data/almanac/functions/internal/kafka/link"
 )
 
@@ -42,11 +41,11 @@ func Look(ctx context.Context, c *link.Cluster, expected []int32) (Report, error
 	defer cancel()
 	meta, err := c.Admin.Metadata(ctx)
 	if err != nil {
-		return Report{}, fmt.Errorf("ask for brokers and partitions: %w", fault.Explain(err, fault.On{Do: "Describe", User: c.User()}))
+		return Report{}, fmt.Errorf("ask for brokers and partitions: %w", c.Explain(err, "Describe", ""))
 	}
 	quorum, err := ask(ctx, c)
 	if err != nil {
-		return Report{}, fmt.Errorf("ask for the quorum of controllers: %w", fault.Explain(err, fault.On{Do: "Describe", User: c.User()}))
+		return Report{}, fmt.Errorf("ask for the quorum of controllers: %w", c.Explain(err, "Describe", ""))
 	}
 	return judge(meta, quorum, expected), nil
 }

@@ -31,7 +31,7 @@ func Features(ctx context.Context, c *link.Cluster) ([]Feature, error) {
 	defer cancel()
 	answers, err := c.Admin.ApiVersions(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("ask for features: %w", fault.Explain(err, fault.On{Do: "Describe", User: c.User()}))
+		return nil, fmt.Errorf("ask for features: %w", c.Explain(err, "Describe", ""))
 	}
 	var all []map[string]Feature
 	for _, a := range answers.Sorted() {
@@ -115,7 +115,7 @@ func Raise(ctx context.Context, c *link.Cluster, levels map[string]int16) (raise
 		err = refusal(resp)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("raise features: %w", fault.Explain(err, fault.On{Do: "Alter", User: c.User()}))
+		return nil, fmt.Errorf("raise features: %w", c.Explain(err, "Alter", ""))
 	}
 	return raised, nil
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/almanac-data/almanac/functions/internal/kafka/fault"
 	"github.com/almanac-data/almanac/functions/internal/kafka/link"
 )
 
@@ -23,7 +22,7 @@ func Try(ctx context.Context, c *link.Cluster) (records int, err error) {
 	defer cancel()
 	found, err := c.Admin.ListBrokers(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("ask for brokers: %w", fault.Explain(err, fault.On{Do: "Describe", User: c.User()}))
+		return 0, fmt.Errorf("ask for brokers: %w", c.Explain(err, "Describe", ""))
 	}
 	topic := TryPrefix + rand.Text()
 	if _, err := c.Admin.CreateTopic(ctx, int32(len(found)), c.Copies(), nil, topic); err != nil {

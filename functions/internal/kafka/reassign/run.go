@@ -12,7 +12,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/almanac-data/almanac/functions/internal/kafka/fault"
 	"github.com/almanac-data/almanac/functions/internal/kafka/link"
 )
 
@@ -245,7 +244,7 @@ func Forget(ctx context.Context, c *link.Cluster, brokers []int32) (known []int3
 		switch {
 		case errors.Is(err, kerr.BrokerIDNotRegistered):
 		case err != nil:
-			return known, fmt.Errorf("forget broker %d: %w", id, fault.Explain(err, fault.On{Do: "Alter", User: c.User()}))
+			return known, fmt.Errorf("forget broker %d: %w", id, c.Explain(err, "Alter", ""))
 		default:
 			known = append(known, id)
 		}

@@ -37,7 +37,7 @@ func Apply(ctx context.Context, c *link.Cluster, passwords map[string]string) (c
 	}
 	altered, err := c.Admin.AlterUserSCRAMs(ctx, nil, upsert)
 	if err != nil {
-		return nil, fmt.Errorf("set passwords: %w", fault.Explain(err, fault.On{Do: "Alter", User: c.User()}))
+		return nil, fmt.Errorf("set passwords: %w", c.Explain(err, "Alter", ""))
 	}
 	for _, user := range slices.Sorted(maps.Keys(altered)) {
 		if a := altered[user]; a.Err != nil {
