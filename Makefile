@@ -145,7 +145,7 @@ lab-status: tools ## tell how each server of the lab is, and how to reach it
 	@go run ./tests/lab status $(LAB_FORM) $(LAB_ONLY)
 
 .PHONY: lab-check
-lab-check: tools ## test the lab that runs: what it lets in, what it refuses (LONG=1: and a job that outlives its delegation tokens)
+lab-check: tools ## test the lab that runs: what it lets in, what it refuses (LONG=1: and that Spark outlives its delegation tokens)
 	go test ./tests/lab -count=1 -timeout 20m -v -args -form $(if $(SECURE),secure,plain)$(if $(ADDRESS),-$(ADDRESS)) $(if $(LONG),-long)
 
 .PHONY: lab-down

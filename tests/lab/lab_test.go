@@ -24,7 +24,7 @@ import (
 // These tests use a lab that runs: make lab-check. Without -form they are skipped.
 var (
 	form = flag.String("form", "", "the `form` of the lab that runs: plain or secure, with -<address> if it has one")
-	long = flag.Bool("long", false, "also run a job that outlives the delegation tokens: six minutes")
+	long = flag.Bool("long", false, "also run a job that outlives the delegation tokens, and keep the NameNode away from Spark: eight minutes")
 )
 
 // place is the env file of the lab.

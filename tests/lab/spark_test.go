@@ -4,11 +4,15 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/almanac-data/almanac/tests/internal/sparksql"
+	"github.com/almanac-data/almanac/tests/lab/internal/centre"
+	"github.com/almanac-data/almanac/tests/lab/internal/site"
 )
 
 func (p place) connect(t *testing.T, token string) connect {
@@ -100,5 +104,35 @@ func TestAJobOutlivesItsDelegationTokens(t *testing.T) {
 	}
 	if got := c.must(t, "SELECT count(*) FROM "+table); len(got) != 1 || got[0] != "150" {
 		t.Errorf("count = %v, want 150", got)
+	}
+}
+
+// A NameNode that is away for as long as a token can be used is away at some attempt to renew it. Spark must try again.
+func TestTokensOutlastANameNodeThatIsAway(t *testing.T) {
+	p := secured(t)
+	if !*long {
+		t.Skip("-long runs it")
+	}
+	c := p.connect(t, p.token(t))
+	table := fmt.Sprintf("scratch.lab.away%d", time.Now().UnixNano())
+	c.must(t, "CREATE TABLE "+table+" (id BIGINT) USING iceberg")
+	defer c.must(t, "DROP TABLE "+table+" PURGE")
+	c.must(t, "INSERT INTO "+table+" SELECT id FROM range(1000)")
+
+	repo, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	servers := &centre.Centre{Site: site.New(repo, os.Getenv("ALMANAC_LAB_CACHE"), "", true), Out: t.Output()}
+	if err := servers.Kill(t.Context(), "namenode"); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(75 * time.Second)
+	if err := servers.Start(t.Context(), "namenode"); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(75 * time.Second) // the token of before has expired
+	if got := c.must(t, "SELECT count(*) FROM "+table); len(got) != 1 || got[0] != "1000" {
+		t.Errorf("count = %v, want 1000", got)
 	}
 }

@@ -107,6 +107,10 @@ func translate(ctx context.Context, err error) error {
 			e.Detail += "; the server works, but its Spark application has ended, as its log tells: start the server anew" +
 				" (spark.yarn.am.clientModeExitOnError=true ends it by itself, for a supervisor to see)"
 		}
+		if strings.Contains(said.Message, "Token has expired") || strings.Contains(said.Message, "can't be found in cache") {
+			e.Detail += "; Spark's delegation token of HDFS was not made anew in time, and Spark may never try again: start its Connect server anew, and see" +
+				" that it has spark.hadoop.dfs.client.retry.policy.enabled=true"
+		}
 		if strings.Contains(e.Detail, "expired or is not yet valid") { // gRPC makes a text of it
 			e.Detail += "; see the clock of this machine, and the certificate of the server (ALMANAC_SPARK)"
 		}
