@@ -5,8 +5,8 @@
 #   check     check mode on the fresh machines
 #   converge  furnish them
 #   again     furnish them again, which must change nothing
-#   verify    status.yml, smoke.yml, and what is let in and refused, asked from outside
 #   functions the functions as units; again changes nothing
+#   verify    status.yml, smoke.yml, and what is let in and refused, asked from outside
 #   job       two months amid kills, while all servers are restarted and certificates and passwords are made anew
 #   scale     a machine more (inventories/INVENTORY-m4.yml), and without it again; only where there is such a file
 #   recover   back up, drill, harm copies of it; lose all amid a job, restore onto empty machines of the same names, and go on to its releases
@@ -46,13 +46,13 @@ up() { tests machines; }
 check() { play check site.yml --check; }
 converge() { play converge site.yml; }
 again() { play again site.yml && unchanged again; }
-verify() { tests machines-check; }
 functions() {
 	make --no-print-directory functions-archive
 	play functions functions.yml
 	play functions-again functions.yml
 	unchanged functions-again
 }
+verify() { tests machines-check; }
 job() {
 	tests check-machines &
 	local busy=$!
@@ -74,7 +74,7 @@ recover() {
 }
 down() { tests machines-down WIPE=1; }
 
-[ $# -gt 0 ] || set -- up check converge again verify functions job scale recover down
+[ $# -gt 0 ] || set -- up check converge again functions verify job scale recover down
 began=$SECONDS
 for step in "$@"; do
 	[ "$(type -t "$step")" = function ] || { echo "there is no step $step" >&2; exit 2; }

@@ -65,11 +65,12 @@ func (b Box) Start(args ...string) (*Running, error) {
 	return Start(cmd)
 }
 
-// Start starts any command.
+// Start starts any command. On Linux it is killed when this process ends, whatever ends that: it would share the groups of the next test's.
 func Start(cmd *exec.Cmd) (*Running, error) {
 	r := &Running{began: time.Now(), ended: make(chan struct{}), cmd: cmd}
 	r.out.more = make(chan struct{}, 1)
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	endWithParent(r.cmd.SysProcAttr)
 	r.cmd.Stdout, r.cmd.Stderr = &r.out, &r.errs
 	if err := r.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package box
+
+import "syscall"
+
+func endWithParent(*syscall.SysProcAttr) {}
