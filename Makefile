@@ -114,12 +114,15 @@ monitoring-record: tools ## start the servers that Prometheus asks, and write do
 	@tests/monitoring/record.sh $$(tests/monitoring/tools.sh $(CURDIR)/$(CACHE)/monitoring) $(abspath $(or $(ALMANAC_LAB_CACHE),.cache/lab/artifacts)) \
 	$$(tests/monitoring/agent.sh $(CURDIR)/$(CACHE)/agent) "$$(go run ./tests/lab bao)"
 
-# What mostly waits, for time or for servers, goes side by side. Nothing waits for the archives of the servers.
+# What mostly waits, for time or for servers, goes side by side, what takes longest early. A part is printed when it ends, but for those on a lab,
+# which print to LIVE as they go.
+LIVE := 1
+
 .PHONY: check
 check: ## all that CI runs
-	@$(MAKE) --no-print-directory lint test manifests-check monitoring-check
-	@$(MAKE) --no-print-directory -j2 -Otarget crash lab-fetch e2e secrets-check auth-check mlapp ansible-check
-	@$(MAKE) --no-print-directory check-servers
+	@$(MAKE) --no-print-directory lint test
+	@$(MAKE) --no-print-directory -j3 -Otarget LIVE=3 manifests-check monitoring-check lab-fetch check-plain crash e2e \
+	  secrets-check auth-check mlapp ansible-check check-secured check-hdfs 3>&1
 
 .PHONY: flights
 flights: tools ## make the daily CSV files of all 3,000,000 flights in FLIGHTS, for benchmarks
@@ -171,7 +174,7 @@ cluster-down: tools ## stop the cluster, and take its mounts and firewall rules 
 # on-lab starts a lab, does something with it, and stops it whatever comes of that: its name, what names it to the lab, which servers are started
 # (all if none), what is done. Each line that is printed begins with the name.
 define on-lab
-	@( trap 'go run ./tests/lab down $(2)' EXIT; go run ./tests/lab up $(2) $(3); $(4) ) 2>&1 | sed -u 's/^/$(1): /'
+	@( trap 'go run ./tests/lab down $(2)' EXIT; go run ./tests/lab up $(2) $(3); $(4) ) 2>&1 | sed -u 's/^/$(1): /' >&$(LIVE)
 endef
 
 # on-cluster are tests of the whole job on a form of the lab.
@@ -201,19 +204,19 @@ HDFS_ONLY := -only namenode,datanode1,datanode2
 
 # What kills servers of HDFS by the hundred has a lab of its own, beside the others.
 .PHONY: check-servers
-check-servers: lab-fetch ## test the adapters and do the whole job on the lab's servers, plain and secured, amid faults, and compare with one process
+check-servers: ## test the adapters and do the whole job on the lab's servers, plain and secured, amid faults, and compare with one process
 	@$(MAKE) --no-print-directory -j3 check-plain check-hdfs check-secured
 
 .PHONY: check-hdfs
-check-hdfs: build ## the part of check-servers that HDFS's suite is, with a lab of its own
+check-hdfs: build lab-fetch ## the part of check-servers that HDFS's suite is, with a lab of its own
 	$(call on-lab,hdfs,-beside,$(HDFS_ONLY),tests/lab/suites.sh plain-beside hdfs)
 
 .PHONY: check-plain
-check-plain: build functions ## the part of check-servers on the plain lab
+check-plain: build functions lab-fetch ## the part of check-servers on the plain lab
 	$(call on-lab,plain,,,tests/lab/suites.sh plain kafka spark; $(call on-cluster,plain,.))
 
 .PHONY: check-secured
-check-secured: build functions ## the part of check-servers on the secured lab
+check-secured: build functions lab-fetch ## the part of check-servers on the secured lab
 	$(call on-lab,secure,-secure,,tests/lab/suites.sh secure kafka hdfs spark; $(call on-cluster,secure,TestJob|TestFaults,-faults 6))
 
 FORM := $(if $(SECURE),secure,plain)
