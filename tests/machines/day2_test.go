@@ -73,7 +73,7 @@ func TestSmokeLeavesNothing(t *testing.T) {
 			t.Errorf("the topic %s is left", name)
 		}
 	}
-	if left := s.as(t, s.groups["spark_connect"].Hosts[0], "spark", "spark", "almanac-hadoop dfs -ls /tmp /scratch"); strings.Contains(left, "smoke") || !strings.Contains(left, "/tmp") {
+	if left := s.as(t, s.groups["spark_connect"].Hosts[0], "spark", "spark", "almanac-hadoop dfs -ls / /tmp /scratch"); strings.Contains(left, "smoke") || !strings.Contains(left, "/tmp") {
 		t.Errorf("in HDFS there is still: %s", left)
 	}
 }
