@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/almanac-data/almanac/functions/internal/dataset/document"
+	"github.com/almanac-data/almanac/functions/internal/dataset/sql"
 )
 
 var queryName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
@@ -117,7 +118,7 @@ func (l *loader) text(n document.Node, q *Query) {
 	}
 	if text, ok := l.read(q.File); ok {
 		q.SQL = string(text)
-		checkSQL(&l.Mistakes, l.file(q.File), q.SQL)
+		sql.Check(&l.Mistakes, l.file(q.File), q.SQL)
 	}
 }
 

@@ -1,4 +1,5 @@
-package dataset
+// Package sql checks the SQL of a dataset as far as that goes without an engine.
+package sql
 
 import (
 	"regexp"
@@ -18,9 +19,9 @@ var (
 		`current_(?:timestamp|date|time|user)\b|localtime(?:stamp)?\b)`)
 )
 
-// checkSQL checks that the text is one query whose only parameters are :start and :end. Whether it is good SQL only
+// Check checks that the text is one query whose only parameters are :start and :end. Whether it is good SQL only
 // an engine can say.
-func checkSQL(m *document.Mistakes, file, text string) {
+func Check(m *document.Mistakes, file, text string) {
 	if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
 		m.Add(file, 1, "the file is not UTF-8 text", "save it as UTF-8")
 		return

@@ -1,4 +1,4 @@
-package dataset
+package sql
 
 import (
 	"strings"
@@ -17,13 +17,13 @@ func TestUnstableSQLIsRefused(t *testing.T) {
 		"SELECT known, brand, today_flag, uuid FROM rows -- now()": "",
 	} {
 		var m document.Mistakes
-		checkSQL(&m, "a.sql", text)
+		Check(&m, "a.sql", text)
 		got := ""
 		if err := m.Err(); err != nil {
 			got = err.Error()
 		}
 		if (want == "") != (got == "") || !strings.Contains(got, want) {
-			t.Errorf("checkSQL(%q) says %q, want %q", text, got, want)
+			t.Errorf("Check(%q) says %q, want %q", text, got, want)
 		}
 	}
 }
