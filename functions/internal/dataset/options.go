@@ -111,11 +111,11 @@ func bound(n document.Node, c *Column, low, exclusive bool) (float64, bool) {
 	switch c.Type {
 	case Date:
 		var t time.Time
-		t, ok = moment(n, time.DateOnly)
+		t, ok = n.Time(time.DateOnly)
 		v = float64(t.Unix() / 86400)
 	case Timestamp:
 		var t time.Time
-		t, ok = moment(n, time.RFC3339Nano)
+		t, ok = n.Time(time.RFC3339Nano)
 		v = float64(t.UnixMicro())
 	case Integer:
 		v, ok = n.Number()
@@ -153,15 +153,6 @@ func bound(n document.Node, c *Column, low, exclusive bool) (float64, bool) {
 		return 0, false
 	}
 	return v, ok
-}
-
-func moment(n document.Node, layout string) (time.Time, bool) {
-	text := n.Text()
-	t, err := time.Parse(layout, text)
-	if err != nil && text != "" {
-		n.Failf("write it like "+time.Unix(981173106, 0).UTC().Format(layout), "is not a time of this form")
-	}
-	return t, err == nil
 }
 
 // enum turns the enum of a property into a set rule.

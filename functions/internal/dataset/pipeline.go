@@ -38,8 +38,8 @@ func (l *loader) collect(n document.Node) {
 	c := &l.d.Collect
 	c.Line = n.Line()
 	c.Every = size(f.Need("every", "write one of day, week, month, year"))
-	c.Delay = span(f.Get("delay"))
-	c.Lateness = span(f.Get("lateness"))
+	c.Delay = f.Get("delay").Duration()
+	c.Lateness = f.Get("lateness").Duration()
 	c.Start = date(f.Need("start", "write the first day of the first window"), c.Every)
 	c.End = date(f.Get("end"), c.Every)
 	if !c.End.IsZero() && !c.Start.Before(c.End) {
@@ -62,7 +62,7 @@ func (l *loader) collect(n document.Node) {
 
 // date reads a day on which a window starts.
 func date(n document.Node, every window.Size) time.Time {
-	t, ok := moment(n, time.DateOnly)
+	t, ok := n.Time(time.DateOnly)
 	if !ok {
 		return time.Time{}
 	}

@@ -295,7 +295,7 @@ func (l *loader) custom(q *item) {
 	switch {
 	case rule == "freshness":
 		f := n.Fields("rule", "within")
-		q.rule.Kind, q.rule.Within = rule, span(f.Need("within", "write within: 2d"))
+		q.rule.Kind, q.rule.Within = rule, f.Need("within", "write within: 2d").Duration()
 		l.fresh(q.at, q.rule.Column)
 		q.rule.Column = ""
 		l.done(q)

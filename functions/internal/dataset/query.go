@@ -44,7 +44,7 @@ func (l *loader) queries(aggregates, releases document.Node) {
 
 func (l *loader) query(n document.Node, f document.Fields, taken, tables map[string]bool) Query {
 	at := f.Need("name", "give it a name")
-	q := Query{Name: at.Text(), Line: n.Line(), Delay: span(f.Get("delay"))}
+	q := Query{Name: at.Text(), Line: n.Line(), Delay: f.Get("delay").Duration()}
 	switch {
 	case q.Name == "":
 	case !queryName.MatchString(q.Name):
@@ -69,7 +69,7 @@ func (l *loader) query(n document.Node, f document.Fields, taken, tables map[str
 		if !input.Null() {
 			back = input.Fields("back").Get("back")
 		}
-		q.Inputs = append(q.Inputs, Input{Table: name, Back: span(back)})
+		q.Inputs = append(q.Inputs, Input{Table: name, Back: back.Duration()})
 	}
 	return q
 }

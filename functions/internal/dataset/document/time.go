@@ -1,12 +1,10 @@
-package dataset
+package document
 
 import (
 	"errors"
 	"regexp"
 	"strconv"
 	"time"
-
-	"github.com/almanac-data/almanac/functions/internal/dataset/document"
 )
 
 var days = regexp.MustCompile(`^(?:(\d{1,4})w)?(?:(\d{1,5})d)?(.*)$`)
@@ -30,8 +28,8 @@ func parseDuration(s string) (time.Duration, error) {
 	return total + rest, nil
 }
 
-// span reads a duration that is not negative; missing reads as none.
-func span(n document.Node) time.Duration {
+// Duration reads a duration that is not negative, such as 6h, 1d or 2w; missing reads as none.
+func (n Node) Duration() time.Duration {
 	text := n.Text()
 	if text == "" {
 		if n.Given() && !n.Mapping() && !n.Null() {
@@ -44,4 +42,14 @@ func span(n document.Node) time.Duration {
 		n.Failf("write it like 6h, 1d or 2w", "%v", err)
 	}
 	return d
+}
+
+// Time reads a time of the layout.
+func (n Node) Time(layout string) (time.Time, bool) {
+	text := n.Text()
+	t, err := time.Parse(layout, text)
+	if err != nil && text != "" {
+		n.Failf("write it like "+time.Unix(981173106, 0).UTC().Format(layout), "is not a time of this form")
+	}
+	return t, err == nil
 }
