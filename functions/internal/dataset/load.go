@@ -3,7 +3,6 @@ package dataset
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -20,10 +19,9 @@ var datasetName = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
 
 // loader reads one folder. It goes on after a mistake, so that all of them are told at once.
 type loader struct {
-	document.Mistakes
+	*document.Folder
 
-	dir string
-	d   *Dataset
+	d *Dataset
 	// later are checks that need both files.
 	later []func()
 }
@@ -36,7 +34,7 @@ func Folders(root string) ([]string, error) {
 	}
 	var dirs []string
 	for _, entry := range entries {
-		if dir := filepath.Join(root, entry.Name()); exists(dir, contractFile) || exists(dir, pipelineFile) {
+		if dir := filepath.Join(root, entry.Name()); holds(dir) {
 			dirs = append(dirs, dir)
 		}
 	}
@@ -66,9 +64,9 @@ func LoadAll(root string) ([]*Dataset, error) {
 	return all, nil
 }
 
-func exists(dir, name string) bool {
-	_, err := os.Stat(filepath.Join(dir, name))
-	return err == nil
+func holds(dir string) bool {
+	f := document.NewFolder(dir, "")
+	return f.Has(contractFile) || f.Has(pipelineFile)
 }
 
 // Load reads the folder of one dataset. The error names every mistake with its file, its line and what to do.
@@ -78,15 +76,15 @@ func Load(dir string) (*Dataset, error) {
 		return nil, fmt.Errorf("load dataset: %w", err)
 	}
 	name := filepath.Base(dir)
-	l := &loader{dir: dir, d: &Dataset{Name: name, Dir: dir}}
+	l := &loader{Folder: document.NewFolder(dir, name), d: &Dataset{Name: name, Dir: dir}}
 	if !datasetName.MatchString(name) || name == "releases" || name == "datasets" {
-		l.Add(l.file(contractFile), 1, fmt.Sprintf("the folder's name %q cannot name a dataset", name),
+		l.Add(l.File(contractFile), 1, fmt.Sprintf("the folder's name %q cannot name a dataset", name),
 			"use lower-case letters, digits and -, starting with a letter, and not the word releases or datasets")
 	}
-	if root, ok := l.parse(contractFile); ok {
+	if root, ok := l.Parse(contractFile); ok {
 		l.contract(root)
 	}
-	if root, ok := l.parse(pipelineFile); ok {
+	if root, ok := l.Parse(pipelineFile); ok {
 		l.pipeline(root)
 	}
 	for _, check := range l.later {
@@ -99,33 +97,6 @@ func Load(dir string) (*Dataset, error) {
 		return nil, err
 	}
 	return l.d, nil
-}
-
-// file is how messages name a file of the folder.
-func (l *loader) file(name string) string { return l.d.Name + "/" + name }
-
-func (l *loader) parse(name string) (document.Node, bool) {
-	text, ok := l.read(name)
-	if !ok {
-		return document.Node{}, false
-	}
-	return document.Parse(&l.Mistakes, l.file(name), text)
-}
-
-func (l *loader) read(name string) ([]byte, bool) {
-	text, err := os.ReadFile(filepath.Join(l.dir, name))
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		l.Add(l.file(name), 1, "the file is missing", "add it, docs/datasets.md says what it holds")
-		return nil, false
-	case err != nil:
-		if cause := (*fs.PathError)(nil); errors.As(err, &cause) {
-			err = cause.Err
-		}
-		l.Add(l.file(name), 1, "the file cannot be read: "+err.Error(), "make it readable")
-		return nil, false
-	}
-	return text, true
 }
 
 // column finds the contract's column that a value names. It is quiet where the contract has no readable columns at all.

@@ -112,13 +112,13 @@ func (l *loader) text(n document.Node, q *Query) {
 		n.Failf("name a file within the dataset's folder", "lies outside the dataset's folder")
 		return
 	}
-	if !exists(l.dir, q.File) {
+	if !l.Has(q.File) {
 		n.Failf("add the file, or correct the name", "does not exist")
 		return
 	}
-	if text, ok := l.read(q.File); ok {
+	if text, ok := l.Read(q.File); ok {
 		q.SQL = string(text)
-		sql.Check(&l.Mistakes, l.file(q.File), q.SQL)
+		sql.Check(&l.Mistakes, l.File(q.File), q.SQL)
 	}
 }
 
