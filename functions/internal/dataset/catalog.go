@@ -16,15 +16,6 @@ type Catalog struct {
 	change func(*Dataset)
 }
 
-// Open reads every dataset below root. The error names every mistake in every folder.
-func Open(root string) (*Catalog, error) {
-	all, err := LoadAll(root)
-	if err != nil {
-		return nil, err
-	}
-	return NewCatalog(all...), nil
-}
-
 // NewCatalog is the catalog of some datasets.
 func NewCatalog(all ...*Dataset) *Catalog {
 	c := &Catalog{}

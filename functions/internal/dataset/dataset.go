@@ -1,7 +1,4 @@
-// Package dataset reads a dataset's folder: its contract (Open Data Contract Standard v3), its pipeline and its SQL.
-//
-// What it returns is plain data that the cores share. Whatever the folder asks for that Almanac cannot do is an
-// error that names file and line; nothing is ignored.
+// Package dataset says what a dataset is: plain data that the cores share. Package folder reads it from a folder.
 package dataset
 
 import (

@@ -21,12 +21,12 @@ import (
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/aggregate"
 	"github.com/almanac-data/almanac/functions/internal/block"
-	"github.com/almanac-data/almanac/functions/internal/dataset"
+	"github.com/almanac-data/almanac/functions/internal/dataset/folder"
 	"github.com/almanac-data/almanac/functions/internal/snapshot/snapshottest"
 	"github.com/almanac-data/almanac/functions/internal/window"
 )
 
-const folder = "../../../spark-jobs/flights"
+const home = "../../../spark-jobs/flights"
 
 // flight is one line of the sample that the contract accepts.
 type flight struct {
@@ -38,7 +38,7 @@ type flight struct {
 // sample reads one day of the sample, by itself: nothing here shares code with what is tested.
 func sample(t *testing.T, day string) []flight {
 	t.Helper()
-	f, err := os.Open(filepath.Join(folder, "sample", day[:7], day+".csv.gz"))
+	f, err := os.Open(filepath.Join(home, "sample", day[:7], day+".csv.gz"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func sample(t *testing.T, day string) []flight {
 // month is a world with January and February of the sample stored, its weeks computed and February released.
 func month(t *testing.T) (*snapshottest.World, []flight) {
 	t.Helper()
-	d, err := dataset.Load(folder)
+	d, err := folder.Load(home)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/sethvargo/go-envconfig"
 
 	"github.com/almanac-data/almanac/functions/internal/dataset"
+	"github.com/almanac-data/almanac/functions/internal/dataset/folder"
 	"github.com/almanac-data/almanac/functions/internal/fn"
 	"github.com/almanac-data/almanac/functions/internal/hdfs"
 	"github.com/almanac-data/almanac/functions/internal/lake"
@@ -38,7 +39,7 @@ func (d *Datasets) Then(done func()) *Datasets {
 
 // FolderDatasets reads the datasets of a folder.
 func FolderDatasets(dir string) (*Datasets, error) {
-	c, err := dataset.Open(dir)
+	c, err := folder.Catalog(dir)
 	if err != nil {
 		return nil, err
 	}

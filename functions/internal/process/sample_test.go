@@ -9,12 +9,12 @@ import (
 	"testing"
 
 	"github.com/almanac-data/almanac/events"
-	"github.com/almanac-data/almanac/functions/internal/dataset"
+	"github.com/almanac-data/almanac/functions/internal/dataset/folder"
 )
 
 // TestShippedSamples reads a file of each dataset of the repository by its own contract and pipeline.
 func TestShippedSamples(t *testing.T) {
-	all, err := dataset.Open("../../../spark-jobs")
+	all, err := folder.Catalog("../../../spark-jobs")
 	if err != nil {
 		t.Fatal(err)
 	}

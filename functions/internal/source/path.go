@@ -11,6 +11,7 @@ import (
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
+	"github.com/almanac-data/almanac/functions/internal/dataset/glob"
 	"github.com/almanac-data/almanac/functions/internal/window"
 )
 
@@ -22,11 +23,11 @@ const (
 
 // find lists the paths of a window's files, sorted.
 func find(d *dataset.Dataset, w window.Window) ([]string, error) {
-	pattern := d.SourcePath(w)
+	pattern := glob.Of(d, w)
 	if !strings.ContainsAny(d.Collect.Path, meta) {
 		return []string{unescape(pattern)}, nil
 	}
-	paths, err := glob(pattern)
+	paths, err := matching(pattern)
 	if err != nil {
 		return nil, fmt.Errorf("find files of window %s of %s: %w: collect.source.path %s: %w", w, d.Name, events.ErrInvalid, d.Collect.Path, err)
 	}
@@ -41,9 +42,9 @@ func find(d *dataset.Dataset, w window.Window) ([]string, error) {
 	return paths, nil
 }
 
-// glob is filepath.Glob, except that, as in a shell, a pattern does not match names that begin with a dot unless it begins with
+// matching is filepath.Glob, except that, as in a shell, a pattern does not match names that begin with a dot unless it begins with
 // one itself: writers hide what is not finished under such names.
-func glob(pattern string) ([]string, error) {
+func matching(pattern string) ([]string, error) {
 	paths, err := filepath.Glob(pattern)
 	if err != nil {
 		return nil, err

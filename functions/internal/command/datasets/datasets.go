@@ -17,7 +17,7 @@ import (
 
 	"github.com/almanac-data/almanac/functions/internal/command"
 	"github.com/almanac-data/almanac/functions/internal/command/open"
-	"github.com/almanac-data/almanac/functions/internal/dataset"
+	"github.com/almanac-data/almanac/functions/internal/dataset/folder"
 	"github.com/almanac-data/almanac/functions/internal/fn"
 	"github.com/almanac-data/almanac/functions/internal/platform"
 	"github.com/almanac-data/almanac/functions/internal/published"
@@ -173,7 +173,7 @@ func describeLocal(ctx context.Context, o *command.Options) (map[string]string, 
 	if err != nil {
 		return nil, err
 	}
-	folders, err := dataset.Folders(dir)
+	folders, err := folder.List(dir)
 	if errors.Is(err, fs.ErrNotExist) && !o.Given("datasets") {
 		return nil, nil
 	}

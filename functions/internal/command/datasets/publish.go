@@ -19,6 +19,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/command/open"
 	"github.com/almanac-data/almanac/functions/internal/command/state"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
+	"github.com/almanac-data/almanac/functions/internal/dataset/folder"
 	"github.com/almanac-data/almanac/functions/internal/fn"
 	"github.com/almanac-data/almanac/functions/internal/hdfs"
 	"github.com/almanac-data/almanac/functions/internal/kafka"
@@ -145,7 +146,7 @@ func candidates(ctx context.Context, o *command.Options, names []string, temp st
 	if err != nil {
 		return nil, err
 	}
-	folders, err := dataset.Folders(root)
+	folders, err := folder.List(root)
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +170,7 @@ func candidates(ctx context.Context, o *command.Options, names []string, temp st
 		}
 		c := candidate{dir: filepath.Join(temp, there[i])}
 		if c.manifest, err = published.Copy(dir, c.dir, cfg.Bytes); err == nil {
-			c.dataset, err = dataset.Load(c.dir)
+			c.dataset, err = folder.Load(c.dir)
 		}
 		all, errs = append(all, c), append(errs, err)
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/command/open"
 	"github.com/almanac-data/almanac/functions/internal/command/state"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
+	"github.com/almanac-data/almanac/functions/internal/dataset/glob"
 	"github.com/almanac-data/almanac/functions/internal/onebox"
 	"github.com/almanac-data/almanac/functions/internal/platform"
 )
@@ -186,7 +187,7 @@ func examineSource(d *dataset.Dataset, now time.Time) finding {
 	check := d.Name + " source"
 	there, missing, first := 0, 0, ""
 	for _, w := range d.Collect.Windows(now) {
-		files, err := filepath.Glob(d.SourcePath(w))
+		files, err := filepath.Glob(glob.Of(d, w))
 		switch {
 		case err != nil:
 			return finding{check, false, err.Error()}
@@ -194,7 +195,7 @@ func examineSource(d *dataset.Dataset, now time.Time) finding {
 			there++
 		default:
 			if missing++; first == "" {
-				first = d.SourcePath(w)
+				first = glob.Of(d, w)
 			}
 		}
 	}

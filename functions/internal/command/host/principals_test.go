@@ -22,6 +22,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/command/state"
 	"github.com/almanac-data/almanac/functions/internal/command/survey"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
+	"github.com/almanac-data/almanac/functions/internal/dataset/folder"
 	"github.com/almanac-data/almanac/functions/internal/deliver"
 	"github.com/almanac-data/almanac/functions/internal/duck"
 	"github.com/almanac-data/almanac/functions/internal/fn"
@@ -61,7 +62,7 @@ func newPrincipals(t *testing.T) *principals {
 		t.Fatal(err)
 	}
 	var err error
-	if p.catalog, err = dataset.Open(datasets); err != nil {
+	if p.catalog, err = folder.Catalog(datasets); err != nil {
 		t.Fatal(err)
 	}
 	if p.lake, err = lake.Open(t.Context(), t.TempDir()); err != nil {

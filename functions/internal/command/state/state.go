@@ -18,6 +18,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/command/open"
 	"github.com/almanac-data/almanac/functions/internal/command/survey"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
+	"github.com/almanac-data/almanac/functions/internal/dataset/folder"
 	"github.com/almanac-data/almanac/functions/internal/facts"
 	"github.com/almanac-data/almanac/functions/internal/fn"
 	"github.com/almanac-data/almanac/functions/internal/kafka"
@@ -60,7 +61,7 @@ func look(ctx context.Context, o *command.Options) (*State, error) {
 		return openCluster(ctx, o, log)
 	}
 	if o.Datasets != platform.Published { // what is wrong with a folder is told first
-		if _, err := dataset.Open(o.Datasets); err != nil {
+		if _, err := folder.Catalog(o.Datasets); err != nil {
 			return nil, err
 		}
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
+	"github.com/almanac-data/almanac/functions/internal/dataset/folder"
 	"github.com/almanac-data/almanac/functions/internal/published"
 )
 
@@ -264,7 +265,7 @@ func (f *Follower) load(name string, number int) (*dataset.Dataset, error) {
 			return nil, err
 		}
 	}
-	d, err := dataset.Load(dir)
+	d, err := folder.Load(dir)
 	if err != nil {
 		return nil, fmt.Errorf("read version %s of %s, published by Almanac %s: %w", published.Short(r.Version), name, r.Code, err)
 	}

@@ -1,4 +1,4 @@
-package dataset
+package folder
 
 var brokenContracts = map[string]broken{
 	"nothing":                                {"kind: DataContract", "kind: DataContract", ""},

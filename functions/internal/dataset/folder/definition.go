@@ -1,4 +1,4 @@
-package dataset
+package folder
 
 import (
 	"crypto/sha256"
@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/almanac-data/almanac/functions/internal/dataset"
 )
 
 // definition is the digest of what decides which rows are stored from given raw bytes, and how. What only says where the
 // bytes come from, when something runs, or what a thing is for stays out of it.
-func definition(d *Dataset) (string, error) {
+func definition(d *dataset.Dataset) (string, error) {
 	type column struct {
 		Name, Source, Type string
 		Precision, Scale   int
@@ -23,15 +25,15 @@ func definition(d *Dataset) (string, error) {
 		Version   int // of this form, and of what process and validate make of it
 		Columns   []column
 		Key       []string
-		Rules     []Rule
+		Rules     []dataset.Rule
 		EventTime string
 		Lateness  time.Duration
-		Format    Format
+		Format    dataset.Format
 		Trim      bool
 		Location  string
 		Drop      []string
-		Filters   []Filter
-		Reject    Reject
+		Filters   []dataset.Filter
+		Reject    dataset.Reject
 	}
 	form.Version = 1
 	for _, c := range d.Columns {

@@ -1,4 +1,4 @@
-package dataset
+package folder
 
 import (
 	"fmt"
@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/dataset/document"
 	"github.com/almanac-data/almanac/functions/internal/dataset/sql"
 )
@@ -42,9 +43,9 @@ func (l *loader) queries(aggregates, releases document.Node) {
 	}
 }
 
-func (l *loader) query(n document.Node, f document.Fields, taken, tables map[string]bool) Query {
+func (l *loader) query(n document.Node, f document.Fields, taken, tables map[string]bool) dataset.Query {
 	at := f.Need("name", "give it a name")
-	q := Query{Name: at.Text(), Line: n.Line(), Delay: f.Get("delay").Duration()}
+	q := dataset.Query{Name: at.Text(), Line: n.Line(), Delay: f.Get("delay").Duration()}
 	switch {
 	case q.Name == "":
 	case !queryName.MatchString(q.Name):
@@ -69,7 +70,7 @@ func (l *loader) query(n document.Node, f document.Fields, taken, tables map[str
 		if !input.Null() {
 			back = input.Fields("back").Get("back")
 		}
-		q.Inputs = append(q.Inputs, Input{Table: name, Back: back.Duration()})
+		q.Inputs = append(q.Inputs, dataset.Input{Table: name, Back: back.Duration()})
 	}
 	return q
 }
@@ -78,7 +79,7 @@ func (l *loader) query(n document.Node, f document.Fields, taken, tables map[str
 const partRows = 5_000_000
 
 // order reads in which order the rows come, and in which parts.
-func order(f document.Fields, q *Query) {
+func order(f document.Fields, q *dataset.Query) {
 	q.OrderBy = f.Get("order_by").Texts()
 	by, rows := f.Get("part_by"), f.Get("part_rows")
 	q.PartBy = by.Text()
@@ -103,7 +104,7 @@ func order(f document.Fields, q *Query) {
 }
 
 // text reads the SQL of a query and checks what can be checked without an engine.
-func (l *loader) text(n document.Node, q *Query) {
+func (l *loader) text(n document.Node, q *dataset.Query) {
 	name := n.Text()
 	if name == "" {
 		return
@@ -131,7 +132,7 @@ func (l *loader) cycles(items []document.Node) {
 		}
 	}
 	for i, q := range l.d.Aggregates {
-		if slices.ContainsFunc(l.d.Aggregates[:i], func(other Query) bool { return other.Name == q.Name }) {
+		if slices.ContainsFunc(l.d.Aggregates[:i], func(other dataset.Query) bool { return other.Name == q.Name }) {
 			continue // said above
 		}
 		if way := cycle(inputs, q.Name, []string{q.Name}, map[string]bool{}); way != nil && q.Name != "rows" {

@@ -1,4 +1,4 @@
-package dataset
+package folder
 
 import (
 	"fmt"
@@ -8,7 +8,9 @@ import (
 	"time"
 	_ "time/tzdata" // a machine without zone files knows the same zones
 
+	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/dataset/document"
+	"github.com/almanac-data/almanac/functions/internal/dataset/glob"
 	"github.com/almanac-data/almanac/functions/internal/window"
 )
 
@@ -50,7 +52,7 @@ func (l *loader) collect(n document.Node) {
 		// said above
 	} else if column := l.column(at, at.Text()); column != nil {
 		c.EventTime = column.Name
-		if column.Type != Date && column.Type != Timestamp {
+		if column.Type != dataset.Date && column.Type != dataset.Timestamp {
 			at.Failf("name a date or a timestamp", "is a column of type %s", column.Type)
 		}
 		if !column.Required {
@@ -77,7 +79,7 @@ func (l *loader) source(n document.Node) {
 	c := &l.d.Collect
 	at := f.Need("path", "write a path such as sample/{yyyy-mm-dd}.csv.gz")
 	if c.Path = at.Text(); c.Path != "" {
-		checkPath(at, *c)
+		glob.Check(at, *c)
 	}
 	format := &c.Format
 	format.Kind = f.Get("format").OneOf("csv", "ndjson")
@@ -182,7 +184,7 @@ func (l *loader) formats(n document.Node, name string) {
 	if c == nil {
 		return
 	}
-	if c.Type != Date && c.Type != Timestamp {
+	if c.Type != dataset.Date && c.Type != dataset.Timestamp {
 		n.Fail(fmt.Sprintf("a column of type %s has no time format", c.Type), "remove it")
 	}
 	sample := time.Date(2003, 4, 25, 16, 17, 18, 0, time.UTC)
@@ -214,7 +216,7 @@ func (l *loader) drop(n document.Node) {
 func (l *loader) filter(n document.Node) {
 	f := n.Fields("column", "op", "values")
 	at, op := f.Need("column", "name a column of the contract"), f.Need("op", "write one of ==, !=, <, <=, >, >=, in, null, not_null")
-	filter := Filter{
+	filter := dataset.Filter{
 		Column: at.Text(), Op: op.OneOf("==", "!=", "<", "<=", ">", ">=", "in", "null", "not_null"), Values: f.Get("values").Texts(),
 	}
 	switch count := len(filter.Values); {
@@ -235,7 +237,7 @@ func (l *loader) filter(n document.Node) {
 				l.value(item, *c, filter.Values[i])
 			}
 		}
-		if c.Type == Boolean && !slices.Contains([]string{"==", "!=", "in", "null", "not_null"}, filter.Op) {
+		if c.Type == dataset.Boolean && !slices.Contains([]string{"==", "!=", "in", "null", "not_null"}, filter.Op) {
 			op.Failf("compare with == or !=", "cannot order a boolean")
 		}
 	}

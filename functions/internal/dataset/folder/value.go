@@ -1,4 +1,4 @@
-package dataset
+package folder
 
 import (
 	"errors"
@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/dataset/document"
 )
 
@@ -17,7 +18,7 @@ var (
 )
 
 // value checks that a text of the pipeline can be a value of the column.
-func (l *loader) value(n document.Node, c Column, text string) {
+func (l *loader) value(n document.Node, c dataset.Column, text string) {
 	if err := parseValue(c, text); err != nil {
 		if number := (*strconv.NumError)(nil); errors.As(err, &number) {
 			err = number.Err
@@ -26,20 +27,20 @@ func (l *loader) value(n document.Node, c Column, text string) {
 	}
 }
 
-func parseValue(c Column, text string) error {
+func parseValue(c dataset.Column, text string) error {
 	switch c.Type {
-	case String:
+	case dataset.String:
 		return nil
-	case Integer:
+	case dataset.Integer:
 		_, err := strconv.ParseInt(text, 10, 64)
 		return err
-	case Number:
+	case dataset.Number:
 		_, err := strconv.ParseFloat(text, 64)
 		return err
-	case Boolean:
+	case dataset.Boolean:
 		_, err := strconv.ParseBool(text)
 		return err
-	case Decimal:
+	case dataset.Decimal:
 		parts := decimal.FindStringSubmatch(text)
 		if parts == nil || parts[1]+parts[2] == "" {
 			return strconv.ErrSyntax
@@ -48,7 +49,7 @@ func parseValue(c Column, text string) error {
 			return strconv.ErrRange
 		}
 		return nil
-	case Date, Timestamp:
+	case dataset.Date, dataset.Timestamp:
 		layouts := c.Formats
 		if len(layouts) == 0 {
 			layouts = times

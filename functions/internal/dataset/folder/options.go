@@ -1,4 +1,4 @@
-package dataset
+package folder
 
 import (
 	"fmt"
@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/dataset/document"
 )
 
@@ -21,34 +22,34 @@ var ranges = map[string][2]float64{
 var bounds = []string{"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
 
 // options turns the logicalTypeOptions of a column into rules of their own.
-func (l *loader) options(n document.Node, c *Column) {
+func (l *loader) options(n document.Node, c *dataset.Column) {
 	if !n.Given() {
 		return
 	}
 	switch c.Type {
-	case String:
+	case dataset.String:
 		l.stringOptions(n.Fields("minLength", "maxLength", "pattern"), c)
-	case Integer:
+	case dataset.Integer:
 		f := n.Fields(append([]string{"format"}, bounds...)...)
-		l.rangeRule(n, f, c, Rule{})
+		l.rangeRule(n, f, c, dataset.Rule{})
 		if format := f.Get("format").OneOf("i64", "i8", "i16", "i32", "u8", "u16", "u32"); format != "i64" {
 			low, high := ranges[format][0], ranges[format][1]
-			l.rule(f.Get("format"), Rule{Name: c.Name + ".format", Kind: "range", Column: c.Name, Min: &low, Max: &high})
+			l.rule(f.Get("format"), dataset.Rule{Name: c.Name + ".format", Kind: "range", Column: c.Name, Min: &low, Max: &high})
 		}
-	case Number:
+	case dataset.Number:
 		f := n.Fields(append([]string{"format"}, bounds...)...)
 		f.Get("format").OneOf("f64")
-		l.rangeRule(n, f, c, Rule{})
-	case Decimal, Date, Timestamp:
-		l.rangeRule(n, n.Fields(bounds...), c, Rule{})
-	case Boolean:
+		l.rangeRule(n, f, c, dataset.Rule{})
+	case dataset.Decimal, dataset.Date, dataset.Timestamp:
+		l.rangeRule(n, n.Fields(bounds...), c, dataset.Rule{})
+	case dataset.Boolean:
 		n.Fields()
 	}
 }
 
-func (l *loader) stringOptions(f document.Fields, c *Column) {
+func (l *loader) stringOptions(f document.Fields, c *dataset.Column) {
 	if f.Get("minLength").Given() || f.Get("maxLength").Given() {
-		r := Rule{Kind: "length", Column: c.Name}
+		r := dataset.Rule{Kind: "length", Column: c.Name}
 		r.Min, r.Max = length(f.Get("minLength")), length(f.Get("maxLength"))
 		at := f.Get("minLength")
 		if !at.Given() {
@@ -57,7 +58,7 @@ func (l *loader) stringOptions(f document.Fields, c *Column) {
 		l.rule(at, r)
 	}
 	if f.Get("pattern").Given() {
-		l.rule(f.Get("pattern"), Rule{Kind: "regex", Column: c.Name, Pattern: pattern(f.Get("pattern"))})
+		l.rule(f.Get("pattern"), dataset.Rule{Kind: "regex", Column: c.Name, Pattern: pattern(f.Get("pattern"))})
 	}
 }
 
@@ -78,7 +79,7 @@ func pattern(n document.Node) string {
 }
 
 // rangeRule adds a range if at least one bound is given.
-func (l *loader) rangeRule(at document.Node, f document.Fields, c *Column, r Rule) {
+func (l *loader) rangeRule(at document.Node, f document.Fields, c *dataset.Column, r dataset.Rule) {
 	r.Kind, r.Column = "range", c.Name
 	given := false
 	for _, name := range bounds {
@@ -97,7 +98,7 @@ func (l *loader) rangeRule(at document.Node, f document.Fields, c *Column, r Rul
 	}
 }
 
-func tighten(r *Rule, low bool, v float64) {
+func tighten(r *dataset.Rule, low bool, v float64) {
 	if low && (r.Min == nil || v > *r.Min) {
 		r.Min = &v
 	} else if !low && (r.Max == nil || v < *r.Max) {
@@ -106,18 +107,18 @@ func tighten(r *Rule, low bool, v float64) {
 }
 
 // bound reads a bound as the stored form of the column has it, made inclusive.
-func bound(n document.Node, c *Column, low, exclusive bool) (float64, bool) {
+func bound(n document.Node, c *dataset.Column, low, exclusive bool) (float64, bool) {
 	v, step, ok := 0.0, 1.0, true
 	switch c.Type {
-	case Date:
+	case dataset.Date:
 		var t time.Time
 		t, ok = n.Time(time.DateOnly)
 		v = float64(t.Unix() / 86400)
-	case Timestamp:
+	case dataset.Timestamp:
 		var t time.Time
 		t, ok = n.Time(time.RFC3339Nano)
 		v = float64(t.UnixMicro())
-	case Integer:
+	case dataset.Integer:
 		v, ok = n.Number()
 		if ok && math.Abs(v) >= 1<<53 {
 			n.Failf("keep it within ±2^53", "is too large to be exact")
@@ -127,13 +128,13 @@ func bound(n document.Node, c *Column, low, exclusive bool) (float64, bool) {
 		} else if v != math.Trunc(v) {
 			v, exclusive = math.Floor(v), false
 		}
-	case Decimal:
+	case dataset.Decimal:
 		v, ok = n.Number()
 		step = math.Pow10(-c.Scale)
-	case Number:
+	case dataset.Number:
 		v, ok = n.Number()
 		step = 0
-	case String, Boolean:
+	case dataset.String, dataset.Boolean:
 		n.Fail("a column of type "+string(c.Type)+" has no range", "remove it")
 		return 0, false
 	}
@@ -156,11 +157,11 @@ func bound(n document.Node, c *Column, low, exclusive bool) (float64, bool) {
 }
 
 // enum turns the enum of a property into a set rule.
-func (l *loader) enum(n document.Node, c *Column) {
+func (l *loader) enum(n document.Node, c *dataset.Column) {
 	if !n.Given() {
 		return
 	}
-	r := Rule{Kind: "set", Column: c.Name}
+	r := dataset.Rule{Kind: "set", Column: c.Name}
 	for _, item := range n.List() {
 		f := item.Fields("value", "label", "id", "description", "customProperties", "authoritativeDefinitions", "tags")
 		if value, ok := member(f.Need("value", "write the allowed value"), c); ok {
@@ -171,7 +172,7 @@ func (l *loader) enum(n document.Node, c *Column) {
 }
 
 // set reads the values of a set rule in the text that equals the stored value's.
-func set(n document.Node, c *Column) []string {
+func set(n document.Node, c *dataset.Column) []string {
 	var values []string
 	for _, item := range n.List() {
 		if value, ok := member(item, c); ok {
@@ -181,22 +182,22 @@ func set(n document.Node, c *Column) []string {
 	return values
 }
 
-func member(n document.Node, c *Column) (string, bool) {
+func member(n document.Node, c *dataset.Column) (string, bool) {
 	text := n.Text()
 	switch c.Type {
-	case String:
+	case dataset.String:
 		return text, n.Given()
-	case Integer:
+	case dataset.Integer:
 		v, ok := n.Whole(math.MinInt64, math.MaxInt64)
 		return strconv.FormatInt(v, 10), ok
-	case Number, Decimal, Boolean, Date, Timestamp:
+	case dataset.Number, dataset.Decimal, dataset.Boolean, dataset.Date, dataset.Timestamp:
 		n.Fail("a column of type "+string(c.Type)+" cannot have a set of values", "use it on strings and integers")
 	}
 	return "", false
 }
 
 // rule adds a rule. It fills in what the kind decides, and keeps names unique.
-func (l *loader) rule(n document.Node, r Rule) {
+func (l *loader) rule(n document.Node, r dataset.Rule) {
 	k := kinds[r.Kind]
 	if r.Name == "" {
 		r.Name = strings.TrimPrefix(r.Column+"."+r.Kind, ".")
@@ -233,7 +234,7 @@ func (l *loader) rule(n document.Node, r Rule) {
 	l.d.Rules = append(l.d.Rules, r)
 }
 
-func (l *loader) find(name string) *Column {
+func (l *loader) find(name string) *dataset.Column {
 	for i := range l.d.Columns {
 		if l.d.Columns[i].Name == name {
 			return &l.d.Columns[i]

@@ -1,4 +1,7 @@
-package dataset
+// Package folder reads a dataset's folder: its contract (Open Data Contract Standard v3), its pipeline and its SQL.
+//
+// Whatever the folder asks for that Almanac cannot do is an error that names file and line; nothing is ignored.
+package folder
 
 import (
 	"errors"
@@ -7,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 
+	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/dataset/document"
 )
 
@@ -21,13 +25,13 @@ var datasetName = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
 type loader struct {
 	*document.Folder
 
-	d *Dataset
+	d *dataset.Dataset
 	// later are checks that need both files.
 	later []func()
 }
 
-// Folders lists the folders of root that have a contract or a pipeline, sorted by name.
-func Folders(root string) ([]string, error) {
+// List names the folders of root that have a contract or a pipeline, sorted by name.
+func List(root string) ([]string, error) {
 	entries, err := os.ReadDir(root) // sorted by name
 	if err != nil {
 		return nil, fmt.Errorf("read datasets: %w", err)
@@ -43,12 +47,12 @@ func Folders(root string) ([]string, error) {
 
 // LoadAll reads every folder of root that has a contract or a pipeline, sorted by name. The error names every mistake
 // in every folder.
-func LoadAll(root string) ([]*Dataset, error) {
-	dirs, err := Folders(root)
+func LoadAll(root string) ([]*dataset.Dataset, error) {
+	dirs, err := List(root)
 	if err != nil {
 		return nil, err
 	}
-	var all []*Dataset
+	var all []*dataset.Dataset
 	var errs []error
 	for _, dir := range dirs {
 		d, err := Load(dir)
@@ -64,19 +68,28 @@ func LoadAll(root string) ([]*Dataset, error) {
 	return all, nil
 }
 
+// Catalog reads every dataset below root. The error names every mistake in every folder.
+func Catalog(root string) (*dataset.Catalog, error) {
+	all, err := LoadAll(root)
+	if err != nil {
+		return nil, err
+	}
+	return dataset.NewCatalog(all...), nil
+}
+
 func holds(dir string) bool {
 	f := document.NewFolder(dir, "")
 	return f.Has(contractFile) || f.Has(pipelineFile)
 }
 
 // Load reads the folder of one dataset. The error names every mistake with its file, its line and what to do.
-func Load(dir string) (*Dataset, error) {
+func Load(dir string) (*dataset.Dataset, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("load dataset: %w", err)
 	}
 	name := filepath.Base(dir)
-	l := &loader{Folder: document.NewFolder(dir, name), d: &Dataset{Name: name, Dir: dir}}
+	l := &loader{Folder: document.NewFolder(dir, name), d: &dataset.Dataset{Name: name, Dir: dir}}
 	if !datasetName.MatchString(name) || name == "releases" || name == "datasets" {
 		l.Add(l.File(contractFile), 1, fmt.Sprintf("the folder's name %q cannot name a dataset", name),
 			"use lower-case letters, digits and -, starting with a letter, and not the word releases or datasets")
@@ -100,7 +113,7 @@ func Load(dir string) (*Dataset, error) {
 }
 
 // column finds the contract's column that a value names. It is quiet where the contract has no readable columns at all.
-func (l *loader) column(n document.Node, name string) *Column {
+func (l *loader) column(n document.Node, name string) *dataset.Column {
 	for i := range l.d.Columns {
 		if l.d.Columns[i].Name == name {
 			return &l.d.Columns[i]

@@ -1,4 +1,5 @@
-package dataset
+// Package glob says which files a window of a dataset is collected from.
+package glob
 
 import (
 	"fmt"
@@ -6,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/dataset/document"
 	"github.com/almanac-data/almanac/functions/internal/window"
 )
@@ -25,8 +27,8 @@ var (
 	globMeta = regexp.MustCompile(`[*?\[\]\\]`)
 )
 
-// SourcePath is the path of a window's files, absolute; it may be a pattern as filepath.Glob reads it.
-func (d *Dataset) SourcePath(w window.Window) string {
+// Of is the path of a window's files, absolute; it may be a pattern as filepath.Glob reads it.
+func Of(d *dataset.Dataset, w window.Window) string {
 	path := expand(d.Collect.Path, w)
 	if filepath.IsAbs(path) {
 		return path
@@ -43,8 +45,8 @@ func expand(template string, w window.Window) string {
 	})
 }
 
-// checkPath checks that a template can be expanded, and that two windows do not read the same files.
-func checkPath(n document.Node, c Collect) {
+// Check checks that the path which n gives can be expanded, and that two windows do not read the same files.
+func Check(n document.Node, c dataset.Collect) {
 	if strings.Contains(c.Path, "://") {
 		n.Failf("write the path of a file", "is not the path of a file")
 		return

@@ -1,4 +1,4 @@
-package dataset
+package folder
 
 import (
 	"os"
@@ -8,7 +8,7 @@ import (
 )
 
 func TestThePipelineOfTheDocumentationLoads(t *testing.T) {
-	page, err := os.ReadFile("../../../docs/datasets.md")
+	page, err := os.ReadFile("../../../../docs/datasets.md")
 	if err != nil {
 		t.Fatal(err)
 	}

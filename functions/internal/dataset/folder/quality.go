@@ -1,4 +1,4 @@
-package dataset
+package folder
 
 import (
 	"fmt"
@@ -7,23 +7,24 @@ import (
 	"strings"
 	"time"
 
+	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/dataset/document"
 )
 
 // kinds says of each kind of rule where it is decided, what it measures and which types it can be asked of (none: all).
 var kinds = map[string]struct {
 	scope, dimension string
-	types            []Type
+	types            []dataset.Type
 }{
-	"required":   {ScopeRow, "completeness", nil},
-	"range":      {ScopeRow, "conformity", []Type{Integer, Number, Decimal, Date, Timestamp}},
-	"set":        {ScopeRow, "conformity", []Type{String, Integer}},
-	"regex":      {ScopeRow, "conformity", []Type{String}},
-	"length":     {ScopeRow, "conformity", []Type{String}},
-	"unique":     {ScopeWindow, "uniqueness", nil},
-	"row_count":  {ScopeWindow, "coverage", nil},
-	"freshness":  {ScopeWindow, "timeliness", nil},
-	"null_share": {ScopeWindow, "completeness", nil},
+	"required":   {dataset.ScopeRow, "completeness", nil},
+	"range":      {dataset.ScopeRow, "conformity", []dataset.Type{dataset.Integer, dataset.Number, dataset.Decimal, dataset.Date, dataset.Timestamp}},
+	"set":        {dataset.ScopeRow, "conformity", []dataset.Type{dataset.String, dataset.Integer}},
+	"regex":      {dataset.ScopeRow, "conformity", []dataset.Type{dataset.String}},
+	"length":     {dataset.ScopeRow, "conformity", []dataset.Type{dataset.String}},
+	"unique":     {dataset.ScopeWindow, "uniqueness", nil},
+	"row_count":  {dataset.ScopeWindow, "coverage", nil},
+	"freshness":  {dataset.ScopeWindow, "timeliness", nil},
+	"null_share": {dataset.ScopeWindow, "completeness", nil},
 }
 
 var (
@@ -40,13 +41,13 @@ type item struct {
 	document.Fields
 
 	at     document.Node
-	column *Column // nil: of the table
-	rule   Rule
+	column *dataset.Column // nil: of the table
+	rule   dataset.Rule
 	scope  document.Node
 }
 
 // quality reads the quality items of a column, or of the table.
-func (l *loader) quality(n document.Node, c *Column) {
+func (l *loader) quality(n document.Node, c *dataset.Column) {
 	for _, one := range n.List() {
 		known := append([]string{
 			"id", "name", "type", "metric", "rule", "arguments", "unit", "dimension", "severity", "customProperties", "engine", "implementation", "query",
@@ -80,8 +81,8 @@ func (q *item) head() {
 	for _, property := range q.Get("customProperties").List() {
 		f := property.Fields("id", "property", "value", "description")
 		scope := f.Need("value", "write row or window")
-		scope.OneOf(ScopeRow, ScopeWindow)
-		if f.Need("property", "write scope").OneOf("scope") == f.Get("property").Raw() && (scope.Raw() == ScopeRow || scope.Raw() == ScopeWindow) {
+		scope.OneOf(dataset.ScopeRow, dataset.ScopeWindow)
+		if f.Need("property", "write scope").OneOf("scope") == f.Get("property").Raw() && (scope.Raw() == dataset.ScopeRow || scope.Raw() == dataset.ScopeWindow) {
 			q.scope = scope
 		}
 	}
@@ -145,7 +146,7 @@ func (l *loader) nulls(q *item) {
 	q.rule.Min, q.rule.Max = q.bounds("rows", "percent")
 	none := q.rule.Max != nil && *q.rule.Max == 0
 	switch {
-	case none && q.scope.Raw() != ScopeWindow:
+	case none && q.scope.Raw() != dataset.ScopeWindow:
 		q.rule.Kind, q.rule.Min, q.rule.Max = "required", nil, nil
 	case none || share:
 		q.rule.Kind = "null_share"
@@ -316,7 +317,7 @@ func (l *loader) custom(q *item) {
 func (l *loader) rangeOf(q *item, n document.Node) {
 	f := n.Fields(append([]string{"rule"}, bounds...)...)
 	before := len(l.d.Rules)
-	if q.scope.Given() && q.scope.Raw() != ScopeRow {
+	if q.scope.Given() && q.scope.Raw() != dataset.ScopeRow {
 		q.scope.Failf("remove it, or write row", "is not where a range rule is decided")
 	}
 	l.rangeRule(q.at, f, q.column, q.rule)
@@ -349,7 +350,7 @@ func (l *loader) levels(n document.Node) {
 				column = "none"
 			}
 			l.fresh(f.Get("element"), column)
-			l.rule(level, Rule{Name: f.Get("id").Text(), Kind: "freshness", Within: amount(value, f.Get("unit"))})
+			l.rule(level, dataset.Rule{Name: f.Get("id").Text(), Kind: "freshness", Within: amount(value, f.Get("unit"))})
 		}
 	}
 }

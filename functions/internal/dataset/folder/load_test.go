@@ -1,4 +1,4 @@
-package dataset
+package folder
 
 import (
 	"math"
@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/almanac-data/almanac/functions/internal/dataset"
+	"github.com/almanac-data/almanac/functions/internal/dataset/glob"
 	"github.com/almanac-data/almanac/functions/internal/window"
 )
 
@@ -24,19 +26,19 @@ func TestLoadReadsEverything(t *testing.T) {
 		t.Fatal(err)
 	}
 	half := "0.50"
-	want := &Dataset{
+	want := &dataset.Dataset{
 		Name: "trips", Title: "Trips", Version: "1.2.0", Owner: "Data team", Retention: "10 y", Dir: dir,
-		Columns: []Column{
-			{Name: "at", Type: Timestamp, Required: true, Source: "at", Formats: []string{"2006-01-02 15:04"}, Line: 15},
-			{Name: "id", Type: String, Required: true, Source: "id", Line: 21},
-			{Name: "delay", Type: Integer, Source: "DELAY_MIN", Line: 27},
-			{Name: "fare", Type: Decimal, Precision: 9, Scale: 2, Source: "fare", Default: &half, Line: 32},
-			{Name: "kind", Type: String, Source: "kind", Line: 35},
-			{Name: "rider", Type: String, Source: "rider", Classification: "personal", Line: 41},
-			{Name: "ok", Type: Boolean, Source: "ok", Line: 44},
+		Columns: []dataset.Column{
+			{Name: "at", Type: dataset.Timestamp, Required: true, Source: "at", Formats: []string{"2006-01-02 15:04"}, Line: 15},
+			{Name: "id", Type: dataset.String, Required: true, Source: "id", Line: 21},
+			{Name: "delay", Type: dataset.Integer, Source: "DELAY_MIN", Line: 27},
+			{Name: "fare", Type: dataset.Decimal, Precision: 9, Scale: 2, Source: "fare", Default: &half, Line: 32},
+			{Name: "kind", Type: dataset.String, Source: "kind", Line: 35},
+			{Name: "rider", Type: dataset.String, Source: "rider", Classification: "personal", Line: 41},
+			{Name: "ok", Type: dataset.Boolean, Source: "ok", Line: 44},
 		},
 		Key: []string{"id", "at"},
-		Rules: []Rule{
+		Rules: []dataset.Rule{
 			{Name: "at.required", Kind: "required", Column: "at", Dimension: "completeness", Severity: "error", Scope: "row", Line: 17},
 			{Name: "at.range", Kind: "range", Column: "at", Dimension: "conformity", Severity: "error", Scope: "row", Min: new(946684800e6), Line: 20},
 			{Name: "id.required", Kind: "required", Column: "id", Dimension: "completeness", Severity: "error", Scope: "row", Line: 23},
@@ -49,23 +51,23 @@ func TestLoadReadsEverything(t *testing.T) {
 			{Name: "key.unique", Kind: "unique", Dimension: "uniqueness", Severity: "error", Scope: "window", Columns: []string{"id", "at"}, Line: 14},
 			{Name: "is-fresh", Kind: "freshness", Dimension: "timeliness", Severity: "error", Scope: "window", Within: 48 * time.Hour, Line: 10},
 		},
-		Collect: Collect{
+		Collect: dataset.Collect{
 			Every: window.Day, Delay: 6 * time.Hour, Start: day(2001, 1, 1), End: day(2001, 7, 1), Lateness: 24 * time.Hour, EventTime: "at",
 			Path: "sample/{yyyy}/{yyyy-mm-dd}.csv", Line: 3,
-			Format: Format{Kind: "csv", Delimiter: ';', Quote: '\'', Header: true, Null: []string{"", "NA"}, Compression: "auto"},
+			Format: dataset.Format{Kind: "csv", Delimiter: ';', Quote: '\'', Header: true, Null: []string{"", "NA"}, Compression: "auto"},
 		},
-		Process: Process{
+		Process: dataset.Process{
 			Trim: true, Location: berlin, Drop: []string{"carrier"},
-			Filters: []Filter{{Column: "kind", Op: "in", Values: []string{"X", "Y"}}, {Column: "delay", Op: "not_null"}},
+			Filters: []dataset.Filter{{Column: "kind", Op: "in", Values: []string{"X", "Y"}}, {Column: "delay", Op: "not_null"}},
 		},
-		Reject: Reject{Share: 0.02, Rows: 100},
-		Aggregates: []Query{
-			{Name: "weekly", Every: window.Week, Delay: time.Hour, SQL: goodSQL, File: "weekly.sql", Inputs: []Input{{"rows", 168 * time.Hour}}, Line: 29},
-			{Name: "monthly", Every: window.Month, SQL: goodSQL, File: "weekly.sql", Inputs: []Input{{"weekly", 0}}, Line: 34},
+		Reject: dataset.Reject{Share: 0.02, Rows: 100},
+		Aggregates: []dataset.Query{
+			{Name: "weekly", Every: window.Week, Delay: time.Hour, SQL: goodSQL, File: "weekly.sql", Inputs: []dataset.Input{{Table: "rows", Back: 168 * time.Hour}}, Line: 29},
+			{Name: "monthly", Every: window.Month, SQL: goodSQL, File: "weekly.sql", Inputs: []dataset.Input{{Table: "weekly"}}, Line: 34},
 		},
-		Releases: []Query{{
-			Name: "training", Every: window.Month, Delay: 24 * time.Hour, SQL: goodSQL, File: "weekly.sql", Inputs: []Input{{"rows", 0}, {"weekly", 336 * time.Hour}},
-			Provisional: true, OrderBy: []string{"at"}, Split: "split", Line: 39,
+		Releases: []dataset.Query{{
+			Name: "training", Every: window.Month, Delay: 24 * time.Hour, SQL: goodSQL, File: "weekly.sql",
+			Inputs: []dataset.Input{{Table: "rows"}, {Table: "weekly", Back: 336 * time.Hour}}, Provisional: true, OrderBy: []string{"at"}, Split: "split", Line: 39,
 		}},
 		Definition: got.Definition,
 	}
@@ -83,7 +85,7 @@ func TestPartsHaveASizeOfTheirOwnOrTheUsualOne(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for q, by := range map[*Query]string{&d.Releases[0]: "at", &d.Aggregates[1]: "id"} {
+		for q, by := range map[*dataset.Query]string{&d.Releases[0]: "at", &d.Aggregates[1]: "id"} {
 			if q.PartBy != by || q.PartRows != want {
 				t.Errorf("%s has parts by %s of %d rows, want by %s of %d", q.Name, q.PartBy, q.PartRows, by, want)
 			}
@@ -96,70 +98,70 @@ func day(y int, m time.Month, d int) time.Time { return time.Date(y, m, d, 0, 0,
 func TestRulesSayWhatTheContractAsks(t *testing.T) {
 	for name, test := range map[string]struct {
 		old, with string
-		want      Rule // but the line and the severity
+		want      dataset.Rule // but the line and the severity
 	}{
 		"no nulls is asked of each row": {
 			"{metric: nullValues, mustBeLessThan: 5, unit: percent, severity: warning}", "{id: known, metric: nullValues, mustBe: 0}",
-			Rule{Name: "known", Kind: "required", Column: "delay", Dimension: "completeness", Scope: "row"},
+			dataset.Rule{Name: "known", Kind: "required", Column: "delay", Dimension: "completeness", Scope: "row"},
 		},
 		"no nulls can be asked of a window": {
 			"{metric: nullValues, mustBeLessThan: 5, unit: percent, severity: warning}",
 			"{id: known, metric: nullValues, mustBe: 0, customProperties: [{property: scope, value: window}]}",
-			Rule{Name: "known", Kind: "null_share", Column: "delay", Dimension: "completeness", Scope: "window", Min: new(0.0), Max: new(0.0)},
+			dataset.Rule{Name: "known", Kind: "null_share", Column: "delay", Dimension: "completeness", Scope: "window", Min: new(0.0), Max: new(0.0)},
 		},
 		"missing values that the pipeline reads as null": {
 			"{metric: nullValues, mustBeLessThan: 5, unit: percent, severity: warning}",
 			"{metric: missingValues, arguments: {missingValues: [null, '', NA]}, mustBeLessOrEqualTo: 10, unit: percent}",
-			Rule{Name: "delay.null_share", Kind: "null_share", Column: "delay", Dimension: "completeness", Scope: "window", Max: new(0.1)},
+			dataset.Rule{Name: "delay.null_share", Kind: "null_share", Column: "delay", Dimension: "completeness", Scope: "window", Max: new(0.1)},
 		},
 		"the word of version 3.0": {
 			"{metric: rowCount, mustBeGreaterThan: 10}", "{rule: rowCount, mustBeBetween: [1, 5], name: some rows}",
-			Rule{Name: "some rows", Kind: "row_count", Dimension: "coverage", Scope: "window", Min: new(1.0), Max: new(5.0)},
+			dataset.Rule{Name: "some rows", Kind: "row_count", Dimension: "coverage", Scope: "window", Min: new(1.0), Max: new(5.0)},
 		},
 		"a pattern": {
 			"arguments: {validValues: [A, B]}", "arguments: {pattern: '^[AB]$'}",
-			Rule{Name: "kind.regex", Kind: "regex", Column: "kind", Dimension: "conformity", Scope: "row", Pattern: "^[AB]$"},
+			dataset.Rule{Name: "kind.regex", Kind: "regex", Column: "kind", Dimension: "conformity", Scope: "row", Pattern: "^[AB]$"},
 		},
 		"an enum": {
 			"        quality:\n          - metric: invalidValues\n            arguments: {validValues: [A, B]}\n            mustBe: 0\n",
 			"        enum: [{value: A}, {value: B, label: bus}]\n",
-			Rule{Name: "kind.set", Kind: "set", Column: "kind", Dimension: "conformity", Scope: "row", Set: []string{"A", "B"}},
+			dataset.Rule{Name: "kind.set", Kind: "set", Column: "kind", Dimension: "conformity", Scope: "row", Set: []string{"A", "B"}},
 		},
 		"a key in the contract's own words": {
 			"{metric: rowCount, mustBeGreaterThan: 10}", "{id: once, metric: duplicateValues, mustBe: 0, arguments: {properties: [at, id]}}",
-			Rule{Name: "once", Kind: "unique", Dimension: "uniqueness", Scope: "window", Columns: []string{"at", "id"}},
+			dataset.Rule{Name: "once", Kind: "unique", Dimension: "uniqueness", Scope: "window", Columns: []string{"at", "id"}},
 		},
 		"one unique column": {
 			"classification: personal", "unique: true",
-			Rule{Name: "rider.unique", Kind: "unique", Column: "rider", Dimension: "uniqueness", Scope: "window", Columns: []string{"rider"}},
+			dataset.Rule{Name: "rider.unique", Kind: "unique", Column: "rider", Dimension: "uniqueness", Scope: "window", Columns: []string{"rider"}},
 		},
 		"freshness with a dimension of its own": {
 			"{metric: rowCount, mustBeGreaterThan: 10}", "{type: custom, engine: almanac, dimension: coverage, implementation: {rule: freshness, within: 1d12h}}",
-			Rule{Name: "freshness", Kind: "freshness", Dimension: "coverage", Scope: "window", Within: 36 * time.Hour},
+			dataset.Rule{Name: "freshness", Kind: "freshness", Dimension: "coverage", Scope: "window", Within: 36 * time.Hour},
 		},
 		"a length": {
 			"classification: personal", "quality: [{type: custom, engine: almanac, implementation: {rule: length, maximum: 3}}]",
-			Rule{Name: "rider.length", Kind: "length", Column: "rider", Dimension: "conformity", Scope: "row", Max: new(3.0)},
+			dataset.Rule{Name: "rider.length", Kind: "length", Column: "rider", Dimension: "conformity", Scope: "row", Max: new(3.0)},
 		},
 		"an exclusive bound of a decimal": {
 			"physicalType: DECIMAL(9,2)", "physicalType: DECIMAL(9,2)\n        logicalTypeOptions: {exclusiveMinimum: 0}",
-			Rule{Name: "fare.range", Kind: "range", Column: "fare", Dimension: "conformity", Scope: "row", Min: new(0.01)},
+			dataset.Rule{Name: "fare.range", Kind: "range", Column: "fare", Dimension: "conformity", Scope: "row", Min: new(0.01)},
 		},
 		"an exclusive bound of a number": {
 			"        physicalType: DECIMAL(9,2)", "        logicalTypeOptions: {exclusiveMaximum: 1, maximum: 2, format: f64}",
-			Rule{Name: "fare.range", Kind: "range", Column: "fare", Dimension: "conformity", Scope: "row", Max: new(math.Nextafter(1, 0))},
+			dataset.Rule{Name: "fare.range", Kind: "range", Column: "fare", Dimension: "conformity", Scope: "row", Max: new(math.Nextafter(1, 0))},
 		},
 		"a format of integers": {
 			"maximum: 600", "format: u8",
-			Rule{Name: "delay.format", Kind: "range", Column: "delay", Dimension: "conformity", Scope: "row", Min: new(0.0), Max: new(255.0)},
+			dataset.Rule{Name: "delay.format", Kind: "range", Column: "delay", Dimension: "conformity", Scope: "row", Min: new(0.0), Max: new(255.0)},
 		},
 		"a fraction bounds the integers beyond it": {
 			"exclusiveMinimum: -61, maximum: 600", "exclusiveMinimum: 1.5, exclusiveMaximum: 2.5",
-			Rule{Name: "delay.range", Kind: "range", Column: "delay", Dimension: "conformity", Scope: "row", Min: new(2.0), Max: new(2.0)},
+			dataset.Rule{Name: "delay.range", Kind: "range", Column: "delay", Dimension: "conformity", Scope: "row", Min: new(2.0), Max: new(2.0)},
 		},
 		"a range of days": {
 			"logicalType: boolean", "logicalType: date\n        logicalTypeOptions: {minimum: 1970-01-02, exclusiveMaximum: 1970-01-05}",
-			Rule{Name: "ok.range", Kind: "range", Column: "ok", Dimension: "conformity", Scope: "row", Min: new(1.0), Max: new(3.0)},
+			dataset.Rule{Name: "ok.range", Kind: "range", Column: "ok", Dimension: "conformity", Scope: "row", Min: new(1.0), Max: new(3.0)},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -244,7 +246,7 @@ func TestLoadAllTellsTheMistakesOfAllFolders(t *testing.T) {
 }
 
 func TestLoadAllReadsTheDatasetsOfTheRepository(t *testing.T) {
-	all, err := LoadAll("../../../spark-jobs")
+	all, err := LoadAll("../../../../spark-jobs")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,7 +256,7 @@ func TestLoadAllReadsTheDatasetsOfTheRepository(t *testing.T) {
 }
 
 func TestLoadReadsBirths(t *testing.T) {
-	d, err := Load("../../../spark-jobs/births")
+	d, err := Load("../../../../spark-jobs/births")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,35 +265,8 @@ func TestLoadReadsBirths(t *testing.T) {
 		t.Errorf("births has %d windows %v", len(windows), windows)
 	}
 	for _, w := range windows {
-		if _, err := os.Stat(d.SourcePath(w)); err != nil {
+		if _, err := os.Stat(glob.Of(d, w)); err != nil {
 			t.Error(err)
 		}
 	}
-}
-
-func TestSourcePathExpandsTheTemplate(t *testing.T) {
-	for template, want := range map[string]string{
-		"a/{yyyy}/{mm}/{dd}.csv":      "/data[1]/a/2001/02/03.csv",
-		"{yyyy-mm}/{yyyy-mm-dd}*.csv": "/data[1]/2001-02/2001-02-03*.csv",
-		"{yyyy-Www}.csv":              "/data[1]/2001-W05.csv",
-		"/abs/{yyyy-mm-dd}.csv":       "/abs/2001-02-03.csv",
-	} {
-		d := &Dataset{Dir: "/data[1]", Collect: Collect{Path: template}}
-		got := d.SourcePath(window.At(window.Day, day(2001, 2, 3)))
-		if strings.ReplaceAll(got, `\`, "") != want {
-			t.Errorf("SourcePath(%s) = %s, want %s", template, got, want)
-		}
-		if plain := strings.ReplaceAll(want, "*", "x"); !match(t, got, plain) {
-			t.Errorf("the pattern %s does not match %s", got, plain)
-		}
-	}
-}
-
-func match(t *testing.T, pattern, path string) bool {
-	t.Helper()
-	ok, err := filepath.Match(pattern, path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ok
 }

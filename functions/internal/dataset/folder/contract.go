@@ -1,4 +1,4 @@
-package dataset
+package folder
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/dataset/document"
 )
 
@@ -89,7 +90,7 @@ func (l *loader) schema(n document.Node) {
 		f.Get("properties").Fail("there is no column", "list at least one")
 	}
 	positions := map[string]int64{}
-	l.d.Columns = make([]Column, 0, len(properties)) // rules of a column point into it
+	l.d.Columns = make([]dataset.Column, 0, len(properties)) // rules of a column point into it
 	for _, property := range properties {
 		l.property(property, positions)
 	}
@@ -104,7 +105,7 @@ func (l *loader) property(n document.Node, positions map[string]int64) {
 		"primaryKeyPosition", "classification", "enum", "quality",
 	}, describesColumn...)
 	f := n.Fields(known...)
-	c := Column{Line: n.Line(), Description: f.Get("description").Text(), Required: f.Get("required").Bool(false)}
+	c := dataset.Column{Line: n.Line(), Description: f.Get("description").Text(), Required: f.Get("required").Bool(false)}
 	c.Name = f.Need("name", "name the column").Text()
 	c.Source = c.Name
 	l.columnName(f.Get("name"), c.Name)
@@ -125,7 +126,7 @@ func (l *loader) property(n document.Node, positions map[string]int64) {
 	l.d.Columns = append(l.d.Columns, c)
 	column := &l.d.Columns[len(l.d.Columns)-1]
 	if c.Required {
-		l.rule(f.Get("required"), Rule{Kind: "required", Column: c.Name})
+		l.rule(f.Get("required"), dataset.Rule{Kind: "required", Column: c.Name})
 	}
 	l.options(f.Get("logicalTypeOptions"), column)
 	l.enum(f.Get("enum"), column)
@@ -147,29 +148,30 @@ func (l *loader) columnName(n document.Node, name string) {
 }
 
 // physical lists the physical types that say the same as the logical one.
-var physical = map[Type][]string{
-	String:    {"STRING", "VARCHAR", "TEXT"},
-	Integer:   {"BIGINT", "LONG", "INT64"},
-	Number:    {"DOUBLE", "FLOAT64", "DECIMAL(p,s)"},
-	Boolean:   {"BOOLEAN", "BOOL"},
-	Date:      {"DATE"},
-	Timestamp: {"TIMESTAMP", "TIMESTAMPTZ"},
+var physical = map[dataset.Type][]string{
+	dataset.String:    {"STRING", "VARCHAR", "TEXT"},
+	dataset.Integer:   {"BIGINT", "LONG", "INT64"},
+	dataset.Number:    {"DOUBLE", "FLOAT64", "DECIMAL(p,s)"},
+	dataset.Boolean:   {"BOOLEAN", "BOOL"},
+	dataset.Date:      {"DATE"},
+	dataset.Timestamp: {"TIMESTAMP", "TIMESTAMPTZ"},
 }
 
-func (l *loader) columnType(c *Column, f document.Fields) {
+func (l *loader) columnType(c *dataset.Column, f document.Fields) {
 	logical := f.Need("logicalType", "write one of string, date, timestamp, integer, number, boolean")
-	c.Type = Type(logical.OneOf(string(String), string(Date), string(Timestamp), string(Integer), string(Number), string(Boolean)))
+	c.Type = dataset.Type(logical.OneOf(string(dataset.String), string(dataset.Date), string(dataset.Timestamp),
+		string(dataset.Integer), string(dataset.Number), string(dataset.Boolean)))
 	given := f.Get("physicalType")
 	text := given.Text()
 	if text == "" || logical.Raw() != string(c.Type) || slices.Contains(physical[c.Type], strings.ToUpper(text)) {
 		return
 	}
 	parts := decimalType.FindStringSubmatch(text)
-	if parts == nil || c.Type != Number {
+	if parts == nil || c.Type != dataset.Number {
 		given.Failf("leave it out, or write one of "+strings.Join(physical[c.Type], ", "), "is not how a column of type %s is stored", c.Type)
 		return
 	}
-	c.Type = Decimal
+	c.Type = dataset.Decimal
 	c.Precision, _ = strconv.Atoi(parts[1])
 	c.Scale, _ = strconv.Atoi(parts[2])
 	if c.Precision < 1 || c.Precision > 38 || c.Scale > c.Precision {
@@ -177,12 +179,12 @@ func (l *loader) columnType(c *Column, f document.Fields) {
 	}
 }
 
-func (l *loader) classification(c *Column, n document.Node) {
+func (l *loader) classification(c *dataset.Column, n document.Node) {
 	if !n.Given() {
 		return
 	}
 	c.Classification = n.OneOf("public", "internal", "restricted", "confidential", "personal", "pii")
-	if c.Personal() && c.Type != String {
+	if c.Personal() && c.Type != dataset.String {
 		n.Fail("only a string can be replaced by a pseudonym", "write logicalType: string")
 	}
 }
@@ -208,15 +210,15 @@ func (l *loader) derive(at document.Node, properties []document.Node) {
 	for _, property := range properties {
 		f := property.Members()
 		if f.Get("unique").Bool(false) {
-			l.unique(f.Get("unique"), Rule{Column: f.Get("name").Text(), Columns: []string{f.Get("name").Text()}})
+			l.unique(f.Get("unique"), dataset.Rule{Column: f.Get("name").Text(), Columns: []string{f.Get("name").Text()}})
 		}
 	}
 	if len(l.d.Key) > 0 {
-		l.unique(at, Rule{Name: "key.unique", Columns: l.d.Key})
+		l.unique(at, dataset.Rule{Name: "key.unique", Columns: l.d.Key})
 	}
 }
 
-func (l *loader) unique(n document.Node, r Rule) {
+func (l *loader) unique(n document.Node, r dataset.Rule) {
 	r.Kind = "unique"
 	for _, other := range l.d.Rules {
 		if other.Kind == r.Kind && sameSet(other.Columns, r.Columns) {
