@@ -111,16 +111,3 @@ func Load(dir string) (*dataset.Dataset, error) {
 	}
 	return l.d, nil
 }
-
-// column finds the contract's column that a value names. It is quiet where the contract has no readable columns at all.
-func (l *loader) column(n document.Node, name string) *dataset.Column {
-	for i := range l.d.Columns {
-		if l.d.Columns[i].Name == name {
-			return &l.d.Columns[i]
-		}
-	}
-	if len(l.d.Columns) > 0 {
-		n.Fail(fmt.Sprintf("the contract has no column %q", name), "name one of its properties, or add it there")
-	}
-	return nil
-}

@@ -9,6 +9,7 @@ import (
 	_ "time/tzdata" // a machine without zone files knows the same zones
 
 	"github.com/almanac-data/almanac/functions/internal/dataset"
+	"github.com/almanac-data/almanac/functions/internal/dataset/column"
 	"github.com/almanac-data/almanac/functions/internal/dataset/document"
 	"github.com/almanac-data/almanac/functions/internal/dataset/glob"
 	"github.com/almanac-data/almanac/functions/internal/window"
@@ -50,7 +51,7 @@ func (l *loader) collect(n document.Node) {
 	at := f.Need("event_time", "name the column that says when a row happened")
 	if at.Text() == "" {
 		// said above
-	} else if column := l.column(at, at.Text()); column != nil {
+	} else if column := column.Named(at, l.d, at.Text()); column != nil {
 		c.EventTime = column.Name
 		if column.Type != dataset.Date && column.Type != dataset.Timestamp {
 			at.Failf("name a date or a timestamp", "is a column of type %s", column.Type)
@@ -140,9 +141,9 @@ func (l *loader) process(n document.Node) {
 	defaults := f.Get("defaults").Members()
 	for _, name := range defaults.Names() {
 		at := defaults.Get(name)
-		if c := l.column(at, name); c != nil {
+		if c := column.Named(at, l.d, name); c != nil {
 			text := at.Text()
-			l.value(at, *c, text)
+			column.Check(at, *c, text)
 			c.Default = &text
 		}
 	}
@@ -160,7 +161,7 @@ func (l *loader) rename(n document.Node) {
 	from := map[string]string{}
 	for _, input := range members.Names() {
 		at := members.Get(input)
-		c := l.column(at, at.Text())
+		c := column.Named(at, l.d, at.Text())
 		switch {
 		case c == nil:
 		case from[c.Name] != "":
@@ -180,7 +181,7 @@ func (l *loader) rename(n document.Node) {
 }
 
 func (l *loader) formats(n document.Node, name string) {
-	c := l.column(n, name)
+	c := column.Named(n, l.d, name)
 	if c == nil {
 		return
 	}
@@ -231,10 +232,10 @@ func (l *loader) filter(n document.Node) {
 	if filter.Column == "" {
 		return
 	}
-	if c := l.column(at, filter.Column); c != nil {
+	if c := column.Named(at, l.d, filter.Column); c != nil {
 		for i, item := range f.Get("values").List() {
 			if i < len(filter.Values) {
-				l.value(item, *c, filter.Values[i])
+				column.Check(item, *c, filter.Values[i])
 			}
 		}
 		if c.Type == dataset.Boolean && !slices.Contains([]string{"==", "!=", "in", "null", "not_null"}, filter.Op) {

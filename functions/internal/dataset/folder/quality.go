@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/almanac-data/almanac/functions/internal/dataset"
+	"github.com/almanac-data/almanac/functions/internal/dataset/column"
 	"github.com/almanac-data/almanac/functions/internal/dataset/document"
 )
 
@@ -200,7 +201,7 @@ func (l *loader) duplicates(q *item) {
 	}
 	properties := q.arguments("properties").Need("properties", "list the columns that are unique together")
 	for _, n := range properties.List() {
-		if c := l.column(n, n.Text()); c != nil {
+		if c := column.Named(n, l.d, n.Text()); c != nil {
 			q.rule.Columns = append(q.rule.Columns, c.Name)
 		}
 	}

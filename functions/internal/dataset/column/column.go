@@ -1,4 +1,5 @@
-package folder
+// Package column finds the columns that the files of a dataset name, and checks what is to be their value.
+package column
 
 import (
 	"errors"
@@ -17,8 +18,21 @@ var (
 	times   = []string{time.RFC3339Nano, "2006-01-02T15:04:05", time.DateTime, time.DateOnly}
 )
 
-// value checks that a text of the pipeline can be a value of the column.
-func (l *loader) value(n document.Node, c dataset.Column, text string) {
+// Named finds the contract's column that a value names. It is quiet where the contract has no readable columns at all.
+func Named(n document.Node, d *dataset.Dataset, name string) *dataset.Column {
+	for i := range d.Columns {
+		if d.Columns[i].Name == name {
+			return &d.Columns[i]
+		}
+	}
+	if len(d.Columns) > 0 {
+		n.Fail(fmt.Sprintf("the contract has no column %q", name), "name one of its properties, or add it there")
+	}
+	return nil
+}
+
+// Check checks that a text can be a value of the column.
+func Check(n document.Node, c dataset.Column, text string) {
 	if err := parseValue(c, text); err != nil {
 		if number := (*strconv.NumError)(nil); errors.As(err, &number) {
 			err = number.Err
