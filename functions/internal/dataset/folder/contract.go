@@ -53,7 +53,7 @@ func (l *loader) contract(root document.Node) {
 	} else {
 		l.schema(schema[0])
 	}
-	l.levels(f.Get("slaProperties"))
+	l.rules.Levels(f.Get("slaProperties"))
 }
 
 // owner is the team's name, or else its member whose role is owner.
@@ -95,7 +95,7 @@ func (l *loader) schema(n document.Node) {
 		l.property(property, positions)
 	}
 	l.key(f.Get("properties"), positions)
-	l.quality(f.Get("quality"), nil)
+	l.rules.Items(f.Get("quality"), nil)
 	l.derive(f.Get("properties"), properties)
 }
 
@@ -126,11 +126,11 @@ func (l *loader) property(n document.Node, positions map[string]int64) {
 	l.d.Columns = append(l.d.Columns, c)
 	column := &l.d.Columns[len(l.d.Columns)-1]
 	if c.Required {
-		l.rule(f.Get("required"), dataset.Rule{Kind: "required", Column: c.Name})
+		l.rules.Required(f.Get("required"), c.Name)
 	}
-	l.options(f.Get("logicalTypeOptions"), column)
-	l.enum(f.Get("enum"), column)
-	l.quality(f.Get("quality"), column)
+	l.rules.Options(f.Get("logicalTypeOptions"), column)
+	l.rules.Enum(f.Get("enum"), column)
+	l.rules.Items(f.Get("quality"), column)
 }
 
 func (l *loader) columnName(n document.Node, name string) {
@@ -210,24 +210,10 @@ func (l *loader) derive(at document.Node, properties []document.Node) {
 	for _, property := range properties {
 		f := property.Members()
 		if f.Get("unique").Bool(false) {
-			l.unique(f.Get("unique"), dataset.Rule{Column: f.Get("name").Text(), Columns: []string{f.Get("name").Text()}})
+			l.rules.Unique(f.Get("unique"), dataset.Rule{Column: f.Get("name").Text(), Columns: []string{f.Get("name").Text()}})
 		}
 	}
 	if len(l.d.Key) > 0 {
-		l.unique(at, dataset.Rule{Name: "key.unique", Columns: l.d.Key})
+		l.rules.Unique(at, dataset.Rule{Name: "key.unique", Columns: l.d.Key})
 	}
-}
-
-func (l *loader) unique(n document.Node, r dataset.Rule) {
-	r.Kind = "unique"
-	for _, other := range l.d.Rules {
-		if other.Kind == r.Kind && sameSet(other.Columns, r.Columns) {
-			return
-		}
-	}
-	l.rule(n, r)
-}
-
-func sameSet(a, b []string) bool {
-	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }

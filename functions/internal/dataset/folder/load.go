@@ -12,6 +12,7 @@ import (
 
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/dataset/document"
+	"github.com/almanac-data/almanac/functions/internal/dataset/quality"
 )
 
 const (
@@ -25,9 +26,8 @@ var datasetName = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
 type loader struct {
 	*document.Folder
 
-	d *dataset.Dataset
-	// later are checks that need both files.
-	later []func()
+	d     *dataset.Dataset
+	rules *quality.Loader
 }
 
 // List names the folders of root that have a contract or a pipeline, sorted by name.
@@ -90,6 +90,7 @@ func Load(dir string) (*dataset.Dataset, error) {
 	}
 	name := filepath.Base(dir)
 	l := &loader{Folder: document.NewFolder(dir, name), d: &dataset.Dataset{Name: name, Dir: dir}}
+	l.rules = quality.NewLoader(l.d)
 	if !datasetName.MatchString(name) || name == "releases" || name == "datasets" {
 		l.Add(l.File(contractFile), 1, fmt.Sprintf("the folder's name %q cannot name a dataset", name),
 			"use lower-case letters, digits and -, starting with a letter, and not the word releases or datasets")
@@ -100,9 +101,7 @@ func Load(dir string) (*dataset.Dataset, error) {
 	if root, ok := l.Parse(pipelineFile); ok {
 		l.pipeline(root)
 	}
-	for _, check := range l.later {
-		check()
-	}
+	l.rules.Check()
 	if err := l.Err(); err != nil {
 		return nil, err
 	}

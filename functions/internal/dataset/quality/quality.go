@@ -1,4 +1,4 @@
-package folder
+package quality
 
 import (
 	"fmt"
@@ -11,22 +11,6 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/dataset/column"
 	"github.com/almanac-data/almanac/functions/internal/dataset/document"
 )
-
-// kinds says of each kind of rule where it is decided, what it measures and which types it can be asked of (none: all).
-var kinds = map[string]struct {
-	scope, dimension string
-	types            []dataset.Type
-}{
-	"required":   {dataset.ScopeRow, "completeness", nil},
-	"range":      {dataset.ScopeRow, "conformity", []dataset.Type{dataset.Integer, dataset.Number, dataset.Decimal, dataset.Date, dataset.Timestamp}},
-	"set":        {dataset.ScopeRow, "conformity", []dataset.Type{dataset.String, dataset.Integer}},
-	"regex":      {dataset.ScopeRow, "conformity", []dataset.Type{dataset.String}},
-	"length":     {dataset.ScopeRow, "conformity", []dataset.Type{dataset.String}},
-	"unique":     {dataset.ScopeWindow, "uniqueness", nil},
-	"row_count":  {dataset.ScopeWindow, "coverage", nil},
-	"freshness":  {dataset.ScopeWindow, "timeliness", nil},
-	"null_share": {dataset.ScopeWindow, "completeness", nil},
-}
 
 var (
 	operators = []string{
@@ -47,8 +31,8 @@ type item struct {
 	scope  document.Node
 }
 
-// quality reads the quality items of a column, or of the table.
-func (l *loader) quality(n document.Node, c *dataset.Column) {
+// Items reads the quality items of a column, or of the table, which is nil.
+func (l *Loader) Items(n document.Node, c *dataset.Column) {
 	for _, one := range n.List() {
 		known := append([]string{
 			"id", "name", "type", "metric", "rule", "arguments", "unit", "dimension", "severity", "customProperties", "engine", "implementation", "query",
@@ -90,14 +74,14 @@ func (q *item) head() {
 }
 
 // done adds the rule, after it is sure that the declared scope is the one the kind is decided in.
-func (l *loader) done(q *item) {
+func (l *Loader) done(q *item) {
 	if want := kinds[q.rule.Kind].scope; q.scope.Given() && q.scope.Raw() != want {
 		q.scope.Failf("remove it, or write "+want, "is not where a %s rule is decided", q.rule.Kind)
 	}
-	l.rule(q.at, q.rule)
+	l.add(q.at, q.rule)
 }
 
-func (l *loader) library(q *item) {
+func (l *Loader) library(q *item) {
 	for _, name := range []string{"engine", "implementation", "query"} {
 		if q.Get(name).Given() {
 			q.Get(name).Fail("does not belong to type: library", "remove it")
@@ -142,7 +126,7 @@ func (q *item) arguments(known ...string) document.Fields {
 }
 
 // nulls makes a row rule of "no nulls", and a window rule of a share of nulls.
-func (l *loader) nulls(q *item) {
+func (l *Loader) nulls(q *item) {
 	share := q.Get("unit").Raw() == "percent"
 	q.rule.Min, q.rule.Max = q.bounds("rows", "percent")
 	none := q.rule.Max != nil && *q.rule.Max == 0
@@ -159,7 +143,7 @@ func (l *loader) nulls(q *item) {
 }
 
 // missing checks that every value the item calls missing is read as null.
-func (l *loader) missing(q *item) {
+func (l *Loader) missing(q *item) {
 	values := q.arguments("missingValues").Need("missingValues", "list the values that stand for missing")
 	for _, value := range values.List() {
 		if value.Null() {
@@ -174,7 +158,7 @@ func (l *loader) missing(q *item) {
 	}
 }
 
-func (l *loader) invalid(q *item) {
+func (l *Loader) invalid(q *item) {
 	q.none("use validate.reject in pipeline.yaml for a budget")
 	args := q.arguments("validValues", "pattern")
 	valid, regex := args.Get("validValues"), args.Get("pattern")
@@ -190,7 +174,7 @@ func (l *loader) invalid(q *item) {
 	l.done(q)
 }
 
-func (l *loader) duplicates(q *item) {
+func (l *Loader) duplicates(q *item) {
 	q.none("a key is unique or it is not")
 	q.rule.Kind = "unique"
 	if q.column != nil {
@@ -285,7 +269,7 @@ func count(n document.Node, share bool, step int) *float64 {
 }
 
 // custom reads the rules that the standard's library has no word for, with engine: almanac.
-func (l *loader) custom(q *item) {
+func (l *Loader) custom(q *item) {
 	for _, name := range append([]string{"metric", "rule", "arguments", "unit", "query"}, operators...) {
 		if q.Get(name).Given() {
 			q.Get(name).Fail("does not belong to type: custom", "write it within implementation, or remove it")
@@ -315,7 +299,7 @@ func (l *loader) custom(q *item) {
 	}
 }
 
-func (l *loader) rangeOf(q *item, n document.Node) {
+func (l *Loader) rangeOf(q *item, n document.Node) {
 	f := n.Fields(append([]string{"rule"}, bounds...)...)
 	before := len(l.d.Rules)
 	if q.scope.Given() && q.scope.Raw() != dataset.ScopeRow {
@@ -328,7 +312,7 @@ func (l *loader) rangeOf(q *item, n document.Node) {
 }
 
 // fresh checks that freshness is asked of the event time.
-func (l *loader) fresh(n document.Node, column string) {
+func (l *Loader) fresh(n document.Node, column string) {
 	l.later = append(l.later, func() {
 		if at := l.d.Collect.EventTime; column != "" && at != "" && column != at {
 			n.Fail("freshness is asked of "+column, "ask it of the event time, "+at)
@@ -336,8 +320,8 @@ func (l *loader) fresh(n document.Node, column string) {
 	})
 }
 
-// levels reads the service levels: freshness becomes a rule, retention is kept, the others describe.
-func (l *loader) levels(n document.Node) {
+// Levels reads the service levels: freshness becomes a rule, retention is kept, the others describe.
+func (l *Loader) Levels(n document.Node) {
 	for _, level := range n.List() {
 		f := level.Fields("id", "property", "value", "valueExt", "unit", "element", "driver", "description", "scheduler", "schedule",
 			"customProperties", "authoritativeDefinitions")
@@ -351,7 +335,7 @@ func (l *loader) levels(n document.Node) {
 				column = "none"
 			}
 			l.fresh(f.Get("element"), column)
-			l.rule(level, dataset.Rule{Name: f.Get("id").Text(), Kind: "freshness", Within: amount(value, f.Get("unit"))})
+			l.add(level, dataset.Rule{Name: f.Get("id").Text(), Kind: "freshness", Within: amount(value, f.Get("unit"))})
 		}
 	}
 }

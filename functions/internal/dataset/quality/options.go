@@ -1,10 +1,8 @@
-package folder
+package quality
 
 import (
-	"fmt"
 	"math"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,8 +19,8 @@ var ranges = map[string][2]float64{
 
 var bounds = []string{"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
 
-// options turns the logicalTypeOptions of a column into rules of their own.
-func (l *loader) options(n document.Node, c *dataset.Column) {
+// Options turns the logicalTypeOptions of a column into rules of their own.
+func (l *Loader) Options(n document.Node, c *dataset.Column) {
 	if !n.Given() {
 		return
 	}
@@ -34,7 +32,7 @@ func (l *loader) options(n document.Node, c *dataset.Column) {
 		l.rangeRule(n, f, c, dataset.Rule{})
 		if format := f.Get("format").OneOf("i64", "i8", "i16", "i32", "u8", "u16", "u32"); format != "i64" {
 			low, high := ranges[format][0], ranges[format][1]
-			l.rule(f.Get("format"), dataset.Rule{Name: c.Name + ".format", Kind: "range", Column: c.Name, Min: &low, Max: &high})
+			l.add(f.Get("format"), dataset.Rule{Name: c.Name + ".format", Kind: "range", Column: c.Name, Min: &low, Max: &high})
 		}
 	case dataset.Number:
 		f := n.Fields(append([]string{"format"}, bounds...)...)
@@ -47,7 +45,7 @@ func (l *loader) options(n document.Node, c *dataset.Column) {
 	}
 }
 
-func (l *loader) stringOptions(f document.Fields, c *dataset.Column) {
+func (l *Loader) stringOptions(f document.Fields, c *dataset.Column) {
 	if f.Get("minLength").Given() || f.Get("maxLength").Given() {
 		r := dataset.Rule{Kind: "length", Column: c.Name}
 		r.Min, r.Max = length(f.Get("minLength")), length(f.Get("maxLength"))
@@ -55,10 +53,10 @@ func (l *loader) stringOptions(f document.Fields, c *dataset.Column) {
 		if !at.Given() {
 			at = f.Get("maxLength")
 		}
-		l.rule(at, r)
+		l.add(at, r)
 	}
 	if f.Get("pattern").Given() {
-		l.rule(f.Get("pattern"), dataset.Rule{Kind: "regex", Column: c.Name, Pattern: pattern(f.Get("pattern"))})
+		l.add(f.Get("pattern"), dataset.Rule{Kind: "regex", Column: c.Name, Pattern: pattern(f.Get("pattern"))})
 	}
 }
 
@@ -79,7 +77,7 @@ func pattern(n document.Node) string {
 }
 
 // rangeRule adds a range if at least one bound is given.
-func (l *loader) rangeRule(at document.Node, f document.Fields, c *dataset.Column, r dataset.Rule) {
+func (l *Loader) rangeRule(at document.Node, f document.Fields, c *dataset.Column, r dataset.Rule) {
 	r.Kind, r.Column = "range", c.Name
 	given := false
 	for _, name := range bounds {
@@ -94,7 +92,7 @@ func (l *loader) rangeRule(at document.Node, f document.Fields, c *dataset.Colum
 		}
 	}
 	if given {
-		l.rule(at, r)
+		l.add(at, r)
 	}
 }
 
@@ -156,8 +154,8 @@ func bound(n document.Node, c *dataset.Column, low, exclusive bool) (float64, bo
 	return v, ok
 }
 
-// enum turns the enum of a property into a set rule.
-func (l *loader) enum(n document.Node, c *dataset.Column) {
+// Enum turns the enum of a property into a set rule.
+func (l *Loader) Enum(n document.Node, c *dataset.Column) {
 	if !n.Given() {
 		return
 	}
@@ -168,7 +166,7 @@ func (l *loader) enum(n document.Node, c *dataset.Column) {
 			r.Set = append(r.Set, value)
 		}
 	}
-	l.rule(n, r)
+	l.add(n, r)
 }
 
 // set reads the values of a set rule in the text that equals the stored value's.
@@ -194,51 +192,4 @@ func member(n document.Node, c *dataset.Column) (string, bool) {
 		n.Fail("a column of type "+string(c.Type)+" cannot have a set of values", "use it on strings and integers")
 	}
 	return "", false
-}
-
-// rule adds a rule. It fills in what the kind decides, and keeps names unique.
-func (l *loader) rule(n document.Node, r dataset.Rule) {
-	k := kinds[r.Kind]
-	if r.Name == "" {
-		r.Name = strings.TrimPrefix(r.Column+"."+r.Kind, ".")
-	}
-	if r.Dimension == "" {
-		r.Dimension = k.dimension
-	}
-	if r.Severity == "" {
-		r.Severity = "error"
-	}
-	if r.Scope == "" {
-		r.Scope = k.scope
-	}
-	r.Line = n.Line()
-	if c := l.find(r.Column); c != nil {
-		if len(k.types) > 0 && !slices.Contains(k.types, c.Type) {
-			n.Fail(fmt.Sprintf("a %s rule cannot be asked of a column of type %s", r.Kind, c.Type), "remove it, or change the type")
-		}
-		if c.Personal() && len(k.types) > 0 {
-			n.Fail("the column is personal: rules see its pseudonyms only", "remove the rule, or ask for required or unique")
-		}
-	}
-	if r.Min != nil && r.Max != nil && *r.Min > *r.Max {
-		n.Fail("no value can lie within the bounds", "put the smaller one first")
-	}
-	if r.Kind == "set" && len(r.Set) == 0 {
-		n.Fail("the set is empty", "list the allowed values")
-	}
-	for _, other := range l.d.Rules {
-		if other.Name == r.Name {
-			n.Fail(fmt.Sprintf("the rule %q of line %d has the same name", r.Name, other.Line), "give this one an id of its own, or remove it")
-		}
-	}
-	l.d.Rules = append(l.d.Rules, r)
-}
-
-func (l *loader) find(name string) *dataset.Column {
-	for i := range l.d.Columns {
-		if l.d.Columns[i].Name == name {
-			return &l.d.Columns[i]
-		}
-	}
-	return nil
 }
