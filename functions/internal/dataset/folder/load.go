@@ -11,7 +11,9 @@ import (
 	"regexp"
 
 	"github.com/almanac-data/almanac/functions/internal/dataset"
+	"github.com/almanac-data/almanac/functions/internal/dataset/contract"
 	"github.com/almanac-data/almanac/functions/internal/dataset/document"
+	"github.com/almanac-data/almanac/functions/internal/dataset/pipeline"
 	"github.com/almanac-data/almanac/functions/internal/dataset/quality"
 )
 
@@ -21,14 +23,6 @@ const (
 )
 
 var datasetName = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
-
-// loader reads one folder. It goes on after a mistake, so that all of them are told at once.
-type loader struct {
-	*document.Folder
-
-	d     *dataset.Dataset
-	rules *quality.Loader
-}
 
 // List names the folders of root that have a contract or a pipeline, sorted by name.
 func List(root string) ([]string, error) {
@@ -89,24 +83,25 @@ func Load(dir string) (*dataset.Dataset, error) {
 		return nil, fmt.Errorf("load dataset: %w", err)
 	}
 	name := filepath.Base(dir)
-	l := &loader{Folder: document.NewFolder(dir, name), d: &dataset.Dataset{Name: name, Dir: dir}}
-	l.rules = quality.NewLoader(l.d)
+	d, files := &dataset.Dataset{Name: name, Dir: dir}, document.NewFolder(dir, name)
 	if !datasetName.MatchString(name) || name == "releases" || name == "datasets" {
-		l.Add(l.File(contractFile), 1, fmt.Sprintf("the folder's name %q cannot name a dataset", name),
+		files.Add(files.File(contractFile), 1, fmt.Sprintf("the folder's name %q cannot name a dataset", name),
 			"use lower-case letters, digits and -, starting with a letter, and not the word releases or datasets")
 	}
-	if root, ok := l.Parse(contractFile); ok {
-		l.contract(root)
+	// Both go on after a mistake, so that all of them are told at once.
+	rules := quality.NewLoader(d)
+	if root, ok := files.Parse(contractFile); ok {
+		contract.Load(root, d, rules)
 	}
-	if root, ok := l.Parse(pipelineFile); ok {
-		l.pipeline(root)
+	if root, ok := files.Parse(pipelineFile); ok {
+		pipeline.Load(root, d, files)
 	}
-	l.rules.Check()
-	if err := l.Err(); err != nil {
+	rules.Check()
+	if err := files.Err(); err != nil {
 		return nil, err
 	}
-	if l.d.Definition, err = definition(l.d); err != nil {
+	if d.Definition, err = definition(d); err != nil {
 		return nil, err
 	}
-	return l.d, nil
+	return d, nil
 }

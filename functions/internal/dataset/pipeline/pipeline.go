@@ -1,4 +1,5 @@
-package folder
+// Package pipeline reads the pipeline of a dataset: where rows come from, what becomes of them, and which SQL makes what of them.
+package pipeline
 
 import (
 	"fmt"
@@ -15,7 +16,16 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/window"
 )
 
-func (l *loader) pipeline(root document.Node) {
+// loader reads one pipeline. It goes on after a mistake, so that all of them are told at once.
+type loader struct {
+	*document.Folder
+
+	d *dataset.Dataset
+}
+
+// Load reads a pipeline, and the SQL that it names in the folder, into the dataset, whose contract is read already.
+func Load(root document.Node, d *dataset.Dataset, folder *document.Folder) {
+	l := &loader{folder, d}
 	f := root.Fields("apiVersion", "kind", "collect", "process", "validate", "aggregates", "releases")
 	f.Need("apiVersion", "write apiVersion: almanac.dev/v1").OneOf("almanac.dev/v1")
 	f.Need("kind", "write kind: Pipeline").OneOf("Pipeline")

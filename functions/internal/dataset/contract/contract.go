@@ -1,4 +1,5 @@
-package folder
+// Package contract reads the contract of a dataset.
+package contract
 
 import (
 	"fmt"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/dataset/document"
+	"github.com/almanac-data/almanac/functions/internal/dataset/quality"
 )
 
 // What only describes, in each place of a contract: it is accepted and decides nothing.
@@ -32,8 +34,15 @@ var (
 	decimalType = regexp.MustCompile(`(?i)^\s*(?:DECIMAL|NUMERIC)\s*\(\s*(\d{1,3})\s*(?:,\s*(\d{1,3})\s*)?\)\s*$`)
 )
 
-// contract reads an Open Data Contract Standard v3 document with one object, rows.
-func (l *loader) contract(root document.Node) {
+// loader reads one contract. It goes on after a mistake, so that all of them are told at once.
+type loader struct {
+	d     *dataset.Dataset
+	rules *quality.Loader
+}
+
+// Load reads an Open Data Contract Standard v3 document with one object, rows, into the dataset.
+func Load(root document.Node, d *dataset.Dataset, rules *quality.Loader) {
+	l := &loader{d, rules}
 	f := root.Fields(append([]string{"apiVersion", "kind", "id", "version", "schema", "team", "slaProperties"}, describesContract...)...)
 	f.Need("apiVersion", "write apiVersion: v3.1.0").OneOf("v3.1.0", "v3.0.2", "v3.2.0")
 	f.Need("kind", "write kind: DataContract").OneOf("DataContract")
