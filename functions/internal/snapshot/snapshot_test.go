@@ -16,7 +16,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/duck"
 	"github.com/almanac-data/almanac/functions/internal/query"
 	"github.com/almanac-data/almanac/functions/internal/snapshot"
-	"github.com/almanac-data/almanac/functions/internal/store"
+	"github.com/almanac-data/almanac/functions/internal/store/layout"
 	"github.com/almanac-data/almanac/functions/internal/table"
 	"github.com/almanac-data/almanac/functions/internal/window"
 )
@@ -127,8 +127,8 @@ func TestRowsAreSeenByEventTimeAndKey(t *testing.T) {
 	if v := q.Views[0]; v.Column != "_event_time" || len(v.Key) != 1 || v.Key[0] != "origin" || v.From != week.Start || v.Until != week.End {
 		t.Errorf("view of rows is %+v", v)
 	}
-	if !snapshot.RowsSchema(d).Equal(store.RowsSchema(d)) {
-		t.Errorf("rows are read as %s but stored as %s", snapshot.RowsSchema(d), store.RowsSchema(d))
+	if !snapshot.RowsSchema(d).Equal(layout.Rows(d)) {
+		t.Errorf("rows are read as %s but stored as %s", snapshot.RowsSchema(d), layout.Rows(d))
 	}
 }
 

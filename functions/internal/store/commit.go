@@ -16,6 +16,7 @@ import (
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/facts"
+	"github.com/almanac-data/almanac/functions/internal/store/layout"
 	"github.com/almanac-data/almanac/functions/internal/table"
 	"github.com/almanac-data/almanac/functions/internal/window"
 )
@@ -61,10 +62,10 @@ func (s *Store) decide(ctx context.Context, view *facts.View, d *dataset.Dataset
 
 // join makes the files of a window large: each slice has written its own.
 func (s *Store) join(ctx context.Context, d *dataset.Dataset, w window.Window, whole *settled) (err error) {
-	if whole.rows, err = s.Joiner.Join(ctx, dataDir(d.Name, table.Rows, w), whole.rows); err != nil {
+	if whole.rows, err = s.Joiner.Join(ctx, layout.Data(d.Name, table.Rows, w), whole.rows); err != nil {
 		return fmt.Errorf("join rows: %w", err)
 	}
-	if whole.quarantine, err = s.Joiner.Join(ctx, dataDir(d.Name, table.Quarantine, w), whole.quarantine); err != nil {
+	if whole.quarantine, err = s.Joiner.Join(ctx, layout.Data(d.Name, table.Quarantine, w), whole.quarantine); err != nil {
 		return fmt.Errorf("join quarantine: %w", err)
 	}
 	return nil
@@ -145,11 +146,11 @@ func (s *Store) stop(ctx context.Context, d *dataset.Dataset, piece events.Piece
 // generation is: if another try made it of another definition, that is what is said, and the calendar makes the next generation due.
 func (s *Store) publish(ctx context.Context, d *dataset.Dataset, all []*generation) ([]events.Stored, error) {
 	rows := target{
-		table.Name{Dataset: d.Name, Table: table.Rows}, RowsSchema(d), func(g *generation) []events.File { return g.whole.rows },
+		table.Name{Dataset: d.Name, Table: table.Rows}, layout.Rows(d), func(g *generation) []events.File { return g.whole.rows },
 		func(g *generation, now events.Entry) bool { return now.Generation >= g.entry.Generation },
 	}
 	refused := target{
-		table.Name{Dataset: d.Name, Table: table.Quarantine}, QuarantineSchema(), func(g *generation) []events.File { return g.whole.quarantine },
+		table.Name{Dataset: d.Name, Table: table.Quarantine}, layout.Quarantine(), func(g *generation) []events.File { return g.whole.quarantine },
 		func(g *generation, now events.Entry) bool {
 			return now.Generation > g.entry.Generation || now.Generation == g.entry.Generation && now.Digest == g.entry.Digest
 		},

@@ -13,6 +13,7 @@ import (
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/block"
 	"github.com/almanac-data/almanac/functions/internal/facts"
+	"github.com/almanac-data/almanac/functions/internal/store/layout"
 	"github.com/almanac-data/almanac/functions/internal/table"
 )
 
@@ -339,7 +340,7 @@ func TestASlowerTryOfAnotherDefinitionLeavesNoQuarantineOfItsOwn(t *testing.T) {
 	s.Tables = &before{Tables: s.Tables, name: table.Rows, do: func() {
 		// Another instance, which still has the definition before, commits its quarantine just before our rows.
 		theirs := &generation{piece: piece(1), w: mustWindow(w), entry: events.Entry{Generation: 1, Digest: "other"}}
-		_, _, err := w.store().replace(t.Context(), target{table.Name{Dataset: "flights", Table: table.Quarantine}, QuarantineSchema(),
+		_, _, err := w.store().replace(t.Context(), target{table.Name{Dataset: "flights", Table: table.Quarantine}, layout.Quarantine(),
 			func(*generation) []events.File { return nil },
 			func(_ *generation, now events.Entry) bool { return now.Digest == "other" }}, []*generation{theirs})
 		w.must(err)

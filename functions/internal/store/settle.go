@@ -16,6 +16,7 @@ import (
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/block"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
+	"github.com/almanac-data/almanac/functions/internal/store/layout"
 	"github.com/almanac-data/almanac/functions/internal/table"
 	"github.com/almanac-data/almanac/functions/internal/window"
 )
@@ -106,12 +107,12 @@ func (s *Store) merge(ctx context.Context, staged []events.Staged, key int, skip
 
 // without writes the rows of a slice again, less those of the given sorted ordinals, and moves their counts to duplicate.
 func (s *Store) without(ctx context.Context, d *dataset.Dataset, w window.Window, slice events.Staged, drop []int64) (_ events.Staged, err error) {
-	out := s.Files.Parquet(ctx, dataDir(d.Name, table.Rows, w), RowsSchema(d))
+	out := s.Files.Parquet(ctx, layout.Data(d.Name, table.Rows, w), layout.Rows(d))
 	defer func() { err = errors.Join(err, out.Abort()) }()
 	schema := block.Schema(d)
 	t := newTally(d, schema)
 	t.keys = nil
-	sys := system{d: d, w: w, generation: slice.Generation, slice: slice.Slice}
+	sys := layout.System{Dataset: d, Window: w, Generation: slice.Generation, Slice: slice.Slice}
 	columns := make([]string, 0, schema.NumFields())
 	for _, f := range schema.Fields() {
 		columns = append(columns, f.Name)
@@ -119,7 +120,7 @@ func (s *Store) without(ctx context.Context, d *dataset.Dataset, w window.Window
 	for _, file := range slice.Rows {
 		if err := s.filter(ctx, file.Path, columns, drop, func(kept arrow.RecordBatch) error {
 			t.add(kept)
-			full := sys.rows(kept)
+			full := sys.Rows(kept)
 			defer full.Release()
 			return out.Write(full)
 		}); err != nil {

@@ -5,13 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"time"
 
-	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/block"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
+	"github.com/almanac-data/almanac/functions/internal/store/layout"
 	"github.com/almanac-data/almanac/functions/internal/table"
 	"github.com/almanac-data/almanac/functions/internal/window"
 )
@@ -31,7 +30,7 @@ func (st *staging) run(ctx context.Context) (events.Staged, error) {
 		Piece: st.valid.Piece, Definition: st.valid.Definition, Inputs: st.valid.Digest(),
 		Last: st.collected.Last, Reasons: st.valid.Reasons,
 	}
-	sys := system{d: st.d, w: st.w, generation: st.valid.Generation, slice: st.valid.Slice}
+	sys := layout.System{Dataset: st.d, Window: st.w, Generation: st.valid.Generation, Slice: st.valid.Slice}
 	var err error
 	if err = st.rows(ctx, sys, &staged); err != nil {
 		return staged, err
@@ -46,9 +45,9 @@ func (st *staging) run(ctx context.Context) (events.Staged, error) {
 
 // rows writes the clean blocks as data files, and counts what is written per event day by itself:
 // the counts must be those that validate has said.
-func (st *staging) rows(ctx context.Context, sys system, staged *events.Staged) (err error) {
+func (st *staging) rows(ctx context.Context, sys layout.System, staged *events.Staged) (err error) {
 	schema := block.Schema(st.d)
-	out := st.Files.Parquet(ctx, dataDir(st.d.Name, table.Rows, st.w), RowsSchema(st.d))
+	out := st.Files.Parquet(ctx, layout.Data(st.d.Name, table.Rows, st.w), layout.Rows(st.d))
 	defer func() { err = errors.Join(err, out.Abort()) }()
 	tally := newTally(st.d, schema)
 	for b, err := range st.Blocks.Read(ctx, st.valid.Rows) {
@@ -60,7 +59,7 @@ func (st *staging) rows(ctx context.Context, sys system, staged *events.Staged) 
 			return fmt.Errorf("%w: %w", events.ErrInvalid, err)
 		}
 		tally.add(batch)
-		full := sys.rows(batch)
+		full := sys.Rows(batch)
 		err = out.Write(full)
 		full.Release()
 		batch.Release()
@@ -82,7 +81,7 @@ func (st *staging) rows(ctx context.Context, sys system, staged *events.Staged) 
 func (st *staging) keys(ctx context.Context, t *tally) (_ []events.File, err error) {
 	var files []events.File
 	for _, k := range t.keys {
-		f, err := st.Files.File(ctx, keyDir(st.d.Name, st.w), strconv.Itoa(st.valid.Slice)+"-", ".keys")
+		f, err := st.Files.File(ctx, layout.Keys(st.d.Name, st.w), strconv.Itoa(st.valid.Slice)+"-", ".keys")
 		if err != nil {
 			return nil, fmt.Errorf("write keys: %w", err)
 		}
@@ -100,8 +99,8 @@ func (st *staging) keys(ctx context.Context, t *tally) (_ []events.File, err err
 	return files, nil
 }
 
-func (st *staging) quarantine(ctx context.Context, sys system) (_ []events.File, err error) {
-	out := st.Files.Parquet(ctx, dataDir(st.d.Name, table.Quarantine, st.w), QuarantineSchema())
+func (st *staging) quarantine(ctx context.Context, sys layout.System) (_ []events.File, err error) {
+	out := st.Files.Parquet(ctx, layout.Data(st.d.Name, table.Quarantine, st.w), layout.Quarantine())
 	defer func() { err = errors.Join(err, out.Abort()) }()
 	for _, claim := range st.valid.Quarantine {
 		if claim.Blocks == 0 {
@@ -115,7 +114,7 @@ func (st *staging) quarantine(ctx context.Context, sys system) (_ []events.File,
 			if err != nil {
 				return nil, fmt.Errorf("%w: %w", events.ErrInvalid, err)
 			}
-			full := sys.quarantine(batch)
+			full := sys.Quarantine(batch)
 			err = out.Write(full)
 			full.Release()
 			batch.Release()
@@ -156,35 +155,4 @@ func (st *staging) archive(ctx context.Context) (_ events.File, err error) {
 		return events.File{}, fmt.Errorf("archive raw blocks: %w", err)
 	}
 	return file, nil
-}
-
-func dataDir(dataset, tab string, w window.Window) string {
-	return dataset + "/" + tab + "/data/" + w.Key()
-}
-
-func keyDir(dataset string, w window.Window) string {
-	return dataset + "/staging/" + w.Key()
-}
-
-// CollectedAt is the logical time at which a window is collected: its end and the dataset's delay, not the wall clock.
-func CollectedAt(d *dataset.Dataset, w window.Window) time.Time { return w.End.Add(d.Collect.Delay) }
-
-// RowsSchema is the schema of the rows table.
-func RowsSchema(d *dataset.Dataset) *arrow.Schema {
-	fields := block.Schema(d).Fields()
-	ordinal := fields[len(fields)-1]
-	fields = append(fields[:len(fields)-1:len(fields)-1], arrow.Field{Name: table.EventTime, Type: arrow.FixedWidthTypes.Timestamp_us})
-	return arrow.NewSchema(append(append(fields, systemFields...), ordinal), nil)
-}
-
-// QuarantineSchema is the schema of the quarantine table.
-func QuarantineSchema() *arrow.Schema {
-	return arrow.NewSchema(append(block.Quarantine.Fields(), systemFields...), nil)
-}
-
-var systemFields = []arrow.Field{
-	{Name: table.CollectedAt, Type: arrow.FixedWidthTypes.Timestamp_us},
-	{Name: table.Window, Type: arrow.FixedWidthTypes.Timestamp_us},
-	{Name: table.Generation, Type: arrow.PrimitiveTypes.Int32},
-	{Name: table.Slice, Type: arrow.PrimitiveTypes.Int32},
 }

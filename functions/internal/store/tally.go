@@ -12,13 +12,13 @@ import (
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
+	"github.com/almanac-data/almanac/functions/internal/store/layout"
 	"github.com/almanac-data/almanac/functions/internal/window"
 )
 
 // tally counts what is really written, independent of what earlier steps say.
 type tally struct {
 	d      *dataset.Dataset
-	event  int // index of the event time column
 	days   map[int64]*day
 	newest int64
 	nulls  map[string]int64
@@ -26,13 +26,15 @@ type tally struct {
 	hashes []uint64
 }
 
+const microsPerDay = 24 * 60 * 60 * 1_000_000
+
 type day struct {
 	rows int64
 	hash uint64 // sum of row hashes: does not depend on the order
 }
 
 func newTally(d *dataset.Dataset, schema *arrow.Schema) *tally {
-	t := &tally{d: d, event: eventColumn(d), days: map[int64]*day{}, newest: math.MinInt64}
+	t := &tally{d: d, days: map[int64]*day{}, newest: math.MinInt64}
 	for _, r := range d.Rules {
 		if r.Kind == "null_share" {
 			if t.nulls == nil {
@@ -82,7 +84,7 @@ func (t *tally) add(batch arrow.RecordBatch) {
 	for i := range t.d.Columns {
 		hashRows(h, batch.Column(i))
 	}
-	times := eventTimes(batch.Column(t.event))
+	times := layout.EventTimes(t.d, batch)
 	defer times.Release()
 	var today *day
 	lo, hi := int64(0), int64(0) // bounds of today

@@ -16,7 +16,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/query"
 	"github.com/almanac-data/almanac/functions/internal/query/parts"
 	"github.com/almanac-data/almanac/functions/internal/spark"
-	"github.com/almanac-data/almanac/functions/internal/store"
+	"github.com/almanac-data/almanac/functions/internal/store/layout"
 	"github.com/almanac-data/almanac/functions/internal/table"
 )
 
@@ -67,7 +67,7 @@ func openEngines(ctx context.Context, o *command.Options) (engines sqlEngines, w
 
 // examine binds the SQL of each query against the tables as they would be.
 func (e sqlEngine) examine(ctx context.Context, d *dataset.Dataset) []finding {
-	tables := map[string]*arrow.Schema{table.Rows: store.RowsSchema(d)}
+	tables := map[string]*arrow.Schema{table.Rows: layout.Rows(d)}
 	var found []finding
 	for _, q := range slices.Concat(d.Aggregates, d.Releases) {
 		check := fmt.Sprintf("%s %s on %s", d.Name, q.File, e.name)
