@@ -12,6 +12,7 @@ import (
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/facts"
+	"github.com/almanac-data/almanac/functions/internal/store/commit"
 	"github.com/almanac-data/almanac/functions/internal/table"
 	"github.com/almanac-data/almanac/functions/internal/window"
 )
@@ -56,7 +57,7 @@ type failing struct {
 	files   Files
 	opener  Opener
 	joiner  Joiner
-	tables  Tables
+	tables  commit.Tables
 }
 
 func (f *failing) Say(ctx context.Context, evs ...events.Event) error {
@@ -148,7 +149,7 @@ func (f *failingFile) Abort() error {
 
 // before does something once, before the first commit of a table.
 type before struct {
-	Tables
+	commit.Tables
 
 	name string
 	do   func()

@@ -10,6 +10,7 @@ import (
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/facts"
+	"github.com/almanac-data/almanac/functions/internal/store/commit"
 	"github.com/almanac-data/almanac/functions/internal/window"
 )
 
@@ -178,7 +179,7 @@ func (s *Store) commitEach(ctx context.Context, d *dataset.Dataset, waiting []*w
 		fail(waiting, err)
 		return
 	}
-	var ready []*generation
+	var ready []*commit.Generation
 	of := map[events.Piece][]*waiter{} // more than one for the same event twice, or for several slices
 	for _, w := range waiting {
 		of[w.piece] = append(of[w.piece], w)
@@ -197,16 +198,16 @@ func (s *Store) commitEach(ctx context.Context, d *dataset.Dataset, waiting []*w
 	ready, later := apart(ready)
 	s.commitReady(ctx, d, ready, of)
 	for _, g := range later {
-		s.commitReady(ctx, d, []*generation{g}, of)
+		s.commitReady(ctx, d, []*commit.Generation{g}, of)
 	}
 }
 
 // commitReady publishes generations of different windows at once, or one by one where that fails: one of them may be to blame.
-func (s *Store) commitReady(ctx context.Context, d *dataset.Dataset, ready []*generation, of map[events.Piece][]*waiter) {
+func (s *Store) commitReady(ctx context.Context, d *dataset.Dataset, ready []*commit.Generation, of map[events.Piece][]*waiter) {
 	if len(ready) == 0 {
 		return
 	}
-	stored, err := s.publish(ctx, d, ready)
+	stored, err := commit.All(ctx, s.Tables, d, ready)
 	if err == nil {
 		said := make([]events.Event, len(stored))
 		for i, f := range stored {
@@ -217,23 +218,23 @@ func (s *Store) commitReady(ctx context.Context, d *dataset.Dataset, ready []*ge
 	switch {
 	case err == nil:
 	case len(ready) == 1:
-		fail(of[ready[0].piece], fmt.Errorf("commit %s: %w", ready[0].piece.Key(), s.mend(ctx, ready[0].parts, err)))
+		fail(of[ready[0].Piece], fmt.Errorf("commit %s: %w", ready[0].Piece.Key(), s.mend(ctx, ready[0].Slices, err)))
 	default:
 		for _, g := range ready {
-			s.commitReady(ctx, d, []*generation{g}, of)
+			s.commitReady(ctx, d, []*commit.Generation{g}, of)
 		}
 	}
 }
 
 // apart parts generations such that the first ones are all of different windows.
-func apart(all []*generation) (first, rest []*generation) {
+func apart(all []*commit.Generation) (first, rest []*commit.Generation) {
 	seen := map[string]bool{}
 	for _, g := range all {
-		if seen[g.w.Key()] {
+		if seen[g.Window.Key()] {
 			rest = append(rest, g)
 			continue
 		}
-		seen[g.w.Key()] = true
+		seen[g.Window.Key()] = true
 		first = append(first, g)
 	}
 	return first, rest

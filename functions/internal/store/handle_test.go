@@ -1,6 +1,7 @@
 package store
 
 import (
+	"encoding/json"
 	"errors"
 	"math/rand/v2"
 	"os"
@@ -253,16 +254,6 @@ func TestGenerationTwoReplacesOneWhole(t *testing.T) {
 	}
 }
 
-func TestChangedDays(t *testing.T) {
-	before := events.Sheet{"a": {Stored: 1, Hash: "1"}, "b": {Stored: 1, Hash: "2"}, "c": {Stored: 2, Hash: "3"}, "gone": {Stored: 1, Hash: "4"},
-		"refused": {Read: 1, Quarantined: 1}, "all-refused-now": {Stored: 1, Hash: "5"}}
-	after := events.Sheet{"a": {Stored: 1, Hash: "1", Quarantined: 7}, "b": {Stored: 1, Hash: "9"}, "c": {Stored: 3, Hash: "3"}, "new": {Stored: 1, Hash: "6"},
-		"all-refused-now": {Quarantined: 1}, "new-refused": {Quarantined: 1}}
-	if got, want := changedDays(before, after), []string{"all-refused-now", "b", "c", "gone", "new"}; !reflect.DeepEqual(got, want) {
-		t.Errorf("changedDays = %v, want %v", got, want)
-	}
-}
-
 func TestAStaleGenerationChangesNothing(t *testing.T) {
 	w := newWorld(t)
 	stale := w.ingest(1, first, second)
@@ -339,10 +330,12 @@ func TestASlowerTryOfAnotherDefinitionLeavesNoQuarantineOfItsOwn(t *testing.T) {
 	wake := w.ingest(1, first)
 	s.Tables = &before{Tables: s.Tables, name: table.Rows, do: func() {
 		// Another instance, which still has the definition before, commits its quarantine just before our rows.
-		theirs := &generation{piece: piece(1), w: mustWindow(w), entry: events.Entry{Generation: 1, Digest: "other"}}
-		_, _, err := w.store().replace(t.Context(), target{table.Name{Dataset: "flights", Table: table.Quarantine}, layout.Quarantine(),
-			func(*generation) []events.File { return nil },
-			func(_ *generation, now events.Entry) bool { return now.Digest == "other" }}, []*generation{theirs})
+		theirs, err := json.Marshal(events.Entry{Generation: 1, Digest: "other"})
+		w.must(err)
+		_, err = w.store().Tables.Replace(t.Context(), table.Replace{
+			Table: table.Name{Dataset: "flights", Table: table.Quarantine}, Schema: layout.Quarantine(),
+			Windows: []table.Content{{Window: mustWindow(w), Entry: theirs}},
+		})
 		w.must(err)
 	}}
 	w.handle(s, wake...)

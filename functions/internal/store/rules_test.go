@@ -210,8 +210,13 @@ func TestTheHashOfADayIsThatOfTheRowsKept(t *testing.T) {
 	repeated.handle(repeated.store(), repeated.ingest(1, first, second, first[:2], second)...)
 	a, _ := known[events.Stored](clean, piece(1))
 	b, _ := known[events.Stored](repeated, piece(1))
-	if days := changedDays(a.Entry.Sheet, b.Entry.Sheet); len(days) > 0 || b.Entry.Sheet.Total().Duplicate == 0 {
-		t.Errorf("repeats change the days %v; the sheets are %+v and %+v", days, a.Entry.Sheet, b.Entry.Sheet)
+	for day, counts := range a.Entry.Sheet {
+		if got := b.Entry.Sheet[day]; got.Stored != counts.Stored || got.Hash != counts.Hash {
+			t.Errorf("repeats change the day %s: its counts are %+v and %+v", day, counts, got)
+		}
+	}
+	if len(b.Entry.Sheet) != len(a.Entry.Sheet) || b.Entry.Sheet.Total().Duplicate == 0 {
+		t.Errorf("the sheets are %+v and %+v, want the same days, and repeats in the second", a.Entry.Sheet, b.Entry.Sheet)
 	}
 }
 

@@ -15,6 +15,8 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/block"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/facts"
+	"github.com/almanac-data/almanac/functions/internal/store/commit"
+	"github.com/almanac-data/almanac/functions/internal/store/stage"
 	"github.com/almanac-data/almanac/functions/internal/table"
 	"github.com/almanac-data/almanac/functions/internal/window"
 )
@@ -45,12 +47,6 @@ type Joiner interface {
 	Join(ctx context.Context, dir string, files []events.File) ([]events.File, error)
 }
 
-// Tables commits windows.
-type Tables interface {
-	Head(ctx context.Context, name table.Name) (table.Head, error)
-	Replace(ctx context.Context, r table.Replace) (snapshot int64, err error)
-}
-
 // Store handles validated and staged facts.
 type Store struct {
 	Journal  facts.Journal
@@ -59,7 +55,7 @@ type Store struct {
 	Files    Files
 	Opener   Opener
 	Joiner   Joiner
-	Tables   Tables
+	Tables   commit.Tables
 	// Linger bounds how long a commit waits for other windows of the dataset that are under way, to commit them too; 0 means not at all.
 	Linger time.Duration
 	AtOnce int // slices that are staged at once, which bounds memory; 0 means any number
@@ -116,10 +112,9 @@ func (s *Store) stage(ctx context.Context, view *facts.View, d *dataset.Dataset,
 	if staged, ok := facts.Get[events.Staged](view, piece); ok && staged.Inputs == valid.Digest() {
 		return nil
 	}
-	st := &staging{Store: s, d: d, w: w, valid: valid, collected: collected}
-	staged, err := st.run(ctx)
-	if lost, ok := errors.AsType[*lostError](err); ok {
-		if err := s.Journal.Retract(ctx, lost.fact); err != nil {
+	staged, err := stage.Write(ctx, stage.Slice{Dataset: d, Window: w, Validated: valid, Collected: collected}, s.Blocks, s.Files)
+	if lost, ok := errors.AsType[*stage.LostError](err); ok {
+		if err := s.Journal.Retract(ctx, lost.Fact); err != nil {
 			return err
 		}
 	}
@@ -127,20 +122,4 @@ func (s *Store) stage(ctx context.Context, view *facts.View, d *dataset.Dataset,
 		return err
 	}
 	return s.Journal.Say(ctx, staged)
-}
-
-// lostError says that the blocks which a fact claims are not there.
-type lostError struct {
-	fact events.Event
-	err  error
-}
-
-func (e *lostError) Error() string { return e.err.Error() }
-func (e *lostError) Unwrap() error { return e.err }
-
-func lost(fact events.Event, err error) error {
-	if errors.Is(err, block.ErrAbsent) {
-		return &lostError{fact, err}
-	}
-	return err
 }

@@ -1,9 +1,11 @@
-package store
+// Package settle decides what the whole of a window comes to, once all of its slices are staged.
+package settle
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -16,24 +18,45 @@ import (
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/block"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
+	"github.com/almanac-data/almanac/functions/internal/store/key"
 	"github.com/almanac-data/almanac/functions/internal/store/layout"
+	"github.com/almanac-data/almanac/functions/internal/store/tally"
 	"github.com/almanac-data/almanac/functions/internal/table"
 	"github.com/almanac-data/almanac/functions/internal/window"
 )
 
-// settled is what the whole of a window comes to.
-type settled struct {
-	digest     string
-	rows       []events.File
-	quarantine []events.File
-	sheet      events.Sheet
-	reasons    map[string]int64
-	stop       []breach
+// Files is where data files are read, and written again: the warehouse.
+type Files interface {
+	// Parquet starts data files in a folder.
+	Parquet(ctx context.Context, dir string, schema *arrow.Schema) table.Writer
+	// Scan reads columns (nil for all) of a Parquet file, batch by batch, in the order of its rows.
+	Scan(ctx context.Context, path string, columns ...string) (table.Reader, error)
 }
 
-// settle sums the slices, drops the rows that repeat the primary key, and judges the rules of the window.
-func (s *Store) settle(ctx context.Context, d *dataset.Dataset, w window.Window, staged []events.Staged) (settled, error) {
-	whole := settled{digest: events.GenerationDigest(staged), sheet: events.Sheet{}, reasons: reasons(staged)}
+// Opener opens the key files of slices.
+type Opener interface {
+	Open(ctx context.Context, path string) (io.ReadCloser, error)
+}
+
+// Whole is what the whole of a window comes to.
+type Whole struct {
+	Digest     string
+	Rows       []events.File
+	Quarantine []events.File
+	Sheet      events.Sheet
+	Reasons    map[string]int64 // how often each refused a row, or warned
+	Stop       []Breach         // why the window stops; none if it does not
+}
+
+// Settler settles windows.
+type Settler struct {
+	Files  Files
+	Opener Opener
+}
+
+// Settle sums the slices, drops the rows that repeat the primary key, and judges the rules of the window.
+func (s *Settler) Settle(ctx context.Context, d *dataset.Dataset, w window.Window, staged []events.Staged) (Whole, error) {
+	whole := Whole{Digest: events.GenerationDigest(staged), Sheet: events.Sheet{}, Reasons: reasons(staged)}
 	again, repeated, err := s.repeated(ctx, d, staged)
 	if err != nil {
 		return whole, err
@@ -46,32 +69,32 @@ func (s *Store) settle(ctx context.Context, d *dataset.Dataset, w window.Window,
 			}
 			kept[i] = slice
 		}
-		whole.rows = append(whole.rows, slice.Rows...)
-		whole.quarantine = append(whole.quarantine, slice.Quarantine...)
+		whole.Rows = append(whole.Rows, slice.Rows...)
+		whole.Quarantine = append(whole.Quarantine, slice.Quarantine...)
 		for day, counts := range slice.Sheet {
-			sum := whole.sheet[day].Add(counts)
-			sum.Hash = addHashes(whole.sheet[day].Hash, counts.Hash)
-			whole.sheet[day] = sum
+			sum := whole.Sheet[day].Add(counts)
+			sum.Hash = addHashes(whole.Sheet[day].Hash, counts.Hash)
+			whole.Sheet[day] = sum
 		}
 	}
-	for _, day := range slices.Sorted(maps.Keys(whole.sheet)) {
-		if counts := whole.sheet[day]; !counts.Balanced() {
-			whole.stop = append(whole.stop, breach{"unbalanced", fmt.Sprintf("the sheet of %s does not balance: read %d, stored %d, quarantined %d, duplicate %d, filtered %d",
+	for _, day := range slices.Sorted(maps.Keys(whole.Sheet)) {
+		if counts := whole.Sheet[day]; !counts.Balanced() {
+			whole.Stop = append(whole.Stop, Breach{"unbalanced", fmt.Sprintf("the sheet of %s does not balance: read %d, stored %d, quarantined %d, duplicate %d, filtered %d",
 				day, counts.Read, counts.Stored, counts.Quarantined, counts.Duplicate, counts.Filtered)})
 		}
 	}
-	stop, warned := judge(d, w, kept, whole.sheet, repeated)
+	stop, warned := judge(d, w, kept, whole.Sheet, repeated)
 	for rule, n := range warned {
-		whole.reasons[rule] += n
+		whole.Reasons[rule] += n
 	}
-	whole.stop = append(whole.stop, stop...)
+	whole.Stop = append(whole.Stop, stop...)
 	return whole, nil
 }
 
 // repeated finds, per slice, the ordinals that repeat the primary key, and per unique rule the number of repeats among the other rows.
-func (s *Store) repeated(ctx context.Context, d *dataset.Dataset, staged []events.Staged) (again map[int][]int64, counts map[string]int64, err error) {
+func (s *Settler) repeated(ctx context.Context, d *dataset.Dataset, staged []events.Staged) (again map[int][]int64, counts map[string]int64, err error) {
 	counts = map[string]int64{}
-	for k, columns := range uniqueKeys(d) {
+	for k, columns := range key.Of(d) {
 		found, err := s.merge(ctx, staged, k, again)
 		if err != nil {
 			return nil, nil, err
@@ -89,29 +112,29 @@ func (s *Store) repeated(ctx context.Context, d *dataset.Dataset, staged []event
 	return again, counts, nil
 }
 
-func (s *Store) merge(ctx context.Context, staged []events.Staged, key int, skip map[int][]int64) (_ map[int][]int64, err error) {
-	files := make([]keyFile, len(staged))
+func (s *Settler) merge(ctx context.Context, staged []events.Staged, k int, skip map[int][]int64) (_ map[int][]int64, err error) {
+	files := make([]key.File, len(staged))
 	for i, slice := range staged {
-		if key >= len(slice.Keys) {
-			return nil, fmt.Errorf("%w: slice %d has no key file %d", events.ErrInvalid, i+1, key)
+		if k >= len(slice.Keys) {
+			return nil, fmt.Errorf("%w: slice %d has no key file %d", events.ErrInvalid, i+1, k)
 		}
-		f, err := s.Opener.Open(ctx, slice.Keys[key].Path)
+		f, err := s.Opener.Open(ctx, slice.Keys[k].Path)
 		if err != nil {
 			return nil, fmt.Errorf("open keys: %w", err)
 		}
 		defer func() { err = errors.Join(err, f.Close()) }()
-		files[i] = keyFile{f, slice.Keys[key].Rows, skip[i]}
+		files[i] = key.File{Reader: f, Entries: slice.Keys[k].Rows, Skip: skip[i]}
 	}
-	return repeats(files)
+	return key.Repeats(files)
 }
 
 // without writes the rows of a slice again, less those of the given sorted ordinals, and moves their counts to duplicate.
-func (s *Store) without(ctx context.Context, d *dataset.Dataset, w window.Window, slice events.Staged, drop []int64) (_ events.Staged, err error) {
+func (s *Settler) without(ctx context.Context, d *dataset.Dataset, w window.Window, slice events.Staged, drop []int64) (_ events.Staged, err error) {
 	out := s.Files.Parquet(ctx, layout.Data(d.Name, table.Rows, w), layout.Rows(d))
 	defer func() { err = errors.Join(err, out.Abort()) }()
 	schema := block.Schema(d)
-	t := newTally(d, schema)
-	t.keys = nil
+	t := tally.New(d, schema)
+	t.Keys = nil
 	sys := layout.System{Dataset: d, Window: w, Generation: slice.Generation, Slice: slice.Slice}
 	columns := make([]string, 0, schema.NumFields())
 	for _, f := range schema.Fields() {
@@ -119,7 +142,7 @@ func (s *Store) without(ctx context.Context, d *dataset.Dataset, w window.Window
 	}
 	for _, file := range slice.Rows {
 		if err := s.filter(ctx, file.Path, columns, drop, func(kept arrow.RecordBatch) error {
-			t.add(kept)
+			t.Add(kept)
 			full := sys.Rows(kept)
 			defer full.Release()
 			return out.Write(full)
@@ -130,34 +153,13 @@ func (s *Store) without(ctx context.Context, d *dataset.Dataset, w window.Window
 	if slice.Rows, err = out.Finish(); err != nil {
 		return slice, err
 	}
-	slice.Newest, slice.Nulls = t.newestTime(), t.nulls
-	slice.Sheet, err = t.deduplicated(slice.Sheet)
+	slice.Newest, slice.Nulls = t.Newest(), t.Nulls
+	slice.Sheet, err = t.Deduplicated(slice.Sheet)
 	return slice, err
 }
 
-// deduplicated is the sheet after duplicates are dropped: what is no longer stored is a duplicate.
-func (t *tally) deduplicated(before events.Sheet) (events.Sheet, error) {
-	sheet := events.Sheet{}
-	for day, counts := range before {
-		counts.Duplicate += counts.Stored
-		counts.Stored, counts.Hash = 0, ""
-		sheet[day] = counts
-	}
-	for start, d := range t.days {
-		day := dayKey(start)
-		counts, ok := sheet[day]
-		if !ok || counts.Duplicate < d.rows {
-			return nil, fmt.Errorf("%w: %d rows of %s are kept, but fewer were there", events.ErrInvalid, d.rows, day)
-		}
-		counts.Stored, counts.Hash = d.rows, strconv.FormatUint(d.hash, 16)
-		counts.Duplicate -= d.rows
-		sheet[day] = counts
-	}
-	return sheet, nil
-}
-
 // filter reads a file of rows and hands on each batch less the rows whose ordinal is in drop (sorted), in the given columns.
-func (s *Store) filter(ctx context.Context, path string, columns []string, drop []int64, keep func(arrow.RecordBatch) error) (err error) {
+func (s *Settler) filter(ctx context.Context, path string, columns []string, drop []int64, keep func(arrow.RecordBatch) error) (err error) {
 	r, err := s.Files.Scan(ctx, path, columns...)
 	if err != nil {
 		return fmt.Errorf("read rows: %w", err)

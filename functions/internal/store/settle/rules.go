@@ -1,4 +1,4 @@
-package store
+package settle
 
 import (
 	"fmt"
@@ -12,15 +12,15 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/window"
 )
 
-// breach is a rule of the window that does not hold.
-type breach struct {
-	reason string // one word, for Stopped.Reason
-	detail string
+// Breach is a rule of the window that does not hold.
+type Breach struct {
+	Reason string // one word, for Stopped.Reason
+	Detail string
 }
 
 // judge decides the window's rules over the whole of its staged slices. It returns the breaches that stop the window,
 // and counts those of severity warning under their rule's name.
-func judge(d *dataset.Dataset, w window.Window, slices []events.Staged, sheet events.Sheet, repeated map[string]int64) (stop []breach, warned map[string]int64) {
+func judge(d *dataset.Dataset, w window.Window, slices []events.Staged, sheet events.Sheet, repeated map[string]int64) (stop []Breach, warned map[string]int64) {
 	total := sheet.Total()
 	warned = map[string]int64{}
 	if b := budget(d.Reject, total, reasons(slices)); b != nil {
@@ -36,7 +36,7 @@ func judge(d *dataset.Dataset, w window.Window, slices []events.Staged, sheet ev
 		case r.Severity == "warning":
 			warned[r.Name]++
 		default:
-			stop = append(stop, breach{"window_rule", fmt.Sprintf("rule %s (contract line %d): %s", r.Name, r.Line, detail)})
+			stop = append(stop, Breach{"window_rule", fmt.Sprintf("rule %s (contract line %d): %s", r.Name, r.Line, detail)})
 		}
 	}
 	return stop, warned
@@ -94,12 +94,12 @@ func stale(r dataset.Rule, w window.Window, slices []events.Staged) string {
 	return ""
 }
 
-func budget(b dataset.Reject, total events.Counts, by map[string]int64) *breach {
+func budget(b dataset.Reject, total events.Counts, by map[string]int64) *Breach {
 	refused := total.Quarantined
 	if refused <= b.Rows || float64(refused) <= b.Share*float64(total.Read) {
 		return nil
 	}
-	return &breach{"reject_budget", fmt.Sprintf("%d of %d rows were refused (%.2f %%), the budget is %d rows or %.2f %%; top reasons: %s",
+	return &Breach{"reject_budget", fmt.Sprintf("%d of %d rows were refused (%.2f %%), the budget is %d rows or %.2f %%; top reasons: %s",
 		refused, total.Read, 100*float64(refused)/float64(total.Read), b.Rows, 100*b.Share, top(by, 5))}
 }
 

@@ -1,4 +1,4 @@
-package store
+package key
 
 import (
 	"encoding/binary"
@@ -23,9 +23,9 @@ func mix(h, v uint64) uint64 {
 	return hi ^ lo
 }
 
-// hashRows folds one column into the hashes of its rows. Equal values of equal type give equal hashes on any machine.
+// Hash folds one column into the hashes of its rows. Equal values of equal type give equal hashes on any machine.
 // A value is folded whole, not as a hash of its own: two hashes that start from different seeds meet independently.
-func hashRows(h []uint64, col arrow.Array) {
+func Hash(h []uint64, col arrow.Array) {
 	if col.NullN() > 0 {
 		hashNullable(h, col)
 		return

@@ -1,9 +1,9 @@
-package store
+// Package tally counts the rows that are written.
+package tally
 
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
 	"time"
 
@@ -12,17 +12,19 @@ import (
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
+	"github.com/almanac-data/almanac/functions/internal/store/key"
 	"github.com/almanac-data/almanac/functions/internal/store/layout"
 	"github.com/almanac-data/almanac/functions/internal/window"
 )
 
-// tally counts what is really written, independent of what earlier steps say.
-type tally struct {
+// Tally counts what is really written, independent of what earlier steps say.
+type Tally struct {
+	Nulls map[string]int64 // by column, of those that a rule asks for
+	Keys  []*key.Set       // one for each of key.Of; none to gather no keys
+
 	d      *dataset.Dataset
 	days   map[int64]*day
 	newest int64
-	nulls  map[string]int64
-	keys   []*keySet
 	hashes []uint64
 }
 
@@ -33,48 +35,25 @@ type day struct {
 	hash uint64 // sum of row hashes: does not depend on the order
 }
 
-func newTally(d *dataset.Dataset, schema *arrow.Schema) *tally {
-	t := &tally{d: d, days: map[int64]*day{}, newest: math.MinInt64}
+// New is for batches of the block schema.
+func New(d *dataset.Dataset, schema *arrow.Schema) *Tally {
+	t := &Tally{d: d, days: map[int64]*day{}, newest: math.MinInt64}
 	for _, r := range d.Rules {
 		if r.Kind == "null_share" {
-			if t.nulls == nil {
-				t.nulls = map[string]int64{}
+			if t.Nulls == nil {
+				t.Nulls = map[string]int64{}
 			}
-			t.nulls[r.Column] = 0
+			t.Nulls[r.Column] = 0
 		}
 	}
-	for _, columns := range uniqueKeys(d) {
-		t.keys = append(t.keys, newKeySet(columns, schema))
+	for _, columns := range key.Of(d) {
+		t.Keys = append(t.Keys, key.NewSet(columns, schema))
 	}
 	return t
 }
 
-// uniqueKeys lists the column sets that must be unique in a window: the primary key, if there is one, before the unique rules.
-func uniqueKeys(d *dataset.Dataset) [][]string {
-	var keys [][]string
-	if len(d.Key) > 0 {
-		keys = append(keys, d.Key)
-	}
-	for _, r := range uniqueRules(d) {
-		keys = append(keys, r.Columns)
-	}
-	return keys
-}
-
-// uniqueRules lists the rules that stop a window or warn. One over the primary key is not among them: rows that repeat the key are
-// dropped and counted as duplicates, so that it always holds.
-func uniqueRules(d *dataset.Dataset) []dataset.Rule {
-	var rules []dataset.Rule
-	for _, r := range d.Rules {
-		if r.Kind == "unique" && !slices.Equal(r.Columns, d.Key) {
-			rules = append(rules, r)
-		}
-	}
-	return rules
-}
-
-// add counts the rows of a batch of the block schema.
-func (t *tally) add(batch arrow.RecordBatch) {
+// Add counts the rows of a batch of the block schema.
+func (t *Tally) Add(batch arrow.RecordBatch) {
 	n := int(batch.NumRows())
 	if cap(t.hashes) < n {
 		t.hashes = make([]uint64, n)
@@ -82,7 +61,7 @@ func (t *tally) add(batch arrow.RecordBatch) {
 	h := t.hashes[:n]
 	clear(h)
 	for i := range t.d.Columns {
-		hashRows(h, batch.Column(i))
+		key.Hash(h, batch.Column(i))
 	}
 	times := layout.EventTimes(t.d, batch)
 	defer times.Release()
@@ -98,15 +77,15 @@ func (t *tally) add(batch arrow.RecordBatch) {
 		today.hash += h[i]
 		t.newest = max(t.newest, micros)
 	}
-	for column := range t.nulls {
-		t.nulls[column] += int64(batch.Column(batch.Schema().FieldIndices(column)[0]).NullN())
+	for column := range t.Nulls {
+		t.Nulls[column] += int64(batch.Column(batch.Schema().FieldIndices(column)[0]).NullN())
 	}
-	for _, k := range t.keys {
-		k.add(batch)
+	for _, k := range t.Keys {
+		k.Add(batch)
 	}
 }
 
-func (t *tally) day(micros int64) (*day, int64) {
+func (t *Tally) day(micros int64) (*day, int64) {
 	start := micros - ((micros%microsPerDay)+microsPerDay)%microsPerDay
 	if t.days[start] == nil {
 		t.days[start] = &day{}
@@ -114,8 +93,8 @@ func (t *tally) day(micros int64) (*day, int64) {
 	return t.days[start], start
 }
 
-// sheet adds the hashes to the sheet of validate; a day whose count differs from what was written is an error.
-func (t *tally) sheet(said events.Sheet) (events.Sheet, error) {
+// Sheet adds the hashes to the sheet of validate; a day whose count differs from what was written is an error.
+func (t *Tally) Sheet(said events.Sheet) (events.Sheet, error) {
 	sheet := events.Sheet{}
 	sheet.Merge(said)
 	for start, d := range t.days {
@@ -135,7 +114,29 @@ func (t *tally) sheet(said events.Sheet) (events.Sheet, error) {
 	return sheet, nil
 }
 
-func (t *tally) newestTime() string {
+// Deduplicated is the sheet after duplicates are dropped: what is no longer stored is a duplicate.
+func (t *Tally) Deduplicated(before events.Sheet) (events.Sheet, error) {
+	sheet := events.Sheet{}
+	for day, counts := range before {
+		counts.Duplicate += counts.Stored
+		counts.Stored, counts.Hash = 0, ""
+		sheet[day] = counts
+	}
+	for start, d := range t.days {
+		day := dayKey(start)
+		counts, ok := sheet[day]
+		if !ok || counts.Duplicate < d.rows {
+			return nil, fmt.Errorf("%w: %d rows of %s are kept, but fewer were there", events.ErrInvalid, d.rows, day)
+		}
+		counts.Stored, counts.Hash = d.rows, strconv.FormatUint(d.hash, 16)
+		counts.Duplicate -= d.rows
+		sheet[day] = counts
+	}
+	return sheet, nil
+}
+
+// Newest is the newest event time, as RFC 3339 has it; empty without a row.
+func (t *Tally) Newest() string {
 	if t.newest == math.MinInt64 {
 		return ""
 	}
