@@ -12,6 +12,7 @@ import (
 	"github.com/sethvargo/go-envconfig"
 
 	"github.com/almanac-data/almanac/functions/internal/fn/await"
+	"github.com/almanac-data/almanac/functions/internal/fn/server"
 	"github.com/almanac-data/almanac/functions/internal/secret/reference"
 	"github.com/almanac-data/almanac/functions/internal/secret/vault"
 )
@@ -46,7 +47,7 @@ func Variables(configs ...any) []string {
 			}
 		}
 	}
-	for _, c := range append(configs, serverConfig{}, await.Config{}, vault.Config{}) {
+	for _, c := range append(configs, server.Config{}, await.Config{}, vault.Config{}) {
 		visit(reflect.Indirect(reflect.ValueOf(c)).Type())
 	}
 	slices.Sort(all)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/certs/certstest"
+	"github.com/almanac-data/almanac/functions/internal/fn/server"
 )
 
 // TestAFunctionWithTLSAnswersByItFromTheStart starts one that waits for a server, and lets the server come.
@@ -157,10 +158,10 @@ func TestAForeignNameIsRefusedOnLoopback(t *testing.T) {
 func TestAForeignNameIsNoneElsewhere(t *testing.T) {
 	for name, tt := range map[string]struct {
 		address string
-		front   Front
+		front   server.Front
 	}{
-		"on every interface":      {"0.0.0.0:0", Front{}},
-		"with a guard of its own": {"127.0.0.1:0", Front{Metrics: func(next http.Handler) http.Handler { return next }}},
+		"on every interface":      {"0.0.0.0:0", server.Front{}},
+		"with a guard of its own": {"127.0.0.1:0", server.Front{Metrics: func(next http.Handler) http.Handler { return next }}},
 	} {
 		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", tt.address)
 		if err != nil {

@@ -2,71 +2,20 @@ package fn
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"strconv"
-	"strings"
-	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel/propagation"
-	"knative.dev/pkg/network/handlers"
 
-	"github.com/almanac-data/almanac/functions/internal/loopback"
+	"github.com/almanac-data/almanac/functions/internal/fn/endpoint"
+	"github.com/almanac-data/almanac/functions/internal/fn/server"
 	"github.com/almanac-data/almanac/functions/internal/problem"
 )
-
-// serverConfig is the part of the configuration that is about the server.
-type serverConfig struct {
-	Host    string        `env:"ALMANAC_HOST"`              // loopback if empty; every interface in a Knative service (K_SERVICE)
-	Port    uint16        `env:"PORT,default=8080"`         // Knative sets it
-	Quiet   time.Duration `env:"ALMANAC_QUIET,default=1s"`  // without a request before the server stops listening
-	Grace   time.Duration `env:"ALMANAC_GRACE,default=20s"` // for work that has begun; it is cancelled then
-	Timeout time.Duration `env:"ALMANAC_TIMEOUT,default=5m"`
-}
-
-// Check says what is wrong with the times.
-func (c serverConfig) Check() error {
-	if c.Quiet < 0 || c.Grace < 0 || c.Timeout <= 0 {
-		return fmt.Errorf("ALMANAC_QUIET (%s), ALMANAC_GRACE (%s) must not be negative and ALMANAC_TIMEOUT (%s) longer than 0", c.Quiet, c.Grace, c.Timeout)
-	}
-	return nil
-}
-
-// Front is what a listener shows to strangers. The zero value is plain HTTP, with metrics for everyone; on loopback for everyone who calls this machine
-// by a name of its own.
-type Front struct {
-	TLS     *tls.Config                     // nil for plain HTTP
-	Metrics func(http.Handler) http.Handler // lets those in who may read /metrics; nil for everyone. Where it is set the handler has a guard of its own
-}
-
-// guard keeps foreign names from all that listens on loopback and has no guard of its own. /healthz says nothing to anybody.
-func (f Front) guard(l net.Listener, next http.Handler) http.Handler {
-	if f.Metrics != nil || !loopback.Only(l.Addr()) {
-		return next
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if p := loopback.Refuse(r); p != nil && r.URL.Path != "/healthz" {
-			p.Write(w)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// serve answers on l by TLS, if the front has it.
-func (f Front) serve(s *http.Server, l net.Listener) error {
-	if f.TLS == nil {
-		return s.Serve(l)
-	}
-	s.TLSConfig = f.TLS.Clone()
-	return s.ServeTLS(l, "", "")
-}
 
 // Loopback says whether ServeHTTP listens where only this machine can reach it.
 func (p *Process) Loopback(ctx context.Context) (bool, error) {
@@ -78,8 +27,8 @@ func (p *Process) Loopback(ctx context.Context) (bool, error) {
 	return c.Host == "localhost" || ip != nil && ip.IsLoopback(), nil
 }
 
-func (p *Process) serverConfig(ctx context.Context) (serverConfig, error) {
-	var c serverConfig
+func (p *Process) serverConfig(ctx context.Context) (server.Config, error) {
+	var c server.Config
 	if err := Load(ctx, p.Env, &c); err != nil {
 		return c, err
 	}
@@ -91,16 +40,16 @@ func (p *Process) serverConfig(ctx context.Context) (serverConfig, error) {
 
 // Serve receives CloudEvents for h until ctx is done: by HTTP/1 and h2c on PORT, or, where a Knative JobSink started the
 // process (K_EXECUTION_MODE=batch), the one event that lies in a file.
-func (p *Process) Serve(ctx context.Context, h Handler) error {
+func (p *Process) Serve(ctx context.Context, h endpoint.Handler) error {
 	if lookup(p.Env, "K_EXECUTION_MODE", "") == "batch" {
-		return p.batch(ctx, h)
+		return endpoint.Job(ctx, p.Name, h, p.Options(0), lookup(p.Env, "K_EVENT_PATH", "/etc/jobsink-event"))
 	}
 	c, err := p.serverConfig(ctx)
 	if err != nil {
 		return err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/{$}", NewHandler(p.Name, h, p.Options(c.Timeout)))
+	mux.Handle("/{$}", endpoint.New(p.Name, h, p.Options(c.Timeout)))
 	mux.Handle("/", problem.NotFound("send events to /"))
 	return p.ServeHTTP(ctx, mux)
 }
@@ -142,87 +91,18 @@ func (p *Process) Listen(ctx context.Context, l net.Listener, h http.Handler) er
 		_ = l.Close()
 		return err
 	}
-	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	s := &server{process: p, config: c}
-	s.drainer = &handlers.Drainer{Inner: s.routes(h), HealthCheck: s.probe, QuietPeriod: max(c.Quiet, time.Millisecond)}
-	s.http = &http.Server{
-		Handler: p.Front.guard(l, s.drainer), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		Protocols:   new(http.Protocols),
-		BaseContext: func(net.Listener) context.Context { return context.WithValue(work, lifetime{}, work) },
-	}
-	s.http.Protocols.SetHTTP1(true)
-	s.http.Protocols.SetHTTP2(true)
-	s.http.Protocols.SetUnencryptedHTTP2(true)
-	failed := make(chan error, 1)
-	go func() { failed <- p.Front.serve(s.http, l) }()
-	p.Log.Info("listening", "address", l.Addr().String(), "tls", p.Front.TLS != nil)
-	select {
-	case err := <-failed:
-		return fmt.Errorf("serve on %s: %w", l.Addr(), err)
-	case <-ctx.Done():
-	}
-	err = s.stop(work, cancel)
-	if end := <-failed; !errors.Is(end, http.ErrServerClosed) {
-		err = errors.Join(err, end)
-	}
-	return err
+	s := &server.Server{Config: c, Front: p.Front, Log: p.Log, Metrics: p.Metrics, Unready: p.unready}
+	return s.Listen(ctx, l, h)
+}
+
+// Options for the handlers of this process.
+func (p *Process) Options(timeout time.Duration) endpoint.Options {
+	return endpoint.Options{Log: p.Log, Meter: p.Meter, Tracer: p.Tracer, Timeout: timeout}
 }
 
 // Instrument measures the requests to an API that is no events endpoint, and makes a span of each, named by its route.
 func (p *Process) Instrument(h http.Handler) http.Handler {
 	return otelhttp.NewHandler(p.Meter.Requests(h), p.Name, otelhttp.WithTracerProvider(p.Tracer), otelhttp.WithPropagators(propagation.TraceContext{}))
-}
-
-type server struct {
-	process  *Process
-	config   serverConfig
-	drainer  *handlers.Drainer
-	http     *http.Server
-	stopping atomic.Bool
-}
-
-func (s *server) routes(h http.Handler) http.Handler {
-	metrics := promhttp.HandlerFor(s.process.Metrics, promhttp.HandlerOpts{Registry: s.process.Metrics, EnableOpenMetrics: true})
-	if guard := s.process.Front.Metrics; guard != nil {
-		metrics = guard(metrics)
-	}
-	mux := http.NewServeMux()
-	mux.Handle("/", h)
-	mux.Handle("GET /metrics", metrics)
-	mux.HandleFunc("GET /healthz", s.health)
-	mux.HandleFunc("GET /readyz", s.ready)
-	return mux
-}
-
-// stop ends the server in the order that loses no work.
-func (s *server) stop(work context.Context, cancel context.CancelFunc) error {
-	s.stopping.Store(true)
-	quiet := make(chan struct{})
-	go func() { s.drainer.Drain(); close(quiet) }()
-	// Each request prolongs the quiet period, so it needs an end of its own.
-	bound := time.NewTimer(s.config.Quiet + s.config.Grace)
-	defer bound.Stop()
-	select {
-	case <-quiet:
-	case <-bound.C:
-		s.drainer.Reset()
-		<-quiet
-	}
-	patient, done := context.WithTimeout(work, s.config.Grace)
-	defer done()
-	err := s.http.Shutdown(patient)
-	if errors.Is(err, context.DeadlineExceeded) {
-		cancel()
-		s.process.Log.Warn("work cancelled", "grace", s.config.Grace.String())
-		last, done := context.WithTimeout(context.WithoutCancel(work), 3*time.Second)
-		defer done()
-		err = s.http.Shutdown(last)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("stop serving: work did not end: %w", err), s.http.Close())
-	}
-	return nil
 }
 
 type check struct {
@@ -250,30 +130,4 @@ func (p *Process) unready(ctx context.Context) []string {
 		}
 	}
 	return all
-}
-
-// probe answers the kubelet, which the drainer knows by its user agent.
-func (s *server) probe(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == "/readyz" {
-		s.ready(w, r)
-		return
-	}
-	s.health(w, r)
-}
-
-func (s *server) health(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = w.Write([]byte("ok\n"))
-}
-
-func (s *server) ready(w http.ResponseWriter, r *http.Request) {
-	if s.stopping.Load() {
-		http.Error(w, "shutting down", http.StatusServiceUnavailable)
-		return
-	}
-	if not := s.process.unready(r.Context()); len(not) > 0 {
-		http.Error(w, strings.Join(not, "\n"), http.StatusServiceUnavailable)
-		return
-	}
-	s.health(w, r)
 }

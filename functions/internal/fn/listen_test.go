@@ -20,6 +20,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/fn/endpoint"
 	"github.com/almanac-data/almanac/functions/internal/problem"
 )
 
@@ -103,7 +104,7 @@ func TestServerSpeaksHTTP2WithoutTLS(t *testing.T) {
 func TestStopLetsWorkEnd(t *testing.T) {
 	p := newProcess(t, map[string]string{"ALMANAC_QUIET": "1ms", "ALMANAC_GRACE": "10s"})
 	begun, finish := make(chan struct{}), make(chan struct{})
-	h := NewHandler("collect", func(context.Context, events.Event) error {
+	h := endpoint.New("collect", func(context.Context, events.Event) error {
 		close(begun)
 		<-finish
 		return nil
@@ -147,7 +148,7 @@ func refused(t *testing.T, url string) {
 func TestStopCancelsWorkThatTakesTooLong(t *testing.T) {
 	p := newProcess(t, map[string]string{"ALMANAC_QUIET": "1ms", "ALMANAC_GRACE": "50ms"})
 	begun := make(chan struct{})
-	h := NewHandler("collect", func(ctx context.Context, _ events.Event) error {
+	h := endpoint.New("collect", func(ctx context.Context, _ events.Event) error {
 		close(begun)
 		<-ctx.Done()
 		return ctx.Err()
@@ -265,7 +266,7 @@ func BenchmarkEvents(b *testing.B) {
 		w.WriteHeader(http.StatusAccepted)
 	})
 	p := newProcess(b, map[string]string{"ALMANAC_QUIET": "1ms"})
-	ours := NewHandler("collect", func(context.Context, events.Event) error { return nil }, p.Options(time.Minute))
+	ours := endpoint.New("collect", func(context.Context, events.Event) error { return nil }, p.Options(time.Minute))
 	for name, h := range map[string]http.Handler{"bare": bare, "almanac": ours} {
 		b.Run(name, func(b *testing.B) {
 			url, stop := start(b, p, h)
@@ -293,29 +294,6 @@ func BenchmarkEvents(b *testing.B) {
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "req/s")
 		})
 	}
-}
-
-// FuzzReceive: whatever is sent is answered, and only an event that was understood reaches the handler.
-func FuzzReceive(f *testing.F) {
-	f.Add("application/json", "1.0", events.TypeDue, "42", []byte(`{"dataset":"flights","window":"2001-01-05"}`))
-	f.Add("application/cloudevents+json", "", "", "", []byte(`{"specversion":"1.0","id":"1","source":"/s","type":"`+TypeTick+`"}`))
-	f.Add("application/cloudevents-batch+json", "", "", "", []byte(`[]`))
-	f.Add("", "0.3", TypeTick, "1", []byte{0})
-	f.Fuzz(func(t *testing.T, contentType, version, ceType, id string, body []byte) {
-		h := NewHandler("collect", func(_ context.Context, ev events.Event) error {
-			if ev != nil && ev.Of().Dataset == "" {
-				t.Error("handler got an event without a dataset")
-			}
-			return nil
-		}, Options{})
-		r, w := newRequest(contentType, version, ceType, id, body)
-		h.ServeHTTP(w, r)
-		switch w.Code {
-		case 200, 400, 413, 415, 422:
-		default:
-			t.Errorf("answer = %d %s", w.Code, w.Body)
-		}
-	})
 }
 
 func TestAJobGoesOnWithTheTraceOfItsEvent(t *testing.T) {

@@ -1,6 +1,6 @@
-// Package fn is the runtime of a function: it receives CloudEvents, hands them to a Handler one at a time each in its own
-// goroutine, and answers, logs, counts and traces what came of it. Signals, exit codes, the HTTP server, probes and draining
-// live here and nowhere else; so do the clock and the environment.
+// Package fn is the runtime of a function: a process with its configuration, its secrets, its log, metrics and traces, which serves
+// CloudEvents or any HTTP handler. Signals, exit codes, the HTTP server, probes and draining live here, in server and in endpoint,
+// and nowhere else; so do the clock and the environment.
 package fn
 
 import (
@@ -21,6 +21,7 @@ import (
 
 	"github.com/almanac-data/almanac/functions/internal/fn/await"
 	"github.com/almanac-data/almanac/functions/internal/fn/meter"
+	"github.com/almanac-data/almanac/functions/internal/fn/server"
 )
 
 // Process is what a function runs in.
@@ -32,7 +33,7 @@ type Process struct {
 	Meter   *meter.Metrics // Almanac's own metrics; registered in Metrics
 	Tracer  trace.TracerProvider
 	Now     func() time.Time
-	Front   Front // of what it serves; set before Await and ServeHTTP
+	Front   server.Front // of what it serves; set before Await and ServeHTTP
 
 	service bool // answers probes while it waits for servers at its start
 	waiter  await.Waiter

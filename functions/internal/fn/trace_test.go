@@ -17,6 +17,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/fn/endpoint"
 )
 
 func TestSpansAreSentWhereTheyAreAskedFor(t *testing.T) {
@@ -35,7 +36,7 @@ func TestSpansAreSentWhereTheyAreAskedFor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := NewHandler("collect", func(context.Context, events.Event) error { return nil }, p.Options(0))
+	h := endpoint.New("collect", func(context.Context, events.Event) error { return nil }, p.Options(0))
 	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(encode(t, due)))
 	for k, v := range binaryHeader(events.TypeDue) {
 		r.Header.Set(k, v)
@@ -54,7 +55,7 @@ func TestSpansAreSentWhereTheyAreAskedFor(t *testing.T) {
 func TestIDsGoOnWithoutACollector(t *testing.T) {
 	p := newProcess(t, nil)
 	carrier := propagation.MapCarrier{}
-	h := NewHandler("collect", func(ctx context.Context, _ events.Event) error {
+	h := endpoint.New("collect", func(ctx context.Context, _ events.Event) error {
 		otel.GetTextMapPropagator().Inject(ctx, carrier)
 		return nil
 	}, p.Options(0))

@@ -12,6 +12,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/dataset/folder"
 	"github.com/almanac-data/almanac/functions/internal/fn"
+	"github.com/almanac-data/almanac/functions/internal/fn/endpoint"
 	"github.com/almanac-data/almanac/functions/internal/hdfs"
 	"github.com/almanac-data/almanac/functions/internal/lake"
 	"github.com/almanac-data/almanac/functions/internal/published"
@@ -78,7 +79,7 @@ func awaitDatasets(ctx context.Context, p *fn.Process, where string, warehouse *
 }
 
 // Handler makes a function look for newer versions of its datasets before it refuses an event for good.
-func (d *Datasets) Handler(h fn.Handler) fn.Handler {
+func (d *Datasets) Handler(h endpoint.Handler) endpoint.Handler {
 	if d.follower == nil {
 		return h
 	}

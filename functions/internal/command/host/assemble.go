@@ -19,6 +19,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/deliver"
 	"github.com/almanac-data/almanac/functions/internal/duck"
 	"github.com/almanac-data/almanac/functions/internal/fn"
+	"github.com/almanac-data/almanac/functions/internal/fn/endpoint"
 	"github.com/almanac-data/almanac/functions/internal/fn/meter"
 	"github.com/almanac-data/almanac/functions/internal/maintain"
 	"github.com/almanac-data/almanac/functions/internal/platform"
@@ -125,7 +126,7 @@ func openEngine(ctx context.Context, s *state.State) (snapshot.Engine, error) {
 	return engine, nil
 }
 
-func (h *Host) functions(read *collect.Collect, parse *process.Process, engine snapshot.Engine) map[string]fn.Handler {
+func (h *Host) functions(read *collect.Collect, parse *process.Process, engine snapshot.Engine) map[string]endpoint.Handler {
 	blocks, said := h.Cluster.Blocks(), h.Journal
 	pace := h.Pace
 	pace.ProbeBefore = h.options.Now()
@@ -135,7 +136,7 @@ func (h *Host) functions(read *collect.Collect, parse *process.Process, engine s
 	}
 	read.Journal, read.Blocks, read.Sources, read.Datasets, read.Archive, read.Now = said, blocks, &source.Files{}, h.Datasets, h.Lake, h.options.Now
 	parse.Journal, parse.Blocks, parse.Datasets = said, blocks, h.Datasets
-	return map[string]fn.Handler{
+	return map[string]endpoint.Handler{
 		"calendar": cal.Handle,
 		"collect":  read.Handle,
 		"process":  parse.Handle,

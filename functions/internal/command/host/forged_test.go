@@ -10,12 +10,12 @@ import (
 	"testing"
 
 	"github.com/almanac-data/almanac/events"
-	"github.com/almanac-data/almanac/functions/internal/fn"
+	"github.com/almanac-data/almanac/functions/internal/fn/endpoint"
 	"github.com/almanac-data/almanac/functions/internal/problem"
 )
 
 // post sends an event to a function as a source does.
-func post(t *testing.T, h fn.Handler, ev events.Event) (status int, detail string) {
+func post(t *testing.T, h endpoint.Handler, ev events.Event) (status int, detail string) {
 	t.Helper()
 	body, err := json.Marshal(ev)
 	if err != nil {
@@ -26,7 +26,7 @@ func post(t *testing.T, h fn.Handler, ev events.Event) (status int, detail strin
 		r.Header.Set(k, v)
 	}
 	w := httptest.NewRecorder()
-	fn.NewHandler("test", h, fn.Options{}).ServeHTTP(w, r)
+	endpoint.New("test", h, endpoint.Options{}).ServeHTTP(w, r)
 	if w.Code != http.StatusOK && w.Header().Get("Content-Type") != problem.ContentType {
 		t.Errorf("answer is %s, no problem detail", w.Header().Get("Content-Type"))
 	}

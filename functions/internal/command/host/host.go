@@ -13,7 +13,7 @@ import (
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/command"
 	"github.com/almanac-data/almanac/functions/internal/command/state"
-	"github.com/almanac-data/almanac/functions/internal/fn"
+	"github.com/almanac-data/almanac/functions/internal/fn/endpoint"
 	"github.com/almanac-data/almanac/functions/internal/kafka"
 	"github.com/almanac-data/almanac/functions/internal/onebox"
 	"github.com/almanac-data/almanac/functions/internal/relay"
@@ -65,7 +65,7 @@ type Host struct {
 
 	options  *command.Options
 	log      *slog.Logger
-	handlers map[string]fn.Handler
+	handlers map[string]endpoint.Handler
 	troubles troubles
 	api      http.Handler
 	dial     dialer // to it, from within the process
@@ -80,7 +80,7 @@ const linger = 250 * time.Millisecond
 func (h *Host) Serve(ctx context.Context, l net.Listener) <-chan error {
 	mux := http.NewServeMux()
 	for name, handle := range h.handlers {
-		mux.Handle("/functions/"+name, fn.NewHandler(name, h.troubles.watch(name, handle), h.Proc.Options(state.EventTimeout)))
+		mux.Handle("/functions/"+name, endpoint.New(name, h.troubles.watch(name, handle), h.Proc.Options(state.EventTimeout)))
 	}
 	mux.Handle("/functions/deadletter", relay.DeadLetterSink(h.Cluster.Bury, h.log))
 	mux.Handle("/", h.Proc.Instrument(h.api))

@@ -25,7 +25,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/dataset/folder"
 	"github.com/almanac-data/almanac/functions/internal/deliver"
 	"github.com/almanac-data/almanac/functions/internal/duck"
-	"github.com/almanac-data/almanac/functions/internal/fn"
+	"github.com/almanac-data/almanac/functions/internal/fn/endpoint"
 	"github.com/almanac-data/almanac/functions/internal/kafka"
 	"github.com/almanac-data/almanac/functions/internal/kafka/acl"
 	"github.com/almanac-data/almanac/functions/internal/kafka/kafkatest"
@@ -49,14 +49,14 @@ type principals struct {
 	engine   *duck.Engine
 	now      time.Time
 	clusters map[string]*kafka.Cluster
-	handlers map[string]fn.Handler
+	handlers map[string]endpoint.Handler
 }
 
 func wall() time.Time { return time.Now().UTC() }
 
 func newPrincipals(t *testing.T) *principals {
 	t.Helper()
-	p := &principals{t: t, lab: kafkatest.Secured(t), now: time.Date(2001, 2, 5, 0, 0, 0, 0, time.UTC), clusters: map[string]*kafka.Cluster{}, handlers: map[string]fn.Handler{}}
+	p := &principals{t: t, lab: kafkatest.Secured(t), now: time.Date(2001, 2, 5, 0, 0, 0, 0, time.UTC), clusters: map[string]*kafka.Cluster{}, handlers: map[string]endpoint.Handler{}}
 	datasets := t.TempDir()
 	if err := os.CopyFS(filepath.Join(datasets, "flights"), os.DirFS("../../../../spark-jobs/flights")); err != nil {
 		t.Fatal(err)

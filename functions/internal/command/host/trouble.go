@@ -9,7 +9,7 @@ import (
 	"sync"
 
 	"github.com/almanac-data/almanac/events"
-	"github.com/almanac-data/almanac/functions/internal/fn"
+	"github.com/almanac-data/almanac/functions/internal/fn/endpoint"
 )
 
 // troubles remembers of each function the error of its last event, if that failed: a run that only tries again shows what it waits for.
@@ -24,7 +24,7 @@ type trouble struct {
 }
 
 // watch notes how the events of a function end.
-func (t *troubles) watch(function string, handle fn.Handler) fn.Handler {
+func (t *troubles) watch(function string, handle endpoint.Handler) endpoint.Handler {
 	return func(ctx context.Context, ev events.Event) error {
 		err := handle(ctx, ev)
 		if err == nil || ctx.Err() == nil { // a run that is stopped is no trouble

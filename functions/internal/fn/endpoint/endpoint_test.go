@@ -1,4 +1,4 @@
-package fn
+package endpoint
 
 import (
 	"bytes"
@@ -117,7 +117,7 @@ func TestHandlerAnswers(t *testing.T) {
 			var logged bytes.Buffer
 			reg := prometheus.NewRegistry()
 			o := Options{Log: slog.New(slog.NewJSONHandler(&logged, nil)), Meter: meter.New(reg, time.Now)}
-			server := httptest.NewServer(NewHandler("collect", tt.handler, o))
+			server := httptest.NewServer(New("collect", tt.handler, o))
 			defer server.Close()
 			status, text, header := send(t, server.URL, tt.method, tt.body, tt.header)
 			if status != 200 && header.Get("Content-Type") != problem.ContentType {
@@ -177,7 +177,7 @@ func TestHandlerGetsTheEvent(t *testing.T) {
 	}
 	for name, tt := range tests {
 		var got events.Event
-		h := NewHandler("collect", func(_ context.Context, ev events.Event) error { got = ev; return nil }, Options{})
+		h := New("collect", func(_ context.Context, ev events.Event) error { got = ev; return nil }, Options{})
 		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(tt.body))
 		for k, v := range binaryHeader(tt.ceType) {
 			r.Header.Set(k, v)
@@ -191,7 +191,7 @@ func TestHandlerGetsTheEvent(t *testing.T) {
 
 func TestFailureIsLoggedWithItsPiece(t *testing.T) {
 	var logged bytes.Buffer
-	h := NewHandler("collect", func(context.Context, events.Event) error { return errors.New("broker away") },
+	h := New("collect", func(context.Context, events.Event) error { return errors.New("broker away") },
 		Options{Log: slog.New(slog.NewJSONHandler(&logged, nil))})
 	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(encode(t, due)))
 	for k, v := range binaryHeader(events.TypeDue) {
@@ -213,7 +213,7 @@ func TestFailureIsLoggedWithItsPiece(t *testing.T) {
 func TestWorkOutlivesItsCallerButNotItsTimeout(t *testing.T) {
 	called := make(chan context.Context)
 	ended := make(chan error, 1)
-	h := NewHandler("collect", func(ctx context.Context, _ events.Event) error {
+	h := New("collect", func(ctx context.Context, _ events.Event) error {
 		called <- ctx
 		<-ctx.Done()
 		ended <- ctx.Err()
@@ -254,7 +254,7 @@ func TestTraceGoesOn(t *testing.T) {
 	for name, tt := range tests {
 		spans := tracetest.NewSpanRecorder()
 		carrier := propagation.MapCarrier{}
-		h := NewHandler("collect", func(ctx context.Context, _ events.Event) error {
+		h := New("collect", func(ctx context.Context, _ events.Event) error {
 			propagation.TraceContext{}.Inject(ctx, carrier)
 			return errors.New("broker away")
 		}, Options{Tracer: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))})
@@ -277,7 +277,7 @@ func TestTraceGoesOn(t *testing.T) {
 func TestStrangersDoNotMakeLabels(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	m := meter.New(reg, time.Now)
-	h := NewHandler("collect", func(context.Context, events.Event) error { return nil }, Options{Meter: m})
+	h := New("collect", func(context.Context, events.Event) error { return nil }, Options{Meter: m})
 	for i := range 100 {
 		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader("{}"))
 		for k, v := range binaryHeader(fmt.Sprintf("com.example.%d", i)) {
@@ -290,18 +290,8 @@ func TestStrangersDoNotMakeLabels(t *testing.T) {
 	}
 }
 
-func newRequest(contentType, version, ceType, id string, body []byte) (*http.Request, *httptest.ResponseRecorder) {
-	r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(body))
-	for k, v := range map[string]string{"Content-Type": contentType, "Ce-Specversion": version, "Ce-Type": ceType, "Ce-Id": id, "Ce-Source": "/s"} {
-		if v != "" {
-			r.Header.Set(k, v)
-		}
-	}
-	return r, httptest.NewRecorder()
-}
-
 func TestATombstoneIsNotHandled(t *testing.T) {
-	h := NewHandler("process", func(context.Context, events.Event) error { return errors.New("handled") }, Options{})
+	h := New("process", func(context.Context, events.Event) error { return errors.New("handled") }, Options{})
 	r := httptest.NewRequest(http.MethodPost, "/", http.NoBody)
 	for name, value := range map[string]string{"Ce-Specversion": "1.0", "Ce-Id": "1", "Ce-Source": "/almanac/x", "Ce-Type": events.TypeCollected} {
 		r.Header.Set(name, value)

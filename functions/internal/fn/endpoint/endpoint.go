@@ -1,4 +1,6 @@
-package fn
+// Package endpoint receives CloudEvents by HTTP, hands them to a Handler, each in its own goroutine, and answers, logs, counts and
+// traces what came of it.
+package endpoint
 
 import (
 	"cmp"
@@ -34,12 +36,7 @@ type Options struct {
 	Timeout time.Duration // of one event; 5 minutes if 0
 }
 
-// Options for the handlers of this process.
-func (p *Process) Options(timeout time.Duration) Options {
-	return Options{Log: p.Log, Meter: p.Meter, Tracer: p.Tracer, Timeout: timeout}
-}
-
-// NewHandler is the CloudEvents endpoint of a function, for any path. It answers
+// New is the CloudEvents endpoint of a function, for any path. It answers
 //
 //	200            done, or nothing to do
 //	422            no retry can help: the handler, the event's type or its data said events.ErrInvalid; the text says why
@@ -47,7 +44,9 @@ func (p *Process) Options(timeout time.Duration) Options {
 //	400 405 413 415  not one CloudEvent sent by POST with at most 1 MiB
 //
 // each but 200 with a problem detail (RFC 9457), and logs, counts and traces each. An event with another answer than 200 is logged once, here.
-func NewHandler(name string, h Handler, o Options) http.Handler {
+func New(name string, h Handler, o Options) http.Handler { return newEndpoint(name, h, o) }
+
+func newEndpoint(name string, h Handler, o Options) *endpoint {
 	e := &endpoint{name: name, handle: h, log: o.Log, meter: o.Meter, timeout: cmp.Or(o.Timeout, 5*time.Minute)}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
@@ -93,6 +92,11 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // lifetime is the key of the context value under which a server says how long its handlers may work.
 type lifetime struct{}
+
+// Lifetime is the context of the requests of a server, whose handlers may work until life is done.
+func Lifetime(life context.Context) context.Context {
+	return context.WithValue(life, lifetime{}, life)
+}
 
 // detach frees the work from the caller's connection: a caller that gives up must not undo it half way.
 func (e *endpoint) detach(r context.Context) (context.Context, context.CancelFunc) {

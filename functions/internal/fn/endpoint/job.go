@@ -1,4 +1,4 @@
-package fn
+package endpoint
 
 import (
 	"context"
@@ -12,10 +12,9 @@ import (
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 )
 
-// batch handles the one event of a JobSink's job: a file in structured mode at K_EVENT_PATH, or named event in the folder there.
+// Job handles the one event of a JobSink's job: a file in structured mode at path (K_EVENT_PATH), or named event in the folder there.
 // What bounds its time is the job's activeDeadlineSeconds. The error ends the process with 1, so that the job counts as failed.
-func (p *Process) batch(ctx context.Context, h Handler) error {
-	path := lookup(p.Env, "K_EVENT_PATH", "/etc/jobsink-event")
+func Job(ctx context.Context, name string, h Handler, o Options, path string) error {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		path = filepath.Join(path, "event")
 	}
@@ -24,7 +23,7 @@ func (p *Process) batch(ctx context.Context, h Handler) error {
 		return fmt.Errorf("read event (K_EVENT_PATH): %w", err)
 	}
 	start := time.Now()
-	e := NewHandler(p.Name, h, p.Options(0)).(*endpoint)
+	e := newEndpoint(name, h, o)
 	m := message{ce: new(cloudevents.Event)}
 	if err = json.Unmarshal(text, m.ce); err != nil {
 		return fmt.Errorf("read event %s: not a CloudEvent in JSON: %w", path, err)
