@@ -3,7 +3,6 @@ package serve
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -14,18 +13,11 @@ import (
 	"time"
 
 	"github.com/almanac-data/almanac/functions/internal/serve/access"
+	"github.com/almanac-data/almanac/functions/internal/serve/answer"
+	"github.com/almanac-data/almanac/functions/internal/serve/request"
+	"github.com/almanac-data/almanac/functions/internal/serve/rows"
 	"github.com/almanac-data/almanac/functions/internal/serve/shelf"
 )
-
-// forever is the caching of what never changes.
-const forever = "public, max-age=31536000, immutable"
-
-// pin says that the bytes to come are those of a digest and never change.
-func pin(h http.Header, digest []byte) {
-	h.Set("ETag", `"`+hex.EncodeToString(digest)+`"`)
-	h.Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(digest)+":") // RFC 9530
-	h.Set("Cache-Control", forever)
-}
 
 // manifest sends the bytes of manifest.json as they are.
 func (s *Server) manifest(w http.ResponseWriter, r *http.Request) error {
@@ -39,7 +31,7 @@ func (s *Server) manifest(w http.ResponseWriter, r *http.Request) error {
 	}
 	digest := sha256.Sum256(text)
 	access.Download(r.Context(), d.Name, v.Text, "manifest", hex.EncodeToString(digest[:]))
-	pin(w.Header(), digest[:])
+	answer.Pin(w.Header(), digest[:])
 	w.Header().Set("Content-Type", "application/json")
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(text))
 	return nil
@@ -59,7 +51,7 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request) error {
 	i := slices.IndexFunc(doc.Content.Files, func(f shelf.File) bool { return ok && f.SHA256 == digest })
 	sum, notHex := hex.DecodeString(digest)
 	if i < 0 || notHex != nil {
-		return missing("file", "release %s has no file %s; its manifest lists those it has", v.Text, r.PathValue("file"))
+		return request.Missing("file", "release %s has no file %s; its manifest lists those it has", v.Text, r.PathValue("file"))
 	}
 	f, err := s.Files.Open(r.Context(), shelf.Path(d.Name, v, doc.Content.Files[i].Path))
 	if err != nil {
@@ -71,9 +63,27 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request) error {
 		return errors.New("open file of release " + v.Text + ": cannot seek in it")
 	}
 	access.Download(r.Context(), d.Name, v.Text, "file", digest)
-	pin(w.Header(), sum)
+	answer.Pin(w.Header(), sum)
 	w.Header().Set("Content-Type", "application/vnd.apache.parquet")
 	w.Header().Set("Content-Disposition", `attachment; filename="`+digest+`.parquet"`)
 	http.ServeContent(w, r, "", time.Time{}, seeker)
 	return nil
+}
+
+// rows streams the rows of a release.
+func (s *Server) rows(w http.ResponseWriter, r *http.Request) error {
+	d, v, err := s.versionOf(r)
+	if err != nil {
+		return err
+	}
+	_, doc, err := s.openManifest(r.Context(), d.Name, v)
+	if err != nil {
+		return err
+	}
+	sel, err := rows.Select(r, d.Name, v, doc)
+	if err != nil {
+		return err
+	}
+	access.Download(r.Context(), d.Name, v.Text, "rows", "")
+	return sel.Send(w, r, s.Files)
 }

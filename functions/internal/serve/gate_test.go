@@ -17,6 +17,7 @@ import (
 
 	"github.com/almanac-data/almanac/functions/internal/identity"
 	"github.com/almanac-data/almanac/functions/internal/serve/access"
+	"github.com/almanac-data/almanac/functions/internal/serve/listing"
 	"github.com/almanac-data/almanac/functions/internal/serve/policy"
 )
 
@@ -72,7 +73,7 @@ func TestListsShowWhatTheCallerMayRead(t *testing.T) {
 		for _, path := range []string{"/", "/v1/datasets"} {
 			_, body := w.get(t, path, "Authorization: Bearer "+who)
 			var got struct {
-				Datasets []datasetItem `json:"datasets"`
+				Datasets []listing.Dataset `json:"datasets"`
 			}
 			if err := json.Unmarshal([]byte(body), &got); err != nil {
 				t.Fatal(err)

@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"github.com/almanac-data/almanac/functions/internal/problem"
+	"github.com/almanac-data/almanac/functions/internal/serve/answer"
 	"github.com/almanac-data/almanac/functions/internal/serve/format"
+	"github.com/almanac-data/almanac/functions/internal/serve/listing"
 	"github.com/almanac-data/almanac/functions/internal/serve/runs"
 )
 
@@ -26,7 +28,7 @@ var indexPage = template.Must(template.New("index").Parse(indexText))
 // openAPI sends the description of the API.
 func (s *Server) openAPI(w http.ResponseWriter, r *http.Request) error {
 	digest := sha256.Sum256(openAPI)
-	pin(w.Header(), digest[:])
+	answer.Pin(w.Header(), digest[:])
 	w.Header().Set("Cache-Control", "no-cache")
 	w.Header().Set("Content-Type", "application/json")
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(openAPI))
@@ -35,10 +37,10 @@ func (s *Server) openAPI(w http.ResponseWriter, r *http.Request) error {
 
 // indexItem is a dataset as / shows it.
 type indexItem struct {
-	datasetItem
+	listing.Dataset
 
-	Releases []releaseItem `json:"newest_releases"` // the last window of each release
-	Unwell   []runs.Window `json:"unwell_windows"`  // that stopped, or wait for their source
+	Releases []listing.Release `json:"newest_releases"` // the last window of each release
+	Unwell   []runs.Window     `json:"unwell_windows"`  // that stopped, or wait for their source
 }
 
 // index lists what there is: a page for browsers, JSON for all others.
@@ -53,7 +55,7 @@ func (s *Server) index(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		item := indexItem{newDatasetItem(d, on.View), []releaseItem{}, []runs.Window{}}
+		item := indexItem{listing.Of(d, on.View), []listing.Release{}, []runs.Window{}}
 		for i, v := range on.Versions {
 			if i+1 < len(on.Versions) && on.Versions[i+1].Name == v.Name {
 				continue
@@ -75,7 +77,7 @@ func (s *Server) index(w http.ResponseWriter, r *http.Request) error {
 	case html == 0 && plain == 0:
 		return problem.Field(http.StatusNotAcceptable, "Accept", "this comes as text/html or application/json")
 	case html <= plain:
-		return answer(w, struct {
+		return answer.JSON(w, struct {
 			Datasets []indexItem       `json:"datasets"`
 			Links    map[string]string `json:"links"`
 		}{items, map[string]string{"openapi": "/openapi.json", "datasets": "/v1/datasets"}})
@@ -87,5 +89,5 @@ func (s *Server) index(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-cache")
 	_, err = w.Write(page.Bytes())
-	return cut(err)
+	return answer.Cut(err)
 }

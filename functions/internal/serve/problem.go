@@ -4,25 +4,14 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 
 	"github.com/almanac-data/almanac/functions/internal/problem"
+	"github.com/almanac-data/almanac/functions/internal/serve/answer"
 )
-
-func bad(field, format string, args ...any) *problem.Error {
-	return problem.Field(http.StatusBadRequest, field, format, args...)
-}
-
-func missing(field, format string, args ...any) *problem.Error {
-	return problem.Field(http.StatusNotFound, field, format, args...)
-}
-
-// errCut marks a failure after the answer has begun.
-var errCut = errors.New("answer cut off")
 
 // fail answers with a problem. What is not one is a failure of ours: it is logged, and the caller only learns that there was one.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
-	if errors.Is(err, errCut) {
+	if errors.Is(err, answer.ErrCut) {
 		if r.Context().Err() == nil {
 			s.Log.ErrorContext(r.Context(), "answer cut off", "path", r.URL.Path, "error", err.Error())
 		}
@@ -44,25 +33,3 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	p.Write(w)
 }
-
-// strange makes a problem of what the mux says to a request that no route is for.
-func strange(h http.Handler, w http.ResponseWriter, r *http.Request) *problem.Error {
-	heard := &listener{header: http.Header{}}
-	h.ServeHTTP(heard, r)
-	if heard.status != http.StatusMethodNotAllowed {
-		return missing("", "there is nothing at %s; / lists what there is", r.URL.Path)
-	}
-	allow := heard.header.Get("Allow")
-	w.Header().Set("Allow", allow)
-	return problem.New(http.StatusMethodNotAllowed, "%s takes %s, not %s", r.URL.Path, strings.ReplaceAll(allow, ", ", " and "), r.Method)
-}
-
-// listener hears status and header of an answer.
-type listener struct {
-	header http.Header
-	status int
-}
-
-func (l *listener) Header() http.Header         { return l.header }
-func (l *listener) Write(p []byte) (int, error) { return len(p), nil }
-func (l *listener) WriteHeader(status int)      { l.status = status }

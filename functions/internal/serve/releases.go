@@ -9,6 +9,9 @@ import (
 	"strings"
 
 	"github.com/almanac-data/almanac/functions/internal/dataset"
+	"github.com/almanac-data/almanac/functions/internal/serve/answer"
+	"github.com/almanac-data/almanac/functions/internal/serve/listing"
+	"github.com/almanac-data/almanac/functions/internal/serve/request"
 	"github.com/almanac-data/almanac/functions/internal/serve/shelf"
 )
 
@@ -24,43 +27,17 @@ func (s *Server) shelf(ctx context.Context, d *dataset.Dataset) (*shelf.Shelf, e
 func (s *Server) openManifest(ctx context.Context, dataset string, v shelf.Version) ([]byte, shelf.Manifest, error) {
 	text, doc, err := shelf.ReadManifest(ctx, s.Files, dataset, v)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = missing("version", "there is no release %s of %s; /v1/datasets/%s/releases lists those there are", v.Text, dataset, dataset)
+		err = request.Missing("version", "there is no release %s of %s; /v1/datasets/%s/releases lists those there are", v.Text, dataset, dataset)
 	}
 	return text, doc, err
 }
 
-// releaseItem is one release.
-type releaseItem struct {
-	Version     string            `json:"version"`
-	Name        string            `json:"name"`
-	Window      string            `json:"window"`
-	Revision    int               `json:"revision"`
-	Rows        int64             `json:"rows"`
-	Bytes       int64             `json:"bytes"`
-	Content     string            `json:"content_sha256"` // of the content part of the manifest
-	Provisional bool              `json:"provisional,omitempty"`
-	Stale       *shelf.Stale      `json:"stale,omitempty"`
-	Links       map[string]string `json:"links"`
-}
-
-func releaseURL(dataset, version string) string {
-	return datasetURL(dataset) + "/releases/" + version
-}
-
-func (s *Server) newRelease(ctx context.Context, on *shelf.Shelf, v shelf.Version) (releaseItem, shelf.Manifest, error) {
-	item := releaseItem{Version: v.Text, Name: v.Name, Window: v.Window.Key(), Revision: v.Revision}
+func (s *Server) newRelease(ctx context.Context, on *shelf.Shelf, v shelf.Version) (listing.Release, shelf.Manifest, error) {
 	_, doc, err := s.openManifest(ctx, on.Dataset, v)
 	if err != nil {
-		return item, doc, err
+		return listing.Release{}, doc, err
 	}
-	for _, f := range doc.Content.Files {
-		item.Rows += f.Rows
-		item.Bytes += f.Bytes
-	}
-	item.Content, item.Provisional = doc.ContentSHA256, len(doc.Content.Provisional) > 0
-	url := releaseURL(on.Dataset, v.Text)
-	item.Links = map[string]string{"self": url, "manifest": url + "/manifest", "rows": url + "/rows"}
-	item.Stale, err = on.Stale(ctx, v)
+	item, err := listing.ReleaseOf(ctx, on, v, doc)
 	return item, doc, err
 }
 
@@ -78,19 +55,19 @@ func (s *Server) releases(w http.ResponseWriter, r *http.Request) error {
 	if err := declared(d, name, on); err != nil {
 		return err
 	}
-	part, next, err := page(r, all, func(v shelf.Version) string { return v.Text })
+	part, next, err := request.Page(r, all, func(v shelf.Version) string { return v.Text })
 	if err != nil {
 		return err
 	}
-	items := make([]releaseItem, len(part))
+	items := make([]listing.Release, len(part))
 	for i, v := range part {
 		if items[i], _, err = s.newRelease(r.Context(), on, v); err != nil {
 			return err
 		}
 	}
-	return answer(w, struct {
-		Releases []releaseItem `json:"releases"`
-		Next     string        `json:"next,omitempty"`
+	return answer.JSON(w, struct {
+		Releases []listing.Release `json:"releases"`
+		Next     string            `json:"next,omitempty"`
 	}{items, next})
 }
 
@@ -100,7 +77,7 @@ func declared(d *dataset.Dataset, name string, on *shelf.Shelf) error {
 	if name == "" || slices.Contains(names, name) {
 		return nil
 	}
-	return bad("name", "%s has no release %q; it has: %s", d.Name, name, strings.Join(names, ", "))
+	return request.Bad("name", "%s has no release %q; it has: %s", d.Name, name, strings.Join(names, ", "))
 }
 
 func releaseNames(d *dataset.Dataset, on *shelf.Shelf) []string {
@@ -130,33 +107,17 @@ func (s *Server) latest(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if names := releaseNames(d, on); name == "" && len(names) > 1 {
-		return bad("name", "%s has several releases, say which by name: %s", d.Name, strings.Join(names, ", "))
+		return request.Bad("name", "%s has several releases, say which by name: %s", d.Name, strings.Join(names, ", "))
 	}
 	for _, v := range slices.Backward(on.Versions) {
 		if name == "" || v.Name == name {
 			w.Header().Set("Cache-Control", "no-cache")
-			w.Header().Set("Location", releaseURL(d.Name, v.Text))
+			w.Header().Set("Location", listing.ReleaseURL(d.Name, v.Text))
 			w.WriteHeader(http.StatusTemporaryRedirect)
 			return nil
 		}
 	}
-	return missing("", "no release of %s is published yet", d.Name)
-}
-
-// releaseDetail is a release with its files and its schema.
-type releaseDetail struct {
-	releaseItem
-
-	Schema []shelf.Column `json:"schema"`
-	Files  []fileItem     `json:"files"`
-}
-
-type fileItem struct {
-	SHA256 string `json:"sha256"`
-	Bytes  int64  `json:"bytes"`
-	Rows   int64  `json:"rows"`
-	Split  string `json:"split,omitempty"`
-	URL    string `json:"url"`
+	return request.Missing("", "no release of %s is published yet", d.Name)
 }
 
 func (s *Server) release(w http.ResponseWriter, r *http.Request) error {
@@ -172,12 +133,7 @@ func (s *Server) release(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	detail := releaseDetail{releaseItem: item, Schema: append([]shelf.Column{}, doc.Content.Schema...), Files: []fileItem{}}
-	for _, f := range doc.Content.Files {
-		url := releaseURL(d.Name, v.Text) + "/files/" + f.SHA256 + ".parquet"
-		detail.Files = append(detail.Files, fileItem{f.SHA256, f.Bytes, f.Rows, f.Split, url})
-	}
-	return answer(w, detail)
+	return answer.JSON(w, listing.ReleaseDetailOf(item, d.Name, doc))
 }
 
 func (s *Server) versionOf(r *http.Request) (*dataset.Dataset, shelf.Version, error) {
@@ -187,7 +143,7 @@ func (s *Server) versionOf(r *http.Request) (*dataset.Dataset, shelf.Version, er
 	}
 	v, ok := shelf.Parse(r.PathValue("version"))
 	if !ok {
-		return nil, v, missing("version", "%q is not a version: they look like <name>-<window>.<revision>, for example training-2001-01.1", r.PathValue("version"))
+		return nil, v, request.Missing("version", "%q is not a version: they look like <name>-<window>.<revision>, for example training-2001-01.1", r.PathValue("version"))
 	}
 	return d, v, nil
 }

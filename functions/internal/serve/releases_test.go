@@ -17,7 +17,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -25,18 +24,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/serve/answer"
+	"github.com/almanac-data/almanac/functions/internal/serve/listing"
 	"github.com/almanac-data/almanac/functions/internal/serve/shelf"
 	"github.com/almanac-data/almanac/functions/internal/table"
 )
-
-func must(t *testing.T, text string) time.Duration {
-	t.Helper()
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
-}
 
 func TestReleases(t *testing.T) {
 	w := newWorld(t)
@@ -49,7 +41,7 @@ func TestReleases(t *testing.T) {
 		events.Released{Piece: events.Piece{Dataset: "flights", Name: "training", Window: "2001-02"}, Version: "training-2001-02.1", Revision: 1})
 	_, body := w.get(t, "/v1/datasets/flights/releases")
 	var got struct {
-		Releases []releaseItem `json:"releases"`
+		Releases []listing.Release `json:"releases"`
 	}
 	if err := json.Unmarshal([]byte(body), &got); err != nil {
 		t.Fatal(err)
@@ -125,7 +117,7 @@ func TestFile(t *testing.T) {
 			t.Errorf("%s = %d with %d bytes, want %d with %d", name, resp.StatusCode, len(body), tt.status, len(tt.body))
 		}
 		h := resp.Header
-		if tt.status < 400 && (h.Get("ETag") != tag || h.Get("Cache-Control") != forever) {
+		if tt.status < 400 && (h.Get("ETag") != tag || h.Get("Cache-Control") != answer.Forever) {
 			t.Errorf("%s: headers = %v, want the digest as ETag and no end of caching", name, h)
 		}
 		if tt.method == "HEAD" && h.Get("Content-Length") != fmt.Sprint(len(all)) {

@@ -11,6 +11,8 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/facts"
 	"github.com/almanac-data/almanac/functions/internal/serve/access"
+	"github.com/almanac-data/almanac/functions/internal/serve/answer"
+	"github.com/almanac-data/almanac/functions/internal/serve/request"
 	"github.com/almanac-data/almanac/functions/internal/table"
 )
 
@@ -81,7 +83,7 @@ func New(s Server) http.Handler {
 	mux := http.NewServeMux()
 	for _, rt := range s.routes() {
 		mux.HandleFunc("GET "+rt.path, func(w http.ResponseWriter, r *http.Request) {
-			err := known(r.URL, rt.params)
+			err := request.Known(r.URL, rt.params)
 			if err == nil {
 				err = rt.serve(w, r)
 			}
@@ -93,7 +95,7 @@ func New(s Server) http.Handler {
 	return s.guarded(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Ask first, as the mux's own answers to strangers are no problem details.
 		if h, pattern := mux.Handler(r); pattern == "" {
-			s.fail(w, r, strange(h, w, r))
+			s.fail(w, r, answer.Strange(h, w, r))
 			return
 		}
 		mux.ServeHTTP(w, r)

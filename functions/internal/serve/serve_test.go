@@ -228,14 +228,6 @@ func TestIndexEscapes(t *testing.T) {
 	}
 }
 
-func TestDuration(t *testing.T) {
-	for text, want := range map[string]string{"6h0m0s": "6h", "1h30m0s": "1h30m", "1m30s": "1m30s", "0s": "0s", "10s": "10s", "10m0s": "10m", "20h0m0s": "20h", "100h10m": "100h10m"} {
-		if got := duration(must(t, text)); got != want {
-			t.Errorf("duration(%s) = %s, want %s", text, got, want)
-		}
-	}
-}
-
 // FuzzQuery: whatever stands in path and query is answered with 200, 3xx or 4xx, and never with a failure of ours.
 func FuzzQuery(f *testing.F) {
 	w := newWorld(f)

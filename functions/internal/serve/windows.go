@@ -7,12 +7,15 @@ import (
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/facts"
+	"github.com/almanac-data/almanac/functions/internal/serve/answer"
+	"github.com/almanac-data/almanac/functions/internal/serve/listing"
+	"github.com/almanac-data/almanac/functions/internal/serve/request"
 	"github.com/almanac-data/almanac/functions/internal/serve/runs"
 	"github.com/almanac-data/almanac/functions/internal/window"
 )
 
 func windowsOf(v *facts.View, d *dataset.Dataset) []runs.Window {
-	return runs.Of(v, d, datasetURL(d.Name)+"/windows/")
+	return runs.Of(v, d, listing.URL(d.Name)+"/windows/")
 }
 
 func (s *Server) windows(w http.ResponseWriter, r *http.Request) error {
@@ -24,11 +27,11 @@ func (s *Server) windows(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	part, next, err := page(r, windowsOf(v, d), func(i runs.Window) string { return i.Window })
+	part, next, err := request.Page(r, windowsOf(v, d), func(i runs.Window) string { return i.Window })
 	if err != nil {
 		return err
 	}
-	return answer(w, struct {
+	return answer.JSON(w, struct {
 		Windows []runs.Window `json:"windows"`
 		Next    string        `json:"next,omitempty"`
 	}{part, next})
@@ -58,7 +61,7 @@ func (s *Server) window(w http.ResponseWriter, r *http.Request) error {
 	}
 	key := r.PathValue("window")
 	if _, err := window.Parse(key); err != nil {
-		return bad("window", "%s", err)
+		return request.Bad("window", "%s", err)
 	}
 	v, err := s.view(r.Context())
 	if err != nil {
@@ -67,7 +70,7 @@ func (s *Server) window(w http.ResponseWriter, r *http.Request) error {
 	all := windowsOf(v, d)
 	i := slices.IndexFunc(all, func(item runs.Window) bool { return item.Window == key })
 	if i < 0 {
-		return missing("window", "nothing is known of window %s of %s: it is not due yet, or is no window of its schedule (every %s)", key, d.Name, d.Collect.Every)
+		return request.Missing("window", "nothing is known of window %s of %s: it is not due yet, or is no window of its schedule (every %s)", key, d.Name, d.Collect.Every)
 	}
 	detail := windowDetail{Window: all[i], Source: []sourceItem{}, Days: map[string]runs.Sheet{}}
 	stored, ok := facts.Get[events.Stored](v, events.Piece{Dataset: d.Name, Window: key, Generation: all[i].Visible})
@@ -80,5 +83,5 @@ func (s *Server) window(w http.ResponseWriter, r *http.Request) error {
 			detail.Days[day] = runs.NewSheet(c)
 		}
 	}
-	return answer(w, detail)
+	return answer.JSON(w, detail)
 }

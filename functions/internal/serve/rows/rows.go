@@ -1,6 +1,8 @@
-package serve
+// Package rows streams the rows of a release in the form that a request asks for.
+package rows
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -13,14 +15,21 @@ import (
 
 	"github.com/almanac-data/almanac/functions/internal/block"
 	"github.com/almanac-data/almanac/functions/internal/problem"
-	"github.com/almanac-data/almanac/functions/internal/serve/access"
+	"github.com/almanac-data/almanac/functions/internal/serve/answer"
 	"github.com/almanac-data/almanac/functions/internal/serve/format"
+	"github.com/almanac-data/almanac/functions/internal/serve/request"
 	"github.com/almanac-data/almanac/functions/internal/serve/shelf"
 	"github.com/almanac-data/almanac/functions/internal/table"
 )
 
-// selection is what a request wants of the rows of a release.
-type selection struct {
+// Files is where the files of releases are read.
+type Files interface {
+	// Scan reads the columns of a Parquet file, or all if none is named, batch by batch.
+	Scan(ctx context.Context, path string, columns ...string) (table.Reader, error)
+}
+
+// Selection is what a request wants of the rows of a release.
+type Selection struct {
 	format  format.Format
 	columns []string // in the order of the answer; none for all
 	limit   int64
@@ -28,28 +37,21 @@ type selection struct {
 	schema  *arrow.Schema // of the whole release, as the manifest says it
 }
 
-// rows streams the rows of a release, file by file and batch by batch.
-func (s *Server) rows(w http.ResponseWriter, r *http.Request) error {
-	d, v, err := s.versionOf(r)
-	if err != nil {
-		return err
-	}
-	_, doc, err := s.openManifest(r.Context(), d.Name, v)
-	if err != nil {
-		return err
-	}
+// Select reads what a request wants of a version of a release of a dataset, whose manifest is doc.
+func Select(r *http.Request, dataset string, v shelf.Version, doc shelf.Manifest) (Selection, error) {
 	sel, err := selectRows(r, doc)
-	if err != nil {
-		return err
-	}
 	for i, p := range sel.paths {
-		sel.paths[i] = shelf.Path(d.Name, v, p)
+		sel.paths[i] = shelf.Path(dataset, v, p)
 	}
-	access.Download(r.Context(), d.Name, v.Text, "rows", "")
+	return sel, err
+}
+
+// Send streams the rows, file by file and batch by batch.
+func (sel *Selection) Send(w http.ResponseWriter, r *http.Request, files Files) error {
 	w.Header().Set("Vary", "Accept")
-	out := &rowsOut{w: w, head: r.Method == http.MethodHead, selection: sel}
+	out := &rowsOut{w: w, head: r.Method == http.MethodHead, Selection: *sel}
 	for _, p := range sel.paths {
-		if err := s.scan(r, p, out); err != nil {
+		if err := scan(r, files, p, out); err != nil {
 			return out.failed(err)
 		}
 		if out.done() {
@@ -59,26 +61,26 @@ func (s *Server) rows(w http.ResponseWriter, r *http.Request) error {
 	return out.end()
 }
 
-func selectRows(r *http.Request, doc shelf.Manifest) (selection, error) {
-	sel, query := selection{schema: schemaOf(doc.Content.Schema)}, r.URL.Query()
+func selectRows(r *http.Request, doc shelf.Manifest) (Selection, error) {
+	sel, query := Selection{schema: schemaOf(doc.Content.Schema)}, r.URL.Query()
 	var ok bool
 	if name := query.Get("format"); query.Has("format") {
 		if sel.format, ok = format.ByName(name); !ok {
-			return sel, bad("format", "there is no format %q; there are: %s", name, strings.Join(format.Names(), ", "))
+			return sel, request.Bad("format", "there is no format %q; there are: %s", name, strings.Join(format.Names(), ", "))
 		}
 	} else if sel.format, ok = format.Accepted(strings.Join(r.Header.Values("Accept"), ", ")); !ok {
 		return sel, problem.Field(http.StatusNotAcceptable, "Accept", "rows come as %s, %s or %s; or say ?format=",
 			format.All[0].Media, format.All[1].Media, format.All[2].Media)
 	}
 	var err error
-	if sel.limit, err = number(r, "limit", math.MaxInt64, 0, math.MaxInt64); err != nil {
+	if sel.limit, err = request.Number(r, "limit", math.MaxInt64, 0, math.MaxInt64); err != nil {
 		return sel, err
 	}
 	if query.Has("columns") {
 		sel.columns = strings.Split(query.Get("columns"), ",")
 		for i, c := range sel.columns {
 			if c == "" || slices.Contains(sel.columns[:i], c) {
-				return sel, bad("columns", "columns must be names divided by commas, each once, not %q", query.Get("columns"))
+				return sel, request.Bad("columns", "columns must be names divided by commas, each once, not %q", query.Get("columns"))
 			}
 		}
 	}
@@ -119,7 +121,7 @@ func typeOf(name string) arrow.DataType {
 }
 
 // choose lists the files to read.
-func (sel *selection) choose(doc shelf.Manifest, only bool, split string) error {
+func (sel *Selection) choose(doc shelf.Manifest, only bool, split string) error {
 	var splits []string
 	for _, f := range doc.Content.Files {
 		if !only || f.Split == split {
@@ -129,14 +131,14 @@ func (sel *selection) choose(doc shelf.Manifest, only bool, split string) error 
 	}
 	if only && len(sel.paths) == 0 {
 		slices.Sort(splits)
-		return bad("split", "there is no split %q; there are: %s", split, strings.Join(slices.Compact(splits), ", "))
+		return request.Bad("split", "there is no split %q; there are: %s", split, strings.Join(slices.Compact(splits), ", "))
 	}
 	return nil
 }
 
 // scan passes the batches of one file on.
-func (s *Server) scan(r *http.Request, p string, out *rowsOut) (err error) {
-	reader, err := s.open(r, p, out.columns)
+func scan(r *http.Request, files Files, p string, out *rowsOut) (err error) {
+	reader, err := open(r, files, p, out.columns)
 	if err != nil {
 		return err
 	}
@@ -150,12 +152,12 @@ func (s *Server) scan(r *http.Request, p string, out *rowsOut) (err error) {
 }
 
 // open finds out whether an error is a column that is not there.
-func (s *Server) open(r *http.Request, p string, columns []string) (table.Reader, error) {
-	reader, err := s.Files.Scan(r.Context(), p, columns...)
+func open(r *http.Request, files Files, p string, columns []string) (table.Reader, error) {
+	reader, err := files.Scan(r.Context(), p, columns...)
 	if err == nil || len(columns) == 0 {
 		return reader, err
 	}
-	all, err2 := s.Files.Scan(r.Context(), p)
+	all, err2 := files.Scan(r.Context(), p)
 	if err2 != nil {
 		return nil, err
 	}
@@ -173,7 +175,7 @@ func (s *Server) open(r *http.Request, p string, columns []string) (table.Reader
 }
 
 func noColumn(name string, schema *arrow.Schema) error {
-	return bad("columns", "there is no column %q; there are: %s", name, strings.Join(fieldNames(schema), ", "))
+	return request.Bad("columns", "there is no column %q; there are: %s", name, strings.Join(fieldNames(schema), ", "))
 }
 
 func fieldNames(schema *arrow.Schema) []string {
@@ -186,7 +188,7 @@ func fieldNames(schema *arrow.Schema) []string {
 
 // rowsOut writes the answer; its head goes out with the first batch, so that what fails before gets a problem.
 type rowsOut struct {
-	selection
+	Selection
 
 	w      http.ResponseWriter
 	head   bool
@@ -201,7 +203,7 @@ func (o *rowsOut) done() bool { return o.schema != nil && (o.head || o.count >= 
 func (o *rowsOut) begin(schema *arrow.Schema) error {
 	o.schema = schema
 	o.w.Header().Set("Content-Type", o.format.Media)
-	o.w.Header().Set("Cache-Control", forever)
+	o.w.Header().Set("Cache-Control", answer.Forever)
 	o.w.WriteHeader(http.StatusOK)
 	if o.head {
 		return nil
@@ -260,7 +262,7 @@ func (o *rowsOut) project(batch arrow.RecordBatch) (arrow.RecordBatch, error) {
 // failed tells an error before the answer has begun from one after.
 func (o *rowsOut) failed(err error) error {
 	if o.schema != nil {
-		return cut(err)
+		return answer.Cut(err)
 	}
 	return err
 }
@@ -268,7 +270,7 @@ func (o *rowsOut) failed(err error) error {
 // end ends the stream. A release without rows has no file that could tell its columns; its manifest does.
 func (o *rowsOut) end() error {
 	if o.schema == nil {
-		none := block.Empty(o.selection.schema)
+		none := block.Empty(o.Selection.schema)
 		defer none.Release()
 		if err := o.write(none); err != nil {
 			return o.failed(err)
@@ -277,5 +279,5 @@ func (o *rowsOut) end() error {
 	if o.out == nil {
 		return nil
 	}
-	return cut(o.out.Close())
+	return answer.Cut(o.out.Close())
 }
