@@ -14,7 +14,9 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/almanac-data/almanac/functions/internal/lake/parquet/column"
 	"github.com/almanac-data/almanac/functions/internal/lake/parquet/encoding"
+	"github.com/almanac-data/almanac/functions/internal/lake/parquet/schema"
 )
 
 const (
@@ -32,7 +34,8 @@ const (
 type Writer struct {
 	w       io.Writer
 	offset  int64
-	columns []*column
+	columns []*column.Column
+	zstd    *zstd.Encoder // of the columns
 	rows    int64
 	inPage  int // rows since the last page boundary
 	group   int64
@@ -43,7 +46,7 @@ type Writer struct {
 }
 
 // columns holds the memory of columns of files that are finished.
-var columns = sync.Pool{New: func() any { return new(column) }}
+var columns = sync.Pool{New: func() any { return new(column.Column) }}
 
 // encoders are shared: each holds some megabytes.
 var encoders = sync.Pool{New: func() any {
@@ -56,23 +59,22 @@ var encoders = sync.Pool{New: func() any {
 }}
 
 // NewWriter starts a file of the schema; ids are the Iceberg field ids of its columns.
-func NewWriter(w io.Writer, schema *arrow.Schema, ids []int) (*Writer, error) {
-	if schema.NumFields() == 0 || len(ids) != schema.NumFields() {
-		return nil, fmt.Errorf("start parquet file: %d columns and %d field ids", schema.NumFields(), len(ids))
+func NewWriter(w io.Writer, of *arrow.Schema, ids []int) (*Writer, error) {
+	if of.NumFields() == 0 || len(ids) != of.NumFields() {
+		return nil, fmt.Errorf("start parquet file: %d columns and %d field ids", of.NumFields(), len(ids))
 	}
-	out := &Writer{w: w, columns: make([]*column, schema.NumFields())}
 	enc, ok := encoders.Get().(*zstd.Encoder)
 	if !ok {
 		return nil, errors.New("start parquet file: no zstd")
 	}
-	for i, f := range schema.Fields() {
-		described, err := newField(f, ids[i])
+	out := &Writer{w: w, zstd: enc, columns: make([]*column.Column, of.NumFields())}
+	for i, f := range of.Fields() {
+		described, err := schema.New(f, ids[i])
 		if err != nil {
 			return nil, fmt.Errorf("start parquet file: %w", err)
 		}
-		c, _ := columns.Get().(*column)
-		c.field, c.zstd = described, enc
-		c.start()
+		c, _ := columns.Get().(*column.Column)
+		c.Use(described, enc)
 		out.columns[i] = c
 	}
 	return out, out.write([]byte(magic))
@@ -98,7 +100,7 @@ func (w *Writer) Write(batch arrow.RecordBatch) error {
 	for from, n := 0, int(batch.NumRows()); from < n; {
 		some := min(n-from, w.Room())
 		for i := range w.columns {
-			if err := w.columns[i].append(batch.Column(i), from, some); err != nil {
+			if err := w.columns[i].Append(batch.Column(i), from, some); err != nil {
 				w.err = err
 				return err
 			}
@@ -126,7 +128,7 @@ func (w *Writer) Rows() int64 { return w.rows }
 func (w *Writer) Size() int64 {
 	size := w.offset
 	for _, c := range w.columns {
-		size += int64(len(c.chunk.data) + len(c.dict.text))
+		size += int64(c.Size())
 	}
 	return size
 }
@@ -136,8 +138,8 @@ func (w *Writer) endPages() error {
 	w.inPage = 0
 	var size int
 	for _, c := range w.columns {
-		c.endPage()
-		size += len(c.chunk.data) + len(c.dict.text)
+		c.EndPage()
+		size += c.Size()
 	}
 	if w.group >= groupRows || size >= groupBytes {
 		return w.endGroup()
@@ -150,10 +152,10 @@ func (w *Writer) endGroup() error {
 	start := w.offset
 	var raw int64
 	for _, c := range w.columns {
-		if err := c.end(writerFunc(w.write), w.offset); err != nil {
+		if err := c.End(writerFunc(w.write), w.offset); err != nil {
 			return err
 		}
-		raw += c.chunk.rawSize
+		raw += c.RawSize()
 	}
 	t := &w.footer
 	t.Reset(w.ended)
@@ -161,7 +163,7 @@ func (w *Writer) endGroup() error {
 	for _, c := range w.columns {
 		t.Item(func() {
 			t.I64(2, start)
-			t.Struct(3, func() { c.metadata(t) })
+			t.Struct(3, func() { c.Metadata(t) })
 		})
 	}
 	t.I64(2, raw)
@@ -172,7 +174,7 @@ func (w *Writer) endGroup() error {
 	w.groups++
 	w.group = 0
 	for _, c := range w.columns {
-		c.start()
+		c.Start()
 	}
 	return nil
 }
@@ -197,7 +199,7 @@ func (w *Writer) Close() error {
 	t.Structs(2, len(w.columns)+1)
 	t.Item(func() { t.Binary(4, []byte("schema")); t.I32(5, int32(len(w.columns))) })
 	for _, c := range w.columns {
-		t.Item(func() { c.element(&t) })
+		t.Item(func() { c.Element(&t) })
 	}
 	t.I64(3, w.rows)
 	t.Structs(4, w.groups)
@@ -215,9 +217,9 @@ func (w *Writer) Close() error {
 
 // release gives the memory to the next file.
 func (w *Writer) release() {
-	encoders.Put(w.columns[0].zstd)
+	encoders.Put(w.zstd)
 	for _, c := range w.columns {
-		if cap(c.chunk.data)+cap(c.raw)+cap(c.body)+cap(c.dict.text) < keepBytes {
+		if c.Memory() < keepBytes {
 			columns.Put(c)
 		}
 	}

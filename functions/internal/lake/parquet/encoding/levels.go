@@ -4,6 +4,14 @@ package encoding
 
 import "encoding/binary"
 
+// Encodings of pages, as parquet.thrift numbers them.
+const (
+	Plain      = 0
+	RLE        = 3
+	Delta      = 5
+	Dictionary = 8
+)
+
 // Levels collects small numbers (definition levels, dictionary indices) for one page. As long as all are equal it only counts them.
 type Levels struct {
 	value  uint32

@@ -1,4 +1,5 @@
-package parquet
+// Package column makes the column chunks of a Parquet file of Arrow arrays.
+package column
 
 import (
 	"bytes"
@@ -10,19 +11,20 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/bitutil"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/almanac-data/almanac/functions/internal/lake/parquet/dictionary"
 	"github.com/almanac-data/almanac/functions/internal/lake/parquet/encoding"
+	"github.com/almanac-data/almanac/functions/internal/lake/parquet/schema"
 )
 
 const (
-	pageBytes       = 1 << 20 // a page of texts ends when it has this many bytes
-	dictionaryBytes = 1 << 20 // a dictionary of texts gets no more values beyond this
-	dictionarySize  = 1 << 16 // a dictionary gets no further pages beyond this
-	probe           = 1 << 12 // numbers go without dictionary if most of so many first ones are different
+	pageBytes      = 1 << 20 // a page of texts ends when it has this many bytes
+	dictionarySize = 1 << 16 // a dictionary gets no further pages beyond this
+	probe          = 1 << 12 // numbers go without dictionary if most of so many first ones are different
 )
 
-// column collects the values of a page, and the finished pages of a row group.
-type column struct {
-	field
+// Column collects the values of a page, and the finished pages of a row group. Use makes it ready.
+type Column struct {
+	schema.Field
 
 	levels  encoding.Levels // definition levels of the page, if the column is nullable
 	numbers encoding.Levels // numbers in the dictionary of the page's values, or booleans
@@ -31,7 +33,7 @@ type column struct {
 	count   int             // values of the page that are not null
 	rows    int             // and with those that are
 
-	dict  dictionary
+	dict  dictionary.Dictionary
 	plain bool // the row group's further pages go without dictionary
 
 	chunk  chunk
@@ -42,13 +44,13 @@ type column struct {
 	header encoding.Thrift
 }
 
-// append adds n values of an array.
-func (c *column) append(a arrow.Array, from, n int) error {
+// Append adds n values of an array.
+func (c *Column) Append(a arrow.Array, from, n int) error {
 	if a.NullN() == 0 || bitutil.CountSetBits(a.NullBitmapBytes(), a.Data().Offset()+from, n) == n {
 		return c.appendValues(a, from, n)
 	}
-	if !c.nullable {
-		return fmt.Errorf("column %s has nulls, and must not", c.name)
+	if !c.Nullable {
+		return fmt.Errorf("column %s has nulls, and must not", c.Name)
 	}
 	// Run by run of nulls and values.
 	for end := from + n; from < end; {
@@ -68,16 +70,16 @@ func (c *column) append(a arrow.Array, from, n int) error {
 }
 
 // mark counts values that the page has got: level 0 if they are null, else 1.
-func (c *column) mark(level uint32, n int) {
+func (c *Column) mark(level uint32, n int) {
 	c.rows += n
 	c.count += n * int(level)
-	if c.nullable {
+	if c.Nullable {
 		c.levels.Repeat(level, n)
 	}
 }
 
 // appendValues adds values that are not null.
-func (c *column) appendValues(a arrow.Array, from, n int) error {
+func (c *Column) appendValues(a arrow.Array, from, n int) error {
 	offset := a.Data().Offset() + from
 	buffers := a.Data().Buffers()
 	switch t := a.(type) {
@@ -104,7 +106,7 @@ func (c *column) appendValues(a arrow.Array, from, n int) error {
 		}
 		c.appendTexts(arrow.Int32Traits.CastFromBytes(buffers[1].Bytes())[offset:offset+n+1], text)
 	default:
-		return fmt.Errorf("column %s: array of type %s", c.name, a.DataType())
+		return fmt.Errorf("column %s: array of type %s", c.Name, a.DataType())
 	}
 	return nil
 }
@@ -115,10 +117,10 @@ func constant(raw []byte, width int) bool {
 }
 
 // appendWords adds numbers, or the bits of floating-point numbers. Counters and keys are known by their first values.
-func (c *column) appendWords(values []int64, same bool) {
+func (c *Column) appendWords(values []int64, same bool) {
 	if left := probe - c.count; !c.plain && c.chunk.pages == 0 && left > 0 && left <= len(values) {
 		c.appendSome(values[:left], same)
-		if 2*c.dict.len() > probe {
+		if 2*c.dict.Len() > probe {
 			c.undoDictionary()
 		}
 		values = values[left:]
@@ -126,7 +128,7 @@ func (c *column) appendWords(values []int64, same bool) {
 	c.appendSome(values, same)
 }
 
-func (c *column) appendSome(values []int64, same bool) {
+func (c *Column) appendSome(values []int64, same bool) {
 	if len(values) == 0 {
 		return
 	}
@@ -135,13 +137,13 @@ func (c *column) appendSome(values []int64, same bool) {
 	case c.plain:
 		c.words = append(c.words, values...)
 	case same:
-		c.numbers.Repeat(c.dict.number(uint64(values[0])), len(values))
+		c.numbers.Repeat(c.dict.Number(uint64(values[0])), len(values))
 	default:
-		c.dict.numbers(c.numbers.Extend(len(values)), values)
+		c.dict.Numbers(c.numbers.Extend(len(values)), values)
 	}
 }
 
-func (c *column) appendInt32(raw []byte) {
+func (c *Column) appendInt32(raw []byte) {
 	c.gather = c.gather[:0]
 	for _, v := range arrow.Int32Traits.CastFromBytes(raw) {
 		c.gather = append(c.gather, int64(v))
@@ -149,22 +151,22 @@ func (c *column) appendInt32(raw []byte) {
 	c.appendWords(c.gather, constant(raw, 4))
 }
 
-func (c *column) appendDecimals(a *array.Decimal128, from, n int) error {
-	if c.physical == typeFixed {
+func (c *Column) appendDecimals(a *array.Decimal128, from, n int) error {
+	if c.Physical == schema.Fixed {
 		for i := from; i < from+n; i++ {
 			var b [16]byte
 			v := a.Value(i)
 			binary.BigEndian.PutUint64(b[:8], uint64(v.HighBits()))
 			binary.BigEndian.PutUint64(b[8:], v.LowBits())
-			c.appendText(b[16-c.width:])
+			c.appendText(b[16-c.Width:])
 		}
 		return nil
 	}
 	c.gather = c.gather[:0]
 	for i := from; i < from+n; i++ {
 		v := a.Value(i)
-		if low := int64(v.LowBits()); low>>63 != v.HighBits() || c.physical == typeInt32 && int64(int32(low)) != low {
-			return fmt.Errorf("column %s: decimal does not fit its precision", c.name)
+		if low := int64(v.LowBits()); low>>63 != v.HighBits() || c.Physical == schema.Int32 && int64(int32(low)) != low {
+			return fmt.Errorf("column %s: decimal does not fit its precision", c.Name)
 		}
 		c.gather = append(c.gather, int64(v.LowBits()))
 	}

@@ -1,4 +1,4 @@
-package parquet
+package column
 
 import (
 	"bytes"
@@ -7,17 +7,28 @@ import (
 	"io"
 	"math"
 
+	"github.com/klauspost/compress/zstd"
+
 	"github.com/almanac-data/almanac/functions/internal/lake/parquet/encoding"
+	"github.com/almanac-data/almanac/functions/internal/lake/parquet/schema"
 )
 
 // longestBound is the longest text that stands as minimum or maximum; with a longer one there is neither.
 const longestBound = 64
 
+// Numbers of parquet.thrift.
+const (
+	codecZstd = 6
+
+	pageData       = 0
+	pageDictionary = 2
+)
+
 // chunk is what a row group has of one column so far.
 type chunk struct {
 	data    []byte // pages with their headers, compressed
 	pages   int
-	byForm  [encodingDictionary + 1]int32 // data pages by encoding
+	byForm  [encoding.Dictionary + 1]int32 // data pages by encoding
 	rows    int64
 	nulls   int64
 	rawSize int64 // with headers, before compression
@@ -34,13 +45,13 @@ func (k *chunk) reset() {
 }
 
 // addPage compresses a data page and puts its header before it.
-func (k *chunk) addPage(c *column, body []byte, form int32) {
+func (k *chunk) addPage(c *Column, body []byte, form int32) {
 	k.data, k.rawSize = c.appendPageOf(k.data, k.rawSize, body, pageData, func(t *encoding.Thrift) {
 		t.Struct(5, func() {
 			t.I32(1, int32(c.rows))
 			t.I32(2, form)
-			t.I32(3, encodingRLE)
-			t.I32(4, encodingRLE)
+			t.I32(3, encoding.RLE)
+			t.I32(4, encoding.RLE)
 		})
 	})
 	k.pages++
@@ -50,7 +61,7 @@ func (k *chunk) addPage(c *column, body []byte, form int32) {
 }
 
 // appendPageOf adds a page of any kind to dst.
-func (c *column) appendPageOf(dst []byte, rawSize int64, body []byte, kind int32, more func(*encoding.Thrift)) ([]byte, int64) {
+func (c *Column) appendPageOf(dst []byte, rawSize int64, body []byte, kind int32, more func(*encoding.Thrift)) ([]byte, int64) {
 	// Compress behind the place of the header, whose length is not known yet.
 	const room = 64
 	at := len(dst)
@@ -71,7 +82,7 @@ func (c *column) appendPageOf(dst []byte, rawSize int64, body []byte, kind int32
 }
 
 // text takes a text into the bounds.
-func (k *chunk) text(f *field, v []byte) {
+func (k *chunk) text(f *schema.Field, v []byte) {
 	if !k.bounded {
 		k.bounded = true
 		k.first, k.last = append(k.first[:0], v...), append(k.last[:0], v...)
@@ -86,16 +97,16 @@ func (k *chunk) text(f *field, v []byte) {
 }
 
 // compareText orders texts by their bytes, and decimals in bytes by their value.
-func compareText(f *field, a, b []byte) int {
-	if f.physical == typeFixed && a[0] != b[0] {
+func compareText(f *schema.Field, a, b []byte) int {
+	if f.Physical == schema.Fixed && a[0] != b[0] {
 		return cmp.Compare(int8(a[0]), int8(b[0]))
 	}
 	return bytes.Compare(a, b)
 }
 
 // word takes a number into the bounds. Not-a-number has no place in an order.
-func (k *chunk) word(f *field, v int64) {
-	if f.float {
+func (k *chunk) word(f *schema.Field, v int64) {
+	if f.Float {
 		x := math.Float64frombits(uint64(v))
 		if math.IsNaN(x) {
 			return
@@ -118,24 +129,24 @@ func (k *chunk) word(f *field, v int64) {
 	k.least, k.most = min(k.least, v), max(k.most, v)
 }
 
-// end writes the dictionary and the pages to the file, at its offset.
-func (c *column) end(w io.Writer, offset int64) error {
-	c.endPage()
+// End writes the dictionary and the pages to the file, at its offset.
+func (c *Column) End(w io.Writer, offset int64) error {
+	c.EndPage()
 	k := &c.chunk
-	if k.byForm[encodingDictionary] > 0 {
+	if k.byForm[encoding.Dictionary] > 0 {
 		c.body = c.appendDictionary(c.body[:0])
-		for n, v := range c.dict.order {
-			if c.width == 0 || c.physical == typeFixed {
-				k.text(&c.field, c.dict.value(n))
+		for n := range c.dict.Len() {
+			if c.Width == 0 || c.Physical == schema.Fixed {
+				k.text(&c.Field, c.dict.Value(n))
 			} else {
-				k.word(&c.field, int64(v))
+				k.word(&c.Field, int64(c.dict.Word(n)))
 			}
 		}
 		var page []byte
 		page, k.rawSize = c.appendPageOf(c.page[:0], k.rawSize, c.body, pageDictionary, func(t *encoding.Thrift) {
 			t.Struct(7, func() {
-				t.I32(1, int32(c.dict.len()))
-				t.I32(2, encodingPlain)
+				t.I32(1, int32(c.dict.Len()))
+				t.I32(2, encoding.Plain)
 			})
 		})
 		c.page = page
@@ -152,25 +163,40 @@ func (c *column) end(w io.Writer, offset int64) error {
 	return err
 }
 
-// start makes the column ready for another row group.
-func (c *column) start() {
+// Use makes the column ready for another file.
+func (c *Column) Use(f schema.Field, enc *zstd.Encoder) {
+	c.Field, c.zstd = f, enc
+	c.Start()
+}
+
+// Size is how many bytes the row group has so far, up to the last page.
+func (c *Column) Size() int { return len(c.chunk.data) + c.dict.Bytes() }
+
+// RawSize is how many bytes the row group has, once it has ended, before compression.
+func (c *Column) RawSize() int64 { return c.chunk.rawSize }
+
+// Memory is how many bytes the column keeps for the next file.
+func (c *Column) Memory() int { return cap(c.chunk.data) + cap(c.raw) + cap(c.body) + c.dict.Memory() }
+
+// Start makes the column ready for another row group.
+func (c *Column) Start() {
 	c.chunk.reset()
-	c.dict.reset()
+	c.dict.Reset()
 	c.plain = false
 }
 
-// metadata writes the ColumnMetaData.
-func (c *column) metadata(t *encoding.Thrift) {
+// Metadata writes the ColumnMetaData.
+func (c *Column) Metadata(t *encoding.Thrift) {
 	k := &c.chunk
-	forms := []int32{encodingRLE}
+	forms := []int32{encoding.RLE}
 	for form, n := range k.byForm {
-		if n > 0 || form == encodingPlain && k.dict > 0 {
+		if n > 0 || form == encoding.Plain && k.dict > 0 {
 			forms = append(forms, int32(form))
 		}
 	}
-	t.I32(1, c.physical)
+	t.I32(1, c.Physical)
 	t.I32s(2, forms...)
-	t.Text(3, c.name)
+	t.Text(3, c.Name)
 	t.I32(4, codecZstd)
 	t.I64(5, k.rows)
 	t.I64(6, k.rawSize)
@@ -182,7 +208,7 @@ func (c *column) metadata(t *encoding.Thrift) {
 	t.Struct(12, func() { c.statistics(t) })
 	stats := make([][3]int32, 0, 4)
 	if k.dict > 0 {
-		stats = append(stats, [3]int32{pageDictionary, encodingPlain, 1})
+		stats = append(stats, [3]int32{pageDictionary, encoding.Plain, 1})
 	}
 	for form, n := range k.byForm {
 		if n > 0 {
@@ -195,22 +221,22 @@ func (c *column) metadata(t *encoding.Thrift) {
 	}
 }
 
-func (c *column) statistics(t *encoding.Thrift) {
+func (c *Column) statistics(t *encoding.Thrift) {
 	k := &c.chunk
 	t.I64(3, k.nulls)
 	if !k.bounded {
 		return
 	}
 	least, most := k.first, k.last
-	switch c.physical {
-	case typeBytes:
+	switch c.Physical {
+	case schema.Bytes:
 		if len(least) > longestBound || len(most) > longestBound {
 			return
 		}
-	case typeBoolean:
+	case schema.Boolean:
 		least, most = []byte{byte(k.least)}, []byte{byte(k.most)}
-	case typeInt32, typeInt64, typeDouble:
-		if c.float { // zeros of either sign are equal
+	case schema.Int32, schema.Int64, schema.Double:
+		if c.Float { // zeros of either sign are equal
 			if k.least<<1 == 0 {
 				k.least = math.MinInt64
 			}
@@ -218,8 +244,8 @@ func (c *column) statistics(t *encoding.Thrift) {
 				k.most = 0
 			}
 		}
-		least = binary.LittleEndian.AppendUint64(nil, uint64(k.least))[:c.width]
-		most = binary.LittleEndian.AppendUint64(nil, uint64(k.most))[:c.width]
+		least = binary.LittleEndian.AppendUint64(nil, uint64(k.least))[:c.Width]
+		most = binary.LittleEndian.AppendUint64(nil, uint64(k.most))[:c.Width]
 	}
 	t.Binary(5, most)
 	t.Binary(6, least)

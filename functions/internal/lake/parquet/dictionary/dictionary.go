@@ -1,8 +1,14 @@
-package parquet
+// Package dictionary gives numbers to the distinct values of a column of a Parquet file.
+package dictionary
 
-// dictionary gives numbers to distinct values, in the order in which they come. Numbers and texts of up to seven bytes are
+import "encoding/binary"
+
+// MostBytes is how long the texts are together beyond which there are no more of more than seven bytes.
+const MostBytes = 1 << 20
+
+// Dictionary gives numbers to distinct values, in the order in which they come. Numbers and texts of up to seven bytes are
 // keys of one word; longer texts go through a map.
-type dictionary struct {
+type Dictionary struct {
 	keys   []uint64
 	slots  []uint32 // number + 1, by hash; 0 is free
 	shift  uint     // 64 - log2(len(slots))
@@ -16,7 +22,8 @@ type dictionary struct {
 
 const smallest = 10 // log2 of the slots to begin with
 
-func (d *dictionary) reset() {
+// Reset makes it empty, and ready to be used.
+func (d *Dictionary) Reset() {
 	if len(d.slots) == 0 {
 		d.resize(smallest)
 	}
@@ -26,14 +33,24 @@ func (d *dictionary) reset() {
 	d.looked = false
 }
 
-func (d *dictionary) resize(log uint) {
+func (d *Dictionary) resize(log uint) {
 	d.keys, d.slots, d.shift = make([]uint64, 1<<log), make([]uint32, 1<<log), 64-log
 }
 
-func (d *dictionary) len() int { return len(d.order) }
+// Len is how many values there are.
+func (d *Dictionary) Len() int { return len(d.order) }
+
+// Bytes is how long the texts are together.
+func (d *Dictionary) Bytes() int { return len(d.text) }
+
+// Memory is how many bytes are kept for texts.
+func (d *Dictionary) Memory() int { return cap(d.text) }
+
+// Word is the value of a number, if values are numbers.
+func (d *Dictionary) Word(n int) uint64 { return d.order[n] }
 
 // find returns the slot of a key, or the free one where it belongs.
-func (d *dictionary) find(key uint64) uint64 {
+func (d *Dictionary) find(key uint64) uint64 {
 	mask := uint64(len(d.slots) - 1)
 	for at := key * 0x9e3779b97f4a7c15 >> d.shift; ; at = (at + 1) & mask {
 		if d.slots[at] == 0 || d.keys[at] == key {
@@ -42,28 +59,28 @@ func (d *dictionary) find(key uint64) uint64 {
 	}
 }
 
-// numbers looks up all values and writes their numbers to dst.
-func (d *dictionary) numbers(dst []uint32, values []int64) {
+// Numbers looks up all values and writes their numbers to dst.
+func (d *Dictionary) Numbers(dst []uint32, values []int64) {
 	if len(values) == 0 {
 		return
 	}
 	lastIn, lastAt := d.lastIn, d.lastAt
 	if !d.looked {
-		lastIn, lastAt = uint64(values[0]), d.number(uint64(values[0]))
+		lastIn, lastAt = uint64(values[0]), d.Number(uint64(values[0]))
 	}
 	dst = dst[:len(values)]
 	for i, v := range values {
 		if uint64(v) != lastIn {
 			lastIn = uint64(v)
-			lastAt = d.number(lastIn)
+			lastAt = d.Number(lastIn)
 		}
 		dst[i] = lastAt
 	}
 	d.lastIn, d.lastAt, d.looked = lastIn, lastAt, true
 }
 
-// number looks up one number.
-func (d *dictionary) number(key uint64) uint32 {
+// Number looks up one number.
+func (d *Dictionary) Number(key uint64) uint32 {
 	at := d.find(key)
 	if n := d.slots[at]; n > 0 {
 		return n - 1
@@ -73,7 +90,7 @@ func (d *dictionary) number(key uint64) uint32 {
 	return uint32(len(d.order) - 1)
 }
 
-func (d *dictionary) insert(at, key uint64, slot uint32) {
+func (d *Dictionary) insert(at, key uint64, slot uint32) {
 	d.keys[at], d.slots[at] = key, slot
 	if 2*len(d.order) <= len(d.slots) {
 		return
@@ -101,7 +118,7 @@ func word(v []byte) uint64 {
 }
 
 // short looks up a text of up to seven bytes by its word.
-func (d *dictionary) short(key uint64) uint32 {
+func (d *Dictionary) short(key uint64) uint32 {
 	at := d.find(key)
 	if n := d.slots[at]; n > 0 {
 		return n - 1
@@ -115,7 +132,7 @@ func (d *dictionary) short(key uint64) uint32 {
 }
 
 // longer looks up a text of more than seven bytes.
-func (d *dictionary) longer(v []byte) uint32 {
+func (d *Dictionary) longer(v []byte) uint32 {
 	if n, ok := d.long[string(v)]; ok {
 		return n
 	}
@@ -129,11 +146,55 @@ func (d *dictionary) longer(v []byte) uint32 {
 	return n
 }
 
-// value is the text of a number.
-func (d *dictionary) value(n int) []byte {
+// Value is the text of a number.
+func (d *Dictionary) Value(n int) []byte {
 	from := uint64(0)
 	if n > 0 {
 		from = d.order[n-1]
 	}
 	return d.text[from:d.order[n]]
+}
+
+// Text returns the number of a text, if the dictionary may have it.
+func (d *Dictionary) Text(v []byte) (uint32, bool) {
+	switch {
+	case len(v) < 8:
+		return d.short(word(v)), true
+	case len(d.text)+len(v) > MostBytes && !d.has(v):
+		return 0, false
+	}
+	return d.longer(v), true
+}
+
+// Texts looks up texts that lie between the ends until one would be too much, and returns how many it did.
+func (d *Dictionary) Texts(dst []uint32, ends []int32, text []byte) int {
+	from := ends[0]
+	for i := range dst {
+		to := ends[i+1]
+		size := int(to - from)
+		switch {
+		case size < 8 && int(from)+8 <= len(text):
+			key := binary.LittleEndian.Uint64(text[from:])&masks[size] | uint64(size)<<56
+			if d.looked && key == d.lastIn {
+				dst[i] = d.lastAt
+				break
+			}
+			dst[i] = d.short(key)
+			d.lastIn, d.lastAt, d.looked = key, dst[i], true
+		case size < 8:
+			dst[i] = d.short(word(text[from:to]))
+		default:
+			if len(d.text)+size > MostBytes && !d.has(text[from:to]) {
+				return i
+			}
+			dst[i] = d.longer(text[from:to])
+		}
+		from = to
+	}
+	return len(dst)
+}
+
+func (d *Dictionary) has(v []byte) bool {
+	_, ok := d.long[string(v)]
+	return ok
 }

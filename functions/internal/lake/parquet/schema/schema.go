@@ -1,4 +1,5 @@
-package parquet
+// Package schema says how Arrow columns lie in a Parquet file.
+package schema
 
 import (
 	"fmt"
@@ -9,62 +10,57 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/lake/parquet/encoding"
 )
 
-// Numbers of parquet.thrift.
+// Physical types, as parquet.thrift numbers them.
 const (
-	typeBoolean = 0
-	typeInt32   = 1
-	typeInt64   = 2
-	typeDouble  = 5
-	typeBytes   = 6
-	typeFixed   = 7
+	Boolean = 0
+	Int32   = 1
+	Int64   = 2
+	Double  = 5
+	Bytes   = 6
+	Fixed   = 7
+)
 
+// Converted types, as parquet.thrift numbers them.
+const (
 	convertedText    = 0
 	convertedDecimal = 5
 	convertedDate    = 6
 	convertedMicros  = 10
-
-	encodingPlain      = 0
-	encodingRLE        = 3
-	encodingDelta      = 5
-	encodingDictionary = 8
-
-	codecZstd = 6
-
-	pageData       = 0
-	pageDictionary = 2
 )
 
-// field is how a column lies in the file.
-type field struct {
-	name     string
-	id       int32
-	physical int32
-	nullable bool
-	float    bool
-	width    int // bytes of a value in PLAIN form; 0 if they differ
-	arrow    arrow.DataType
+// Field is how a column lies in the file.
+type Field struct {
+	Name     string
+	Physical int32
+	Nullable bool
+	Float    bool
+	Width    int // bytes of a value in PLAIN form; 0 if they differ
+
+	id    int32
+	arrow arrow.DataType
 }
 
-func newField(f arrow.Field, id int) (field, error) {
-	out := field{name: f.Name, id: int32(id), nullable: f.Nullable, arrow: f.Type}
+// New is for a column of Arrow with an Iceberg field id. The error says that its type cannot be stored.
+func New(f arrow.Field, id int) (Field, error) {
+	out := Field{Name: f.Name, id: int32(id), Nullable: f.Nullable, arrow: f.Type}
 	switch t := f.Type.(type) {
 	case *arrow.Int64Type:
-		out.physical, out.width = typeInt64, 8
+		out.Physical, out.Width = Int64, 8
 	case *arrow.TimestampType:
 		if t.Unit != arrow.Microsecond || t.TimeZone != "UTC" && t.TimeZone != "" {
 			return out, fmt.Errorf("column %s: type %s cannot be stored, only microseconds in UTC or without a zone", f.Name, t)
 		}
-		out.physical, out.width = typeInt64, 8
+		out.Physical, out.Width = Int64, 8
 	case *arrow.Int32Type, *arrow.Date32Type:
-		out.physical, out.width = typeInt32, 4
+		out.Physical, out.Width = Int32, 4
 	case *arrow.Float64Type:
-		out.physical, out.width, out.float = typeDouble, 8, true
+		out.Physical, out.Width, out.Float = Double, 8, true
 	case *arrow.BooleanType:
-		out.physical = typeBoolean
+		out.Physical = Boolean
 	case *arrow.StringType, *arrow.BinaryType:
-		out.physical = typeBytes
+		out.Physical = Bytes
 	case *arrow.Decimal128Type:
-		out.physical, out.width = decimalForm(t.Precision)
+		out.Physical, out.Width = decimalForm(t.Precision)
 	default:
 		return out, fmt.Errorf("column %s: type %s cannot be stored", f.Name, f.Type)
 	}
@@ -75,26 +71,26 @@ func newField(f arrow.Field, id int) (field, error) {
 func decimalForm(precision int32) (physical int32, width int) {
 	switch {
 	case precision <= 9:
-		return typeInt32, 4
+		return Int32, 4
 	case precision <= 18:
-		return typeInt64, 8
+		return Int64, 8
 	}
 	most := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(precision)), nil)
-	return typeFixed, most.BitLen()/8 + 1
+	return Fixed, most.BitLen()/8 + 1
 }
 
-// element writes the column's SchemaElement.
-func (f *field) element(t *encoding.Thrift) {
-	t.I32(1, f.physical)
-	if f.physical == typeFixed {
-		t.I32(2, int32(f.width))
+// Element writes the column's SchemaElement.
+func (f *Field) Element(t *encoding.Thrift) {
+	t.I32(1, f.Physical)
+	if f.Physical == Fixed {
+		t.I32(2, int32(f.Width))
 	}
 	repetition := int32(0)
-	if f.nullable {
+	if f.Nullable {
 		repetition = 1
 	}
 	t.I32(3, repetition)
-	t.Binary(4, []byte(f.name))
+	t.Binary(4, []byte(f.Name))
 	none := func() {}
 	switch dt := f.arrow.(type) {
 	case *arrow.StringType:
