@@ -46,7 +46,7 @@ func TestSparkComputesOnYARN(t *testing.T) {
 			t.Errorf("%s = %q, %v, want %q", step.query, got, err, step.want)
 		}
 	}
-	apps := s.on(t, s.groups["spark_connect"].Hosts[0], "", "almanac-spnego /etc/almanac/keytabs/spark.keytab --cacert /etc/almanac/tls/spark/ca.pem 'https://"+
+	apps := s.on(t, s.groups["spark_connect"].Hosts[0], "", "almanac-spnego /etc/almanac/keytabs/spark.keytab --cacert /etc/almanac/tls/spark-connect-tls/ca.pem 'https://"+
 		s.groups["resourcemanagers"].Hosts[0]+":8090/ws/v1/cluster/apps?states=RUNNING&user=spark'")
 	if !regexp.MustCompile(`"runningContainers":([2-9]|[1-9]\d)`).MatchString(apps) {
 		t.Errorf("YARN runs no executor of spark's: %s", tail(apps))
@@ -83,12 +83,12 @@ func TestTheHistoryServerWantsACertificateOfAViewer(t *testing.T) {
 	host := s.groups["spark_history"].Hosts[0]
 	function, key := s.issue(t, "process")
 	for name, tt := range map[string]struct{ pair, options, want string }{
-		"a viewer":                 {"", "--cert /etc/almanac/tls/spark/cert.pem --key /etc/almanac/tls/spark/key.pem", "200"},
+		"a viewer":                 {"", "--cert /etc/almanac/tls/spark-history-tls/cert.pem --key /etc/almanac/tls/spark-history-tls/key.pem", "200"},
 		"nobody's certificate":     {"", "", "000"},
 		"a function's certificate": {function + "\n" + key + "\n", "--cert $pair", "403"},
 	} {
 		got := s.on(t, host, tt.pair, `pair=$(mktemp /dev/shm/pair.XXXXXX); trap 'rm "$pair"' EXIT; cat > "$pair"
-			curl -s -o /dev/null -w '%{http_code}' --max-time 20 --cacert /etc/almanac/tls/spark/ca.pem `+tt.options+` https://`+host+`:18480/api/v1/applications || true`)
+			curl -s -o /dev/null -w '%{http_code}' --max-time 20 --cacert /etc/almanac/tls/spark-history-tls/ca.pem `+tt.options+` https://`+host+`:18480/api/v1/applications || true`)
 		if got != tt.want {
 			t.Errorf("%s: the history server answers %s, want %s", name, got, tt.want)
 		}

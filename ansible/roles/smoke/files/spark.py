@@ -32,7 +32,7 @@ def run(query):
         with open(os.path.join(made, "request"), "wb") as sent:
             sent.write(b"\0" + len(request).to_bytes(4, "big") + request)
         done = subprocess.run(
-            ["curl", "--silent", "--show-error", "--http2", "--max-time", "300", "--cacert", "/etc/almanac/tls/spark/ca.pem", "--config", "-",
+            ["curl", "--silent", "--show-error", "--http2", "--max-time", "300", "--cacert", "/etc/almanac/tls/spark-connect-tls/ca.pem", "--config", "-",
              "--header", "content-type: application/grpc", "--header", "te: trailers", "--data-binary", "@" + os.path.join(made, "request"),
              "--dump-header", os.path.join(made, "headers"), "--output", os.path.join(made, "answer"),
              "https://%s:%s/spark.connect.SparkConnectService/ExecutePlan" % (host, port)],
