@@ -79,7 +79,7 @@ func (s suite) ended(t *testing.T) {
 		Text: "SELECT CAST(count(*) AS BIGINT) AS n FROM numbers a JOIN numbers b ON a.i % 7 <> b.i % 5", Views: []query.View{view},
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	time.AfterFunc(500*time.Millisecond, cancel)
+	time.AfterFunc(3*time.Second, cancel)
 	begin := time.Now()
 	r, err := s.engine.Run(ctx, endless)
 	if err == nil {

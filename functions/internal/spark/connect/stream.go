@@ -23,7 +23,9 @@ type Stream struct {
 	stream    grpc.ClientStream
 	answer    proto.Message
 	progress  func(Progress)
-	complete  bool
+	began     time.Time
+	complete  bool // the result was read to its end
+	failed    bool // the server has ended the execution by an error
 	beats     sync.WaitGroup
 	stop      chan struct{}
 }
@@ -59,6 +61,7 @@ func (s *Session) Execute(ctx context.Context, p Plan, progress func(Progress)) 
 	if err != nil && !errors.Is(err, io.EOF) { // of io.EOF the cause comes with the answer
 		return nil, errors.Join(translate(ctx, err), st.Close(ctx))
 	}
+	st.began = time.Now()
 	st.beats.Go(st.keep)
 	return st, nil
 }
@@ -96,6 +99,7 @@ func (st *Stream) Next() ([]byte, error) {
 		err := st.stream.RecvMsg(st.answer)
 		st.complete = errors.Is(err, io.EOF)
 		if err != nil {
+			st.failed = !st.complete && st.ctx.Err() == nil
 			return nil, st.session.because(st.ctx, translate(st.ctx, err))
 		}
 		if raw := wire.Unknown(st.answer, fieldProgress); raw != nil && st.progress != nil {
@@ -107,11 +111,19 @@ func (st *Stream) Next() ([]byte, error) {
 	}
 }
 
-// Close ends the stream and, if its result was not read to its end, the execution. It does so also after ctx has ended.
+// settle is for how long a plan is not interrupted. Interrupted while it plans, Spark submits the first stages all the same, in another thread,
+// and nothing that a client can say stops them afterwards.
+const settle = 2 * time.Second
+
+// Close ends the stream and, if its result was not read to its end, the execution. It does so also after ctx has ended, and waits until the
+// execution is two seconds old.
 func (st *Stream) Close(ctx context.Context) error {
 	close(st.stop)
 	var err error
 	if !st.complete {
+		if !st.failed {
+			time.Sleep(time.Until(st.began.Add(settle)))
+		}
 		err = st.session.interrupt(context.WithoutCancel(ctx), st.operation)
 	}
 	st.end(nil)
