@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/serve/access"
 	"github.com/almanac-data/almanac/functions/internal/serve/answer"
 	"github.com/almanac-data/almanac/functions/internal/serve/request"
@@ -19,13 +20,18 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/serve/shelf"
 )
 
+// manifestOf reads the manifest of the release that a request names: its bytes, and what they say.
+func (s *Server) manifestOf(r *http.Request) (d *dataset.Dataset, v shelf.Version, text []byte, doc shelf.Manifest, err error) {
+	if d, v, err = s.versionOf(r); err != nil {
+		return d, v, nil, doc, err
+	}
+	text, doc, err = s.openManifest(r.Context(), d.Name, v)
+	return d, v, text, doc, err
+}
+
 // manifest sends the bytes of manifest.json as they are.
 func (s *Server) manifest(w http.ResponseWriter, r *http.Request) error {
-	d, v, err := s.versionOf(r)
-	if err != nil {
-		return err
-	}
-	text, _, err := s.openManifest(r.Context(), d.Name, v)
+	d, v, text, _, err := s.manifestOf(r)
 	if err != nil {
 		return err
 	}
@@ -39,11 +45,7 @@ func (s *Server) manifest(w http.ResponseWriter, r *http.Request) error {
 
 // file sends one data file that the manifest names, whole or in ranges.
 func (s *Server) file(w http.ResponseWriter, r *http.Request) error {
-	d, v, err := s.versionOf(r)
-	if err != nil {
-		return err
-	}
-	_, doc, err := s.openManifest(r.Context(), d.Name, v)
+	d, v, _, doc, err := s.manifestOf(r)
 	if err != nil {
 		return err
 	}
@@ -72,11 +74,7 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request) error {
 
 // rows streams the rows of a release.
 func (s *Server) rows(w http.ResponseWriter, r *http.Request) error {
-	d, v, err := s.versionOf(r)
-	if err != nil {
-		return err
-	}
-	_, doc, err := s.openManifest(r.Context(), d.Name, v)
+	d, v, _, doc, err := s.manifestOf(r)
 	if err != nil {
 		return err
 	}
