@@ -21,6 +21,7 @@ import (
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/fn/endpoint"
+	"github.com/almanac-data/almanac/functions/internal/fn/fntest"
 	"github.com/almanac-data/almanac/functions/internal/problem"
 )
 
@@ -79,7 +80,7 @@ func TestProbes(t *testing.T) {
 	}
 	for _, tt := range tests {
 		broken = tt.broken
-		status, text, _ := send(t, url+tt.path, "GET", "", tt.header)
+		status, text, _ := fntest.Send(t, url+tt.path, "GET", "", tt.header)
 		if status != tt.status || !strings.Contains(text, tt.text) {
 			t.Errorf("%s: GET %s = %d %q, want %d %q", tt.why, tt.path, status, text, tt.status, tt.text)
 		}
@@ -112,7 +113,7 @@ func TestStopLetsWorkEnd(t *testing.T) {
 	url, stop := start(t, p, h)
 	answer := make(chan int, 1)
 	go func() {
-		status, _, _ := send(t, url, "POST", encode(t, due), binaryHeader(events.TypeDue))
+		status, _, _ := fntest.Send(t, url, "POST", fntest.Encode(t, fntest.Due), fntest.Header(events.TypeDue))
 		answer <- status
 	}()
 	<-begun
@@ -156,7 +157,7 @@ func TestStopCancelsWorkThatTakesTooLong(t *testing.T) {
 	url, stop := start(t, p, h)
 	answer := make(chan int, 1)
 	go func() {
-		status, _, _ := send(t, url, "POST", encode(t, due), binaryHeader(events.TypeDue))
+		status, _, _ := fntest.Send(t, url, "POST", fntest.Encode(t, fntest.Due), fntest.Header(events.TypeDue))
 		answer <- status
 	}()
 	<-begun
@@ -197,7 +198,7 @@ func TestHostIsLoopbackOutsideKnative(t *testing.T) {
 }
 
 func TestExecute(t *testing.T) {
-	event := `{"specversion":"1.0","id":"42","source":"/almanac/calendar","type":"` + events.TypeDue + `","data":` + encode(t, due) + `}`
+	event := `{"specversion":"1.0","id":"42","source":"/almanac/calendar","type":"` + events.TypeDue + `","data":` + fntest.Encode(t, fntest.Due) + `}`
 	interrupted, cancel := context.WithCancel(t.Context())
 	cancel()
 	dir := t.TempDir()
@@ -211,7 +212,7 @@ func TestExecute(t *testing.T) {
 	handle := func(err error) func(context.Context, *Process) error {
 		return func(ctx context.Context, p *Process) error {
 			return p.Serve(ctx, func(_ context.Context, ev events.Event) error {
-				if ev == nil || ev.Of() != due.Piece {
+				if ev == nil || ev.Of() != fntest.Due.Piece {
 					t.Errorf("handler got %v, want the event of the file", ev)
 				}
 				return err
@@ -273,13 +274,13 @@ func BenchmarkEvents(b *testing.B) {
 			defer func() { _ = stop() }()
 			transport := &http.Transport{MaxIdleConnsPerHost: 64}
 			defer transport.CloseIdleConnections()
-			client, body := &http.Client{Transport: transport}, encode(b, due)
+			client, body := &http.Client{Transport: transport}, fntest.Encode(b, fntest.Due)
 			b.SetParallelism(8)
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
 					r, _ := http.NewRequestWithContext(b.Context(), http.MethodPost, url, strings.NewReader(body))
-					for k, v := range binaryHeader(events.TypeDue) {
+					for k, v := range fntest.Header(events.TypeDue) {
 						r.Header.Set(k, v)
 					}
 					resp, err := client.Do(r)
@@ -298,7 +299,7 @@ func BenchmarkEvents(b *testing.B) {
 
 func TestAJobGoesOnWithTheTraceOfItsEvent(t *testing.T) {
 	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-	event := `{"specversion":"1.0","id":"42","source":"/almanac/calendar","type":"` + events.TypeDue + `","traceparent":"` + parent + `","data":` + encode(t, due) + `}`
+	event := `{"specversion":"1.0","id":"42","source":"/almanac/calendar","type":"` + events.TypeDue + `","traceparent":"` + parent + `","data":` + fntest.Encode(t, fntest.Due) + `}`
 	path := filepath.Join(t.TempDir(), "event")
 	if err := os.WriteFile(path, []byte(event), 0o600); err != nil {
 		t.Fatal(err)
@@ -359,7 +360,7 @@ func TestAFunctionSaysWhereEventsGo(t *testing.T) {
 		}
 	}
 	for path, want := range map[string]int{"/": 200, "/events": 404, "/healthz": 404} {
-		status, text, header := send(t, url+path, "POST", encode(t, due), binaryHeader(events.TypeDue))
+		status, text, header := fntest.Send(t, url+path, "POST", fntest.Encode(t, fntest.Due), fntest.Header(events.TypeDue))
 		if status != want || want == 404 && (header.Get("Content-Type") != problem.ContentType || !strings.Contains(text, "send events to /")) {
 			t.Errorf("POST %s = %d %s %q, want %d", path, status, header.Get("Content-Type"), text, want)
 		}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/fn/fntest"
 )
 
 // TestMain is a function itself when the tests start it as a process of its own.
@@ -66,7 +67,7 @@ func function(t testing.TB) (*exec.Cmd, string) {
 func TestProcessEndsByASignal(t *testing.T) {
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		cmd, url := function(t)
-		if status, _, _ := send(t, url, "POST", encode(t, due), binaryHeader(events.TypeDue)); status != http.StatusOK {
+		if status, _, _ := fntest.Send(t, url, "POST", fntest.Encode(t, fntest.Due), fntest.Header(events.TypeDue)); status != http.StatusOK {
 			t.Errorf("answer = %d, want 200", status)
 		}
 		if err := cmd.Process.Signal(signal); err != nil {
@@ -82,7 +83,7 @@ func TestProcessEndsByASignal(t *testing.T) {
 func BenchmarkStart(b *testing.B) {
 	for b.Loop() {
 		cmd, url := function(b)
-		if status, _, _ := send(b, url, "POST", encode(b, due), binaryHeader(events.TypeDue)); status != http.StatusOK {
+		if status, _, _ := fntest.Send(b, url, "POST", fntest.Encode(b, fntest.Due), fntest.Header(events.TypeDue)); status != http.StatusOK {
 			b.Errorf("answer = %d, want 200", status)
 		}
 		b.StopTimer()
@@ -123,10 +124,10 @@ func TestInstrumentKeepsSendfile(t *testing.T) {
 	})
 	inner := p.Instrument(mux)
 	url, _ := start(t, p, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { inner.ServeHTTP(sends{w, &files}, r) }))
-	if status, body, _ := send(t, url+"/file", "GET", "", nil); status != http.StatusOK || len(body) != 1<<20 || files != 1 {
+	if status, body, _ := fntest.Send(t, url+"/file", "GET", "", nil); status != http.StatusOK || len(body) != 1<<20 || files != 1 {
 		t.Errorf("answer = %d with %d bytes, ReadFrom called %d times, want once", status, len(body), files)
 	}
-	_, text, _ := send(t, url+"/metrics", "GET", "", nil)
+	_, text, _ := fntest.Send(t, url+"/metrics", "GET", "", nil)
 	if !strings.Contains(text, `almanac_http_request_duration_seconds_count{code="200",method="get"} 1`) {
 		t.Error("the request was not measured")
 	}

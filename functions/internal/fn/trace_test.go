@@ -18,6 +18,7 @@ import (
 
 	"github.com/almanac-data/almanac/events"
 	"github.com/almanac-data/almanac/functions/internal/fn/endpoint"
+	"github.com/almanac-data/almanac/functions/internal/fn/fntest"
 )
 
 func TestSpansAreSentWhereTheyAreAskedFor(t *testing.T) {
@@ -37,8 +38,8 @@ func TestSpansAreSentWhereTheyAreAskedFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := endpoint.New("collect", func(context.Context, events.Event) error { return nil }, p.Options(0))
-	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(encode(t, due)))
-	for k, v := range binaryHeader(events.TypeDue) {
+	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(fntest.Encode(t, fntest.Due)))
+	for k, v := range fntest.Header(events.TypeDue) {
 		r.Header.Set(k, v)
 	}
 	h.ServeHTTP(httptest.NewRecorder(), r)
@@ -60,8 +61,8 @@ func TestIDsGoOnWithoutACollector(t *testing.T) {
 		return nil
 	}, p.Options(0))
 	for _, given := range []string{"", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"} {
-		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(encode(t, due)))
-		for k, v := range binaryHeader(events.TypeDue) {
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(fntest.Encode(t, fntest.Due)))
+		for k, v := range fntest.Header(events.TypeDue) {
 			r.Header.Set(k, v)
 		}
 		if given != "" {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -21,26 +20,10 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/fn/fntest"
 	"github.com/almanac-data/almanac/functions/internal/fn/meter"
 	"github.com/almanac-data/almanac/functions/internal/problem"
 )
-
-var due = events.Due{Piece: events.Piece{Dataset: "flights", Window: "2001-01-05", Generation: 2, Slice: 3}, Step: events.StepCollect, Attempt: 4}
-
-func binaryHeader(ceType string) map[string]string {
-	return map[string]string{
-		"Ce-Specversion": "1.0", "Ce-Id": "42", "Ce-Source": "/almanac/calendar", "Ce-Type": ceType, "Content-Type": "application/json",
-	}
-}
-
-func encode(t testing.TB, v any) string {
-	t.Helper()
-	text, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
 
 func without(header map[string]string, name string) map[string]string {
 	delete(header, name)
@@ -50,28 +33,6 @@ func without(header map[string]string, name string) map[string]string {
 func with(header map[string]string, name, value string) map[string]string {
 	header[name] = value
 	return header
-}
-
-// send posts to a real server, so that deadlines and limits are the real ones.
-func send(t testing.TB, url, method, body string, header map[string]string) (status int, text string, h http.Header) {
-	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for k, v := range header {
-		r.Header.Set(k, v)
-	}
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	all, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, string(all), resp.Header
 }
 
 func TestHandlerAnswers(t *testing.T) {
@@ -89,28 +50,28 @@ func TestHandlerAnswers(t *testing.T) {
 		text    string // part of the body
 		outcome string
 	}{
-		"an event in binary mode is done":                       {ok, "POST", binaryHeader(events.TypeDue), encode(t, due), 200, "", "done"},
-		"an event in structured mode is done":                   {ok, "POST", map[string]string{"Content-Type": "application/cloudevents+json"}, structured(encode(t, due)), 200, "", "done"},
-		"a tick is done":                                        {ok, "POST", binaryHeader(TypeTick), "tick", 200, "", "done"},
-		"a charset beside JSON does no harm":                    {ok, "POST", with(binaryHeader(events.TypeDue), "Content-Type", "application/json; charset=utf-8"), encode(t, due), 200, "", "done"},
-		"what the handler calls invalid is not retried":         {fails(fmt.Errorf("slice 3: %w", events.ErrInvalid)), "POST", binaryHeader(events.TypeDue), encode(t, due), 422, "slice 3: invalid", "invalid"},
-		"any other error is retried":                            {fails(errors.New("broker away")), "POST", binaryHeader(events.TypeDue), encode(t, due), 503, "broker away", "failed"},
-		"a panic is retried":                                    {func(context.Context, events.Event) error { panic("oops") }, "POST", binaryHeader(events.TypeDue), encode(t, due), 503, "panic: oops", "panic"},
-		"an event type of others is invalid":                    {ok, "POST", binaryHeader("com.example.x"), "{}", 422, `"com.example.x" is not one of Almanac's`, "invalid"},
-		"data that are not JSON are invalid":                    {ok, "POST", binaryHeader(events.TypeDue), "{", 422, "unexpected end of JSON", "invalid"},
-		"data without a dataset are invalid":                    {ok, "POST", binaryHeader(events.TypeDue), `{"window":"2001-01-05"}`, 422, "dataset is missing", "invalid"},
-		"data of another media type are invalid":                {ok, "POST", with(binaryHeader(events.TypeDue), "Content-Type", "text/csv"), "a,b", 422, "are text/csv, not JSON", "invalid"},
+		"an event in binary mode is done":                       {ok, "POST", fntest.Header(events.TypeDue), fntest.Encode(t, fntest.Due), 200, "", "done"},
+		"an event in structured mode is done":                   {ok, "POST", map[string]string{"Content-Type": "application/cloudevents+json"}, structured(fntest.Encode(t, fntest.Due)), 200, "", "done"},
+		"a tick is done":                                        {ok, "POST", fntest.Header(TypeTick), "tick", 200, "", "done"},
+		"a charset beside JSON does no harm":                    {ok, "POST", with(fntest.Header(events.TypeDue), "Content-Type", "application/json; charset=utf-8"), fntest.Encode(t, fntest.Due), 200, "", "done"},
+		"what the handler calls invalid is not retried":         {fails(fmt.Errorf("slice 3: %w", events.ErrInvalid)), "POST", fntest.Header(events.TypeDue), fntest.Encode(t, fntest.Due), 422, "slice 3: invalid", "invalid"},
+		"any other error is retried":                            {fails(errors.New("broker away")), "POST", fntest.Header(events.TypeDue), fntest.Encode(t, fntest.Due), 503, "broker away", "failed"},
+		"a panic is retried":                                    {func(context.Context, events.Event) error { panic("oops") }, "POST", fntest.Header(events.TypeDue), fntest.Encode(t, fntest.Due), 503, "panic: oops", "panic"},
+		"an event type of others is invalid":                    {ok, "POST", fntest.Header("com.example.x"), "{}", 422, `"com.example.x" is not one of Almanac's`, "invalid"},
+		"data that are not JSON are invalid":                    {ok, "POST", fntest.Header(events.TypeDue), "{", 422, "unexpected end of JSON", "invalid"},
+		"data without a dataset are invalid":                    {ok, "POST", fntest.Header(events.TypeDue), `{"window":"2001-01-05"}`, 422, "dataset is missing", "invalid"},
+		"data of another media type are invalid":                {ok, "POST", with(fntest.Header(events.TypeDue), "Content-Type", "text/csv"), "a,b", 422, "are text/csv, not JSON", "invalid"},
 		"a request without CloudEvents headers is refused":      {ok, "POST", map[string]string{"Content-Type": "application/json"}, "{}", 415, "not a CloudEvent", "refused"},
-		"a CloudEvent without an id is refused":                 {ok, "POST", without(binaryHeader(events.TypeDue), "Ce-Id"), encode(t, due), 400, "id: MUST be a non-empty string", "refused"},
-		"a CloudEvent without a source is refused":              {ok, "POST", without(binaryHeader(events.TypeDue), "Ce-Source"), encode(t, due), 400, "source: REQUIRED", "refused"},
-		"a CloudEvent of version 9 is refused":                  {ok, "POST", with(binaryHeader(events.TypeDue), "Ce-Specversion", "9"), encode(t, due), 415, "not a CloudEvent", "refused"},
-		"a time that is none is refused":                        {ok, "POST", with(binaryHeader(events.TypeDue), "Ce-Time", "yesterday"), encode(t, due), 400, "not a CloudEvent", "refused"},
+		"a CloudEvent without an id is refused":                 {ok, "POST", without(fntest.Header(events.TypeDue), "Ce-Id"), fntest.Encode(t, fntest.Due), 400, "id: MUST be a non-empty string", "refused"},
+		"a CloudEvent without a source is refused":              {ok, "POST", without(fntest.Header(events.TypeDue), "Ce-Source"), fntest.Encode(t, fntest.Due), 400, "source: REQUIRED", "refused"},
+		"a CloudEvent of version 9 is refused":                  {ok, "POST", with(fntest.Header(events.TypeDue), "Ce-Specversion", "9"), fntest.Encode(t, fntest.Due), 415, "not a CloudEvent", "refused"},
+		"a time that is none is refused":                        {ok, "POST", with(fntest.Header(events.TypeDue), "Ce-Time", "yesterday"), fntest.Encode(t, fntest.Due), 400, "not a CloudEvent", "refused"},
 		"a structured event cut short is refused":               {ok, "POST", map[string]string{"Content-Type": "application/cloudevents+json"}, structured("{}")[:40], 400, "not a CloudEvent", "refused"},
 		"a batch is refused":                                    {ok, "POST", map[string]string{"Content-Type": "application/cloudevents-batch+json"}, "[" + structured("{}") + "]", 415, "batches are not taken", "refused"},
-		"GET is refused":                                        {ok, "GET", binaryHeader(events.TypeDue), "", 405, "send events by POST, not GET", "refused"},
-		"an event of more than 1 MiB is refused":                {ok, "POST", binaryHeader(events.TypeDue), strings.Repeat(" ", maxEvent) + encode(t, due), 413, "claims, not rows", "refused"},
+		"GET is refused":                                        {ok, "GET", fntest.Header(events.TypeDue), "", 405, "send events by POST, not GET", "refused"},
+		"an event of more than 1 MiB is refused":                {ok, "POST", fntest.Header(events.TypeDue), strings.Repeat(" ", maxEvent) + fntest.Encode(t, fntest.Due), 413, "claims, not rows", "refused"},
 		"a structured event of more than 1 MiB is refused":      {ok, "POST", map[string]string{"Content-Type": "application/cloudevents+json"}, strings.Repeat(" ", maxEvent+1), 413, "claims, not rows", "refused"},
-		"a dataset name that would leave the folder is invalid": {ok, "POST", binaryHeader(events.TypeDue), `{"dataset":"../x","window":"2001"}`, 422, "slash", "invalid"},
+		"a dataset name that would leave the folder is invalid": {ok, "POST", fntest.Header(events.TypeDue), `{"dataset":"../x","window":"2001"}`, 422, "slash", "invalid"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -119,7 +80,7 @@ func TestHandlerAnswers(t *testing.T) {
 			o := Options{Log: slog.New(slog.NewJSONHandler(&logged, nil)), Meter: meter.New(reg, time.Now)}
 			server := httptest.NewServer(New("collect", tt.handler, o))
 			defer server.Close()
-			status, text, header := send(t, server.URL, tt.method, tt.body, tt.header)
+			status, text, header := fntest.Send(t, server.URL, tt.method, tt.body, tt.header)
 			if status != 200 && header.Get("Content-Type") != problem.ContentType {
 				t.Errorf("answer is %s, no problem detail", header.Get("Content-Type"))
 			}
@@ -172,18 +133,18 @@ func TestHandlerGetsTheEvent(t *testing.T) {
 		body   string
 		want   events.Event
 	}{
-		"a due":  {events.TypeDue, encode(t, due), &due},
+		"a due":  {events.TypeDue, fntest.Encode(t, fntest.Due), &fntest.Due},
 		"a tick": {TypeTick, `{}`, nil},
 	}
 	for name, tt := range tests {
 		var got events.Event
 		h := New("collect", func(_ context.Context, ev events.Event) error { got = ev; return nil }, Options{})
 		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(tt.body))
-		for k, v := range binaryHeader(tt.ceType) {
+		for k, v := range fntest.Header(tt.ceType) {
 			r.Header.Set(k, v)
 		}
 		h.ServeHTTP(httptest.NewRecorder(), r)
-		if encode(t, got) != encode(t, tt.want) {
+		if fntest.Encode(t, got) != fntest.Encode(t, tt.want) {
 			t.Errorf("%s: handler got %#v, want %#v", name, got, tt.want)
 		}
 	}
@@ -193,8 +154,8 @@ func TestFailureIsLoggedWithItsPiece(t *testing.T) {
 	var logged bytes.Buffer
 	h := New("collect", func(context.Context, events.Event) error { return errors.New("broker away") },
 		Options{Log: slog.New(slog.NewJSONHandler(&logged, nil))})
-	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(encode(t, due)))
-	for k, v := range binaryHeader(events.TypeDue) {
+	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(fntest.Encode(t, fntest.Due)))
+	for k, v := range fntest.Header(events.TypeDue) {
 		r.Header.Set(k, v)
 	}
 	h.ServeHTTP(httptest.NewRecorder(), r)
@@ -205,7 +166,7 @@ func TestFailureIsLoggedWithItsPiece(t *testing.T) {
 	delete(line, "time")
 	delete(line, "took")
 	want := `{"attempt":4,"dataset":"flights","error":"broker away","generation":2,"id":"42","level":"ERROR","msg":"event failed","slice":3,"type":"dev.almanac.due.v1","window":"2001-01-05"}`
-	if got := encode(t, line); got != want {
+	if got := fntest.Encode(t, line); got != want {
 		t.Errorf("logged %s, want %s", got, want)
 	}
 }
@@ -220,8 +181,8 @@ func TestWorkOutlivesItsCallerButNotItsTimeout(t *testing.T) {
 		return ctx.Err()
 	}, Options{Timeout: 200 * time.Millisecond})
 	caller, hangUp := context.WithCancel(t.Context())
-	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(encode(t, due))).WithContext(caller)
-	for k, v := range binaryHeader(events.TypeDue) {
+	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(fntest.Encode(t, fntest.Due))).WithContext(caller)
+	for k, v := range fntest.Header(events.TypeDue) {
 		r.Header.Set(k, v)
 	}
 	w := httptest.NewRecorder()
@@ -247,9 +208,9 @@ func TestTraceGoesOn(t *testing.T) {
 		header map[string]string
 		want   string // trace id
 	}{
-		"from the event's extension":                    {with(with(binaryHeader(events.TypeDue), "Ce-Traceparent", "00-"+trace+"-b7ad6b7169203331-01"), "Traceparent", "00-"+other+"-b7ad6b7169203331-01"), trace},
-		"from the request where the event has none":     {with(binaryHeader(events.TypeDue), "Traceparent", "00-"+other+"-b7ad6b7169203331-01"), other},
-		"from the request where the event's is garbage": {with(with(binaryHeader(events.TypeDue), "Ce-Traceparent", "garbage"), "Traceparent", "00-"+other+"-b7ad6b7169203331-01"), other},
+		"from the event's extension":                    {with(with(fntest.Header(events.TypeDue), "Ce-Traceparent", "00-"+trace+"-b7ad6b7169203331-01"), "Traceparent", "00-"+other+"-b7ad6b7169203331-01"), trace},
+		"from the request where the event has none":     {with(fntest.Header(events.TypeDue), "Traceparent", "00-"+other+"-b7ad6b7169203331-01"), other},
+		"from the request where the event's is garbage": {with(with(fntest.Header(events.TypeDue), "Ce-Traceparent", "garbage"), "Traceparent", "00-"+other+"-b7ad6b7169203331-01"), other},
 	}
 	for name, tt := range tests {
 		spans := tracetest.NewSpanRecorder()
@@ -258,7 +219,7 @@ func TestTraceGoesOn(t *testing.T) {
 			propagation.TraceContext{}.Inject(ctx, carrier)
 			return errors.New("broker away")
 		}, Options{Tracer: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))})
-		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(encode(t, due)))
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(fntest.Encode(t, fntest.Due)))
 		for k, v := range tt.header {
 			r.Header.Set(k, v)
 		}
@@ -280,7 +241,7 @@ func TestStrangersDoNotMakeLabels(t *testing.T) {
 	h := New("collect", func(context.Context, events.Event) error { return nil }, Options{Meter: m})
 	for i := range 100 {
 		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader("{}"))
-		for k, v := range binaryHeader(fmt.Sprintf("com.example.%d", i)) {
+		for k, v := range fntest.Header(fmt.Sprintf("com.example.%d", i)) {
 			r.Header.Set(k, v)
 		}
 		h.ServeHTTP(httptest.NewRecorder(), r)
