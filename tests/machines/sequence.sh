@@ -17,7 +17,7 @@ cd "$(dirname "$0")/../.."
 inventory=$1
 shift
 ansible=$PWD/.cache/ansible/bin
-log=$PWD/.cache/machines/sequence
+log=$PWD/.cache/machines/sequence/$inventory
 mkdir -p "$log"
 
 # play NAME PLAYBOOK ARGS...: runs a playbook, whose output goes to a log that is shown if it fails.
