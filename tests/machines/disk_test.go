@@ -193,22 +193,15 @@ func originals(t *testing.T, folder string) map[[32]byte]bool {
 	return all
 }
 
-// restsSealed holds what lies on the machine's disk after a job: names stand in the published files alone, which hold them in clear, and whoever may can still see them.
+// restsSealed holds what lies on the machines' disks after a job: names stand in the published files alone, which hold them in clear, and whoever may can still see them.
 func (s *site) restsSealed(t *testing.T, host, since, name string, canaries []string, sources map[[32]byte]bool) {
 	t.Helper()
-	control := name + "-control"
-	planted, remove := s.plant(t, host, control)
-	defer remove()
-	found := s.disk(t, host, since, append([]string{control}, canaries...), sources)
-	if found.open[planted] == "" {
-		t.Errorf("what was left in /%s is not among %d files with %d bytes: nothing was searched", planted, found.files, found.bytes)
+	copies := 0
+	for _, machine := range s.groups["almanac"].Hosts {
+		copies += s.restSealed(t, machine, since, name, canaries, sources)
 	}
-	delete(found.open, planted)
-	if found.sources < len(sources) {
-		t.Errorf("%d of the %d published files were found: the blocks of HDFS were not searched", found.sources, len(sources))
-	}
-	for file, word := range found.open {
-		t.Errorf("/%s holds %s", file, word)
+	if copies < len(sources) {
+		t.Errorf("%d of the %d published files were found: the blocks of HDFS were not searched", copies, len(sources))
 	}
 	for _, show := range []string{"archive show " + name + " 2024-01-01", "quarantine show " + name + " 2024-01-01"} {
 		if out := s.on(t, host, "", "almanac-operator "+show); !strings.Contains(out, fmt.Sprintf("%s-2024-01-01-19", name)) {
@@ -222,5 +215,22 @@ func (s *site) restsSealed(t *testing.T, host, since, name string, canaries []st
 			t.Errorf("process lists %s%s = %s, want %s: it needs the data keys and no more", name, path, got, want)
 		}
 	}
-	t.Logf("%d names are in none of %d files with %d MB that were written, but in the %d that were published", len(canaries), found.files, found.bytes>>20, found.sources)
+}
+
+// restSealed holds what lies on the disk of one machine, and counts the published files there.
+func (s *site) restSealed(t *testing.T, machine, since, name string, canaries []string, sources map[[32]byte]bool) int {
+	t.Helper()
+	control := name + "-control"
+	planted, remove := s.plant(t, machine, control)
+	defer remove()
+	found := s.disk(t, machine, since, append([]string{control}, canaries...), sources)
+	if found.open[planted] == "" {
+		t.Errorf("what was left in /%s of %s is not among %d files with %d bytes: nothing was searched", planted, machine, found.files, found.bytes)
+	}
+	delete(found.open, planted)
+	for file, word := range found.open {
+		t.Errorf("/%s of %s holds %s", file, machine, word)
+	}
+	t.Logf("%s: %d names are in none of %d files with %d MB that were written, but in the %d that were published", machine, len(canaries), found.files, found.bytes>>20, found.sources)
+	return found.sources
 }

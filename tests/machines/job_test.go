@@ -76,16 +76,18 @@ func packed(t *testing.T, folder string) string {
 	return out.String()
 }
 
-// api asks serve on the first machine of the functions.
+// api asks serve on a machine.
 type api struct {
 	site   *site
+	host   string
 	client *http.Client
 	token  string
 	since  time.Time // when the token was given
 }
 
+// api is that of the first machine of the functions.
 func (s *site) api() *api {
-	return &api{site: s, client: &http.Client{Timeout: time.Minute, Transport: &http.Transport{DialContext: s.dial, TLSClientConfig: s.trusting()}}}
+	return &api{site: s, host: s.groups["functions"].Hosts[0], client: &http.Client{Timeout: time.Minute, Transport: &http.Transport{DialContext: s.dial, TLSClientConfig: s.trusting()}}}
 }
 
 // renewed gets the application's token from OpenBao; it is good for minutes.
@@ -105,7 +107,7 @@ func (a *api) renewed(t *testing.T) string {
 // get asks for a path with a token, or without if it is empty. While serve is started anew nobody answers: then the status is 0.
 func (a *api) get(t *testing.T, path, token string) (int, []byte) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+a.site.groups["functions"].Hosts[0]+":8443"+path, nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+a.host+":8443"+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,22 +170,34 @@ func (s *site) begin(t *testing.T) job {
 	return job{name, want, time.Now()}
 }
 
-// end waits until all releases are served, and holds them to those of one process.
+// end waits until all releases are served by all machines of the functions, and holds them to those of one process.
 func (j job) end(t *testing.T, s *site, meanwhile func()) {
 	t.Helper()
-	a, host := s.api(), s.groups["functions"].Hosts[0]
-	for began := time.Now(); len(a.versions(t, j.name)) < len(j.want); time.Sleep(time.Second) {
-		if time.Since(began) > *patience {
-			t.Fatalf("after %s there are the releases %v of %s; almanac-operator status on %s says what is missing", *patience, a.versions(t, j.name), j.name, host)
+	began, a := time.Now(), s.api()
+	for _, a.host = range s.groups["functions"].Hosts {
+		for ; len(a.versions(t, j.name)) < len(j.want); time.Sleep(time.Second) {
+			if time.Since(began) > *patience {
+				t.Fatalf("after %s %s serves the releases %v of %s; almanac-operator status there says what is missing", *patience, a.host, a.versions(t, j.name), j.name)
+			}
+			meanwhile()
 		}
-		meanwhile()
 	}
 	t.Logf("%s: 59 days, their weeks and 2 releases in %s", j.name, time.Since(j.began).Round(time.Second))
-	s.on(t, host, "", `for try in $(seq 60); do systemctl is-failed -q 'almanac-*' || exit 0; sleep 1; done; systemctl --failed; exit 1`)
-	for version, release := range j.want {
-		a.same(t, j.name, strings.TrimPrefix(version, j.name+"/"), release)
+	s.everywhere(t, `for try in $(seq 60); do systemctl is-failed -q 'almanac-*' || exit 0; sleep 1; done; systemctl --failed; exit 1`)
+	for _, a.host = range s.groups["functions"].Hosts {
+		for version, release := range j.want {
+			a.same(t, j.name, strings.TrimPrefix(version, j.name+"/"), release)
+		}
 	}
 	s.said(t, j.name)
+}
+
+// everywhere runs a command on each machine of the functions.
+func (s *site) everywhere(t *testing.T, command string) {
+	t.Helper()
+	for _, host := range s.groups["functions"].Hosts {
+		s.on(t, host, "", command)
+	}
 }
 
 // TestJobOnMachines publishes two months of flights, restarts and kills units at random until their releases are there, and compares those, as serve
@@ -197,7 +211,7 @@ func TestJobOnMachines(t *testing.T) {
 	letters := s.end(t, "almanac.deadletter")
 	j := s.begin(t)
 	defer s.on(t, host, "", "almanac-operator datasets withdraw "+j.name)
-	j.end(t, s, s.disturb(t, host))
+	j.end(t, s, s.disturb(t))
 	if more := s.end(t, "almanac.deadletter") - letters; more != 0 {
 		t.Errorf("%d events became dead letters", more)
 	}
@@ -235,8 +249,8 @@ func (a *api) same(t *testing.T, dataset, version string, want reader.Release) {
 	t.Logf("%s: content and %d files are those of one process", version, files)
 }
 
-// disturb gives what restarts or kills a unit each time that some seconds have passed.
-func (s *site) disturb(t *testing.T, host string) func() {
+// disturb gives what restarts or kills a unit each time that some seconds have passed. Where more than one machine has functions, each loses all of them once, for a minute.
+func (s *site) disturb(t *testing.T) func() {
 	t.Helper()
 	if *seed == 0 {
 		*seed = uint64(time.Now().UnixNano())
@@ -244,18 +258,39 @@ func (s *site) disturb(t *testing.T, host string) func() {
 	t.Logf("seed %d", *seed)
 	random, next, done := rand.New(rand.NewPCG(*seed, 0)), time.Now(), map[string]int{}
 	t.Cleanup(func() { t.Logf("restarted and killed: %v", done) })
-	units := strings.Fields(s.on(t, host, "", `systemctl list-units --plain --no-legend --state=active 'almanac-source-*' `+
-		strings.Join(functionUnits(), " ")+` | cut -d ' ' -f 1`))
-	if len(units) < 10 {
-		t.Fatalf("only %v are at work on %s: run functions.yml", units, host)
+	units, hosts := map[string][]string{}, s.groups["functions"].Hosts
+	for _, host := range hosts {
+		units[host] = strings.Fields(s.on(t, host, "", `systemctl list-units --plain --no-legend --state=active 'almanac-source-*' `+
+			strings.Join(functionUnits(), " ")+` | cut -d ' ' -f 1`))
+		if len(units[host]) < 10 {
+			t.Fatalf("only %v are at work on %s: run functions.yml", units[host], host)
+		}
 	}
+	idle := slices.Clone(hosts) // that are still to be without functions
+	if len(hosts) == 1 {
+		idle = nil
+	}
+	var away string
+	back := func() {
+		if away != "" {
+			s.on(t, away, "", startWorkers+"; systemctl start almanac-serve")
+			away = ""
+		}
+	}
+	t.Cleanup(back)
 	return func() {
 		if time.Now().Before(next) {
 			return
 		}
+		if back(); len(idle) > 0 && random.IntN(5) == 0 {
+			away, idle, next = idle[0], idle[1:], time.Now().Add(time.Minute)
+			s.on(t, away, "", "systemctl kill --signal=KILL 'almanac-source-*' 'almanac-ticks*' "+workers+"; "+stopWorkers+"; systemctl stop almanac-serve")
+			done["all of "+away]++
+			return
+		}
 		next = time.Now().Add(time.Duration(5+random.IntN(10)) * time.Second)
-		how := []string{"restart --no-block", "kill --signal=KILL"}[random.IntN(2)]
-		unit := units[random.IntN(len(units))]
+		how, host := []string{"restart --no-block", "kill --signal=KILL"}[random.IntN(2)], hosts[random.IntN(len(hosts))]
+		unit := units[host][random.IntN(len(units[host]))]
 		s.on(t, host, "", "systemctl "+how+" "+unit)
 		done[strings.Fields(how)[0]+" "+strings.TrimSuffix(unit, ".service")]++
 	}

@@ -26,9 +26,45 @@ var (
 	ansible   = flag.String("ansible", "ansible-inventory", "the `program` that reads it")
 )
 
-// group is one of an inventory.
+// group is one of an inventory. Its machines are those of the groups in it, too.
 type group struct {
-	Hosts []string `json:"hosts"`
+	Hosts    []string `json:"hosts"`
+	Children []string `json:"children"`
+}
+
+// grouped are the groups of a listed inventory, by name.
+func grouped(t *testing.T, list []byte) map[string]group {
+	t.Helper()
+	var raw map[string]json.RawMessage
+	if err := json.Unmarshal(list, &raw); err != nil {
+		t.Fatal(err)
+	}
+	delete(raw, "_meta")
+	all := map[string]group{}
+	for name, text := range raw {
+		var g group
+		if err := json.Unmarshal(text, &g); err != nil {
+			t.Fatal(err)
+		}
+		all[name] = g
+	}
+	var hosts func(name string) []string
+	hosts = func(name string) []string {
+		found := all[name].Hosts
+		for _, child := range all[name].Children {
+			for _, host := range hosts(child) {
+				if !slices.Contains(found, host) {
+					found = append(found, host)
+				}
+			}
+		}
+		return found
+	}
+	for name, g := range all {
+		g.Hosts = hosts(name)
+		all[name] = g
+	}
+	return all
 }
 
 // site is what an inventory and its state say, as a stranger with the right files has it.
@@ -48,18 +84,9 @@ func furnished(t *testing.T) *site {
 	}
 	out := listed(t, *inventory)
 	s := &site{inventory: *inventory, dir: filepath.Join(*inventory, ".state"), addresses: addresses(t, out), ca: x509.NewCertPool()}
-	var groups map[string]json.RawMessage
-	if err := json.Unmarshal(out, &groups); err != nil {
-		t.Fatal(err)
-	}
-	delete(groups, "_meta")
-	s.groups = map[string]group{}
-	for name, raw := range groups {
-		var g group
-		if err := json.Unmarshal(raw, &g); err != nil {
-			t.Fatal(err)
-		}
-		s.groups[name] = g
+	s.groups = grouped(t, out)
+	if len(s.groups["almanac"].Hosts) == 0 {
+		t.Fatalf("the group almanac of %s has no machine", *inventory)
 	}
 	s.ca.AppendCertsFromPEM([]byte(s.file(t, "ca", "ca.pem")))
 	return s

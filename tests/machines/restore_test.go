@@ -53,7 +53,8 @@ func TestARestoreBringsAllBack(t *testing.T) {
 	at := s // where the job is, if anywhere
 	defer func() {
 		if at != nil {
-			at.on(t, at.groups["functions"].Hosts[0], "", startWorkers+"; almanac-operator datasets withdraw "+j.name)
+			at.everywhere(t, startWorkers)
+			at.on(t, at.groups["functions"].Hosts[0], "", "almanac-operator datasets withdraw "+j.name)
 		}
 	}()
 	s.interrupt(t, j.name)
@@ -99,14 +100,14 @@ func TestARestoreBringsAllBack(t *testing.T) {
 // What starts and ends all that says facts; who wakes others ends first.
 const (
 	workers      = "almanac-calendar almanac-collect almanac-process almanac-validate almanac-store almanac-aggregate almanac-deliver"
-	stopWorkers  = "systemctl stop almanac-ticks 'almanac-source-*' && systemctl stop " + workers
+	stopWakers   = "systemctl stop almanac-ticks 'almanac-source-*'"
+	stopWorkers  = stopWakers + " && systemctl stop " + workers
 	startWorkers = "systemctl start " + workers + " $(systemctl list-unit-files --plain --no-legend 'almanac-source-*' | cut -d ' ' -f 1) almanac-ticks"
 )
 
 // interrupt stops a job where windows are under way, which Kafka alone holds.
 func (s *site) interrupt(t *testing.T, dataset string) {
 	t.Helper()
-	host := s.groups["functions"].Hosts[0]
 	await := func(what string, is func(pieces) bool) {
 		for began := time.Now(); !is(s.pieces(t, dataset)); time.Sleep(2 * time.Second) {
 			if time.Since(began) > *patience {
@@ -115,9 +116,10 @@ func (s *site) interrupt(t *testing.T, dataset string) {
 		}
 	}
 	await("10 windows are not stored", func(p pieces) bool { return len(p["stored"]) >= 10 })
-	s.on(t, host, "", "systemctl stop almanac-source-store")
+	s.everywhere(t, "systemctl stop almanac-source-store")
 	await("no windows are under way", func(p pieces) bool { return len(p["validated"]) >= len(p["stored"])+5 })
-	s.on(t, host, "", stopWorkers)
+	s.everywhere(t, stopWakers)
+	s.everywhere(t, stopWorkers)
 	p := s.pieces(t, dataset)
 	t.Logf("interrupted where of 59 windows %d are collected, %d validated and %d stored", len(p["collected"]), len(p["validated"]), len(p["stored"]))
 }
@@ -125,8 +127,7 @@ func (s *site) interrupt(t *testing.T, dataset string) {
 // goOn lets the job go on until so many windows are stored, and returns what was said by then.
 func (s *site) goOn(t *testing.T, dataset string, stored int) pieces {
 	t.Helper()
-	host := s.groups["functions"].Hosts[0]
-	s.on(t, host, "", startWorkers)
+	s.everywhere(t, startWorkers)
 	for began := time.Now(); ; time.Sleep(2 * time.Second) {
 		p := s.pieces(t, dataset)
 		if len(p["stored"]) >= stored {
