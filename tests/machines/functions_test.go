@@ -112,23 +112,27 @@ func TestServeLetsInWhoHasAToken(t *testing.T) {
 	}
 }
 
-// TestFunctionsShowTheirMetricsAlone asks, on the machine and from afar, for what listens beside the functions.
+// TestFunctionsShowTheirMetricsAlone asks, on the machine of Prometheus and from afar, for what listens beside the functions.
 func TestFunctionsShowTheirMetricsAlone(t *testing.T) {
 	s, host := withFunctions(t)
-	out := s.on(t, host, "", `
-		tls="--silent --output /dev/null --write-out %{http_code} --max-time 10 --cacert /etc/almanac/tls/prometheus/ca.pem"
-		mine="$tls --cert /etc/almanac/tls/prometheus/cert.pem --key /etc/almanac/tls/prometheus/key.pem"
-		at=https://`+host+`
-		for port in 9481 9482 9483 9484 9485 9486 9487 9491 9492 9493 9494 9495 9496 9497 8443; do
-			[ "$(curl $mine $at:$port/metrics)" = 200 ] || echo "metrics at $port are not shown to Prometheus"
-		done
-		[ "$(curl $mine $at:9485/)" = 403 ] || echo "more than metrics is reached"
-		[ "$(curl $mine --request POST --header 'Ce-Id: 1' $at:9485/metrics)" = 403 ] || echo "events are taken from afar"
-		[ "$(curl $tls $at:9485/metrics)" = 000 ] || echo "metrics are shown without a certificate"
-		[ "$(curl $tls --cert /etc/almanac/tls/kafka/cert.pem --key /etc/almanac/tls/kafka/key.pem $at:9485/metrics)" = 403 ] || echo "metrics are shown to Kafka"
-		ss -Hltn | awk '{print $4}' | grep -E ':(94[89][0-9])$' | grep -vE '^(127.0.0.1|'"$(getent hosts `+host+` | cut -d ' ' -f 1)"'):' || true`)
-	if out != "" {
-		t.Error(out)
+	for _, at := range s.groups["functions"].Hosts {
+		if out := s.on(t, s.groups["monitoring"].Hosts[0], "", `
+			tls="--silent --output /dev/null --write-out %{http_code} --max-time 10 --cacert /etc/almanac/tls/prometheus/ca.pem"
+			mine="$tls --cert /etc/almanac/tls/prometheus/cert.pem --key /etc/almanac/tls/prometheus/key.pem"
+			at=https://`+at+`
+			for port in 9481 9482 9483 9484 9485 9486 9487 9491 9492 9493 9494 9495 9496 9497 8443; do
+				[ "$(curl $mine $at:$port/metrics)" = 200 ] || echo "metrics at $port are not shown to Prometheus"
+			done
+			[ "$(curl $mine $at:9485/)" = 403 ] || echo "more than metrics is reached"
+			[ "$(curl $mine --request POST --header 'Ce-Id: 1' $at:9485/metrics)" = 403 ] || echo "events are taken from afar"
+			[ "$(curl $tls $at:9485/metrics)" = 000 ] || echo "metrics are shown without a certificate"
+			[ "$(curl $tls --cert /etc/almanac/tls/kafka/cert.pem --key /etc/almanac/tls/kafka/key.pem $at:9485/metrics)" = 403 ] || echo "metrics are shown to Kafka"
+			true`); out != "" {
+			t.Errorf("%s: %s", at, out)
+		}
+		if out := s.on(t, at, "", `ss -Hltn | awk '{print $4}' | grep -E ':(94[89][0-9])$' | grep -vE '^(127.0.0.1|'"$(getent hosts `+at+` | cut -d ' ' -f 1)"'):' || true`); out != "" {
+			t.Errorf("%s listens where it need not: %s", at, out)
+		}
 	}
 	if conn, err := s.dial(t.Context(), "tcp", host+":9485"); err == nil {
 		_ = conn.Close()

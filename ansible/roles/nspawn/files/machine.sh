@@ -6,7 +6,7 @@ shopt -s nullglob
 
 base=$ROOT/base
 table=almanac_${BRIDGE//-/_}
-groups=(memory cpu cpuacct pids blkio)
+groups=(memory cpu cpuacct pids blkio systemd unified)
 
 # sources are the host's package sources and the authorities that it trusts.
 sources() {
@@ -127,7 +127,7 @@ up() {
   mountpoint -q "$dir/tree" || mount -t overlay "almanac-$name" -o "lowerdir=$base,upperdir=$dir/up,workdir=$dir/work" "$dir/tree"
   connect "$(short)" "$(short)" "$address"
   identify "$dir/tree"
-  # Each machine has a group of its own in every hierarchy of version 1, else all share the host's system.slice.
+  # Each machine has a group of its own in every hierarchy, else all share the host's, and one removes the groups of another's services while those start.
   for c in "${groups[@]}"; do [ ! -d "/sys/fs/cgroup/$c" ] || mkdir -p "/sys/fs/cgroup/$c/$table/$name"; done
   [ ! -d /sys/fs/cgroup/memory ] || echo "$memory" >"/sys/fs/cgroup/memory/$table/$name/memory.limit_in_bytes"
   rm -f "$dir/pid"
