@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
 	"github.com/almanac-data/almanac/functions/internal/kafka/link"
 )
 
@@ -116,6 +118,19 @@ func Check(ctx context.Context, c *link.Cluster, names Names) ([]Finding, error)
 	ctx, cancel := context.WithTimeout(ctx, link.AdminTimeout)
 	defer cancel()
 	want := names.all(c)
+	for {
+		found, err := check(ctx, c, want)
+		if !errors.Is(err, kerr.UnknownTopicOrPartition) {
+			return found, err
+		}
+		// One broker knows of the topic and another not yet, or not any more.
+		if link.Pause(ctx, 20*time.Millisecond) != nil {
+			return nil, err
+		}
+	}
+}
+
+func check(ctx context.Context, c *link.Cluster, want map[string]wanted) ([]Finding, error) {
 	all := slices.Sorted(maps.Keys(want))
 	there, err := describe(ctx, c, all)
 	if err != nil {
