@@ -49,8 +49,9 @@ func TestARestoreBringsAllBack(t *testing.T) {
 		t.Skip("no -almanac is given")
 	}
 	host, kept := s.repository(t)
-	j := s.begin(t)
 	at := s // where the job is, if anywhere
+	s.everywhere(t, "systemctl stop almanac-source-store")
+	j := s.begin(t)
 	defer func() {
 		if at != nil {
 			at.everywhere(t, startWorkers)
@@ -105,17 +106,19 @@ const (
 	startWorkers = "systemctl start " + workers + " $(systemctl list-unit-files --plain --no-legend 'almanac-source-*' | cut -d ' ' -f 1) almanac-ticks"
 )
 
-// interrupt stops a job where windows are under way, which Kafka alone holds.
+// interrupt stops a job that is not stored yet where some windows are, and others are under way, which Kafka alone holds.
 func (s *site) interrupt(t *testing.T, dataset string) {
 	t.Helper()
 	await := func(what string, is func(pieces) bool) {
-		for began := time.Now(); !is(s.pieces(t, dataset)); time.Sleep(2 * time.Second) {
+		for began := time.Now(); !is(s.pieces(t, dataset)); time.Sleep(100 * time.Millisecond) {
 			if time.Since(began) > *patience {
 				t.Fatalf("after %s %s", *patience, what)
 			}
 		}
 	}
-	await("10 windows are not stored", func(p pieces) bool { return len(p["stored"]) >= 10 })
+	await("25 windows are not validated", func(p pieces) bool { return len(p["validated"]) >= 25 })
+	s.everywhere(t, "systemctl start almanac-source-store")
+	await("5 windows are not stored", func(p pieces) bool { return len(p["stored"]) >= 5 })
 	s.everywhere(t, "systemctl stop almanac-source-store")
 	await("no windows are under way", func(p pieces) bool { return len(p["validated"]) >= len(p["stored"])+5 })
 	s.everywhere(t, stopWakers)
