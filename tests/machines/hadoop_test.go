@@ -24,6 +24,15 @@ func (s *site) as(t *testing.T, host, user, keytab, command string) string {
 		(`+command+`) 2>&1 || true`, "runuser -u "+user+" -- sh -s")
 }
 
+// TestFsckAnswersOnTheNameNode runs what runbooks say.
+func TestFsckAnswersOnTheNameNode(t *testing.T) {
+	s := furnished(t)
+	said := s.as(t, s.groups["namenodes"].Hosts[0], "root", "nn", "almanac-hadoop fsck / -list-corruptfileblocks")
+	if !strings.Contains(said, "has 0 CORRUPT") {
+		t.Errorf("fsck says %s", said)
+	}
+}
+
 // TestHDFSTakesFilesByTicket writes rows, and reads them: both ways the data are encrypted by AES with a key of 256 bits.
 func TestHDFSTakesFilesByTicket(t *testing.T) {
 	s := furnished(t)
