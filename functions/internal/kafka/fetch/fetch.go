@@ -46,8 +46,17 @@ type Part struct {
 	Err     error
 }
 
+// epoch is that in which the leader is known to lead, or -1.
+func (p Position) epoch() int32 {
+	if int(p.Partition) < len(p.Topic.Epochs) {
+		return p.Topic.Epochs[p.Partition]
+	}
+	return -1
+}
+
 // Do asks one broker for records at positions of which it is the leader, and waits up to wait until there are any. Topics are
-// named by their ids, so a topic of the same name that was made anew never answers. The answers are in the order of the positions.
+// named by their ids, so a topic of the same name that was made anew never answers; nor does a broker that leads no more, which would
+// have less than was acknowledged. The answers are in the order of the positions.
 //
 // The records' values lie in the bytes of the answer.
 func Do(ctx context.Context, cl *kgo.Client, leader int32, at []Position, wait time.Duration) ([]Part, error) {
@@ -57,7 +66,7 @@ func Do(ctx context.Context, cl *kgo.Client, leader int32, at []Position, wait t
 	req.MaxBytes = fetchBytes
 	for _, p := range at {
 		rp := kmsg.NewFetchRequestTopicPartition()
-		rp.Partition, rp.FetchOffset, rp.PartitionMaxBytes = p.Partition, p.Offset, p.bytes()
+		rp.Partition, rp.FetchOffset, rp.PartitionMaxBytes, rp.CurrentLeaderEpoch = p.Partition, p.Offset, p.bytes(), p.epoch()
 		rt := kmsg.NewFetchRequestTopic()
 		rt.Topic, rt.TopicID = p.Topic.Name, p.Topic.ID
 		rt.Partitions = append(rt.Partitions, rp)
@@ -79,6 +88,37 @@ func Do(ctx context.Context, cl *kgo.Client, leader int32, at []Position, wait t
 		parts[i] = p.decode(resp)
 	}
 	return parts, nil
+}
+
+// Whole asks one broker whether it tells of all that was acknowledged at positions of which it is the leader. One that has just begun to lead has
+// all records, but shows fewer until the others have told it how far they are. The error is a passing one until then.
+func Whole(ctx context.Context, cl *kgo.Client, leader int32, at []Position) error {
+	req := kmsg.NewPtrListOffsetsRequest()
+	req.ReplicaID = -1
+	for _, p := range at {
+		rp := kmsg.NewListOffsetsRequestTopicPartition()
+		rp.Partition, rp.CurrentLeaderEpoch, rp.Timestamp = p.Partition, p.epoch(), -1
+		rt := kmsg.NewListOffsetsRequestTopic()
+		rt.Topic = p.Topic.Name
+		rt.Partitions = append(rt.Partitions, rp)
+		req.Topics = append(req.Topics, rt)
+	}
+	kresp, err := cl.Broker(int(leader)).RetriableRequest(ctx, req)
+	if err != nil {
+		return fmt.Errorf("list offsets of broker %d: %w", leader, err)
+	}
+	resp, ok := kresp.(*kmsg.ListOffsetsResponse)
+	if !ok {
+		return fmt.Errorf("list offsets of broker %d: answered by a %T", leader, kresp)
+	}
+	for _, rt := range resp.Topics {
+		for _, rp := range rt.Partitions {
+			if err := kerr.ErrorForCode(rp.ErrorCode); err != nil {
+				return fmt.Errorf("list offsets of %s/%d: %w", rt.Topic, rp.Partition, err)
+			}
+		}
+	}
+	return nil
 }
 
 var decompressor = kgo.DefaultDecompressor()

@@ -38,7 +38,8 @@ type Journal struct {
 
 	reading sync.Mutex // holds what follows
 	at      []fetch.Position
-	broken  error // once set, for good
+	whole   []int32 // epochs of the leaders that are known to tell of all that was acknowledged, by position
+	broken  error   // once set, for good
 }
 
 // round is one reading, which any number of callers wait for.
@@ -61,7 +62,7 @@ func Open(ctx context.Context, c *link.Cluster, function string) (*Journal, erro
 			return nil, fmt.Errorf("open journal: topic %s has %d partitions where 1 is needed, or its records have no order: "+
 				"delete it and make it with almanac topics apply", name, n)
 		}
-		j.at = append(j.at, fetch.Position{Topic: t})
+		j.at, j.whole = append(j.at, fetch.Position{Topic: t}), append(j.whole, -1)
 	}
 	starts, err := starts(ctx, c, j.at)
 	if err != nil {
@@ -205,6 +206,10 @@ func (j *Journal) step(ctx context.Context, until []int64) (again bool, err erro
 			leaders[p.Topic.Leaders[0]] = append(leaders[p.Topic.Leaders[0]], i)
 		}
 	}
+	if err := j.settle(ctx, leaders); err != nil {
+		_, refused := errors.AsType[*kerr.Error](err)
+		return ctx.Err() == nil && (!refused || fetch.Passing(err)), err
+	}
 	answers := make([]fetch.Part, len(j.at))
 	var g errgroup.Group
 	for leader, mine := range leaders {
@@ -233,6 +238,33 @@ func (j *Journal) step(ctx context.Context, until []int64) (again bool, err erro
 		}
 	}
 	return again, err
+}
+
+// settle asks leaders that are new whether they tell of all that was acknowledged.
+func (j *Journal) settle(ctx context.Context, leaders map[int32][]int) error {
+	var g errgroup.Group
+	for leader, mine := range leaders {
+		var fresh []int
+		var at []fetch.Position
+		for _, i := range mine {
+			if j.whole[i] < 0 || j.whole[i] != j.at[i].Topic.Epochs[0] {
+				fresh, at = append(fresh, i), append(at, j.at[i])
+			}
+		}
+		if len(fresh) == 0 {
+			continue
+		}
+		g.Go(func() error {
+			if err := fetch.Whole(ctx, j.c.Facts, leader, at); err != nil {
+				return err
+			}
+			for _, i := range fresh {
+				j.whole[i] = j.at[i].Topic.Epochs[0]
+			}
+			return nil
+		})
+	}
+	return g.Wait()
 }
 
 // take applies the answer for one topic.

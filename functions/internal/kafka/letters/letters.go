@@ -101,6 +101,9 @@ func Find(ctx context.Context, c *link.Cluster, partition int32, offset int64) (
 	return Letter{}, fmt.Errorf("find dead letter %d/%d: it is not there: list them to see which are", partition, offset)
 }
 
+// mostMoves is how often another leader is looked for.
+const mostMoves = 5
+
 func between(ctx context.Context, c *link.Cluster, partition int32, r link.Range) iter.Seq2[Letter, error] {
 	return func(yield func(Letter, error) bool) {
 		t, err := c.Topic(ctx, Topic)
@@ -108,12 +111,17 @@ func between(ctx context.Context, c *link.Cluster, partition int32, r link.Range
 			err = fmt.Errorf("partition %d does not exist", partition)
 		}
 		at := fetch.Position{Topic: t, Partition: partition, Offset: r.Start}
-		for err == nil && at.Offset < r.End {
+		for moved := 0; err == nil && at.Offset < r.End; {
 			var parts []fetch.Part
-			if parts, err = fetch.Do(ctx, c.Raw, t.Leaders[partition], []fetch.Position{at}, 0); err != nil {
+			if parts, err = fetch.Do(ctx, c.Raw, at.Topic.Leaders[partition], []fetch.Position{at}, 0); err != nil {
 				break
 			}
-			if err = parts[0].Err; err != nil || parts[0].Next == at.Offset {
+			if err = parts[0].Err; err != nil && fetch.Passing(err) && moved < mostMoves {
+				moved++
+				at.Topic, err = c.Lookup(ctx, Topic)
+				continue
+			}
+			if err != nil || parts[0].Next == at.Offset {
 				break
 			}
 			at.Offset = parts[0].Next

@@ -16,6 +16,7 @@ type Topic struct {
 	Name    string
 	ID      [16]byte
 	Leaders []int32 // by partition
+	Epochs  []int32 // how often each partition has changed its leader
 }
 
 // HexID is the id as claims name it.
@@ -79,10 +80,10 @@ func (c *Cluster) Lookup(ctx context.Context, name string) (Topic, error) {
 	if err != nil {
 		return Topic{}, fmt.Errorf("look up topic %s: %w", name, c.Explain(err, "Describe", name))
 	}
-	t := Topic{Name: name, ID: rt.TopicID, Leaders: make([]int32, len(rt.Partitions))}
+	t := Topic{Name: name, ID: rt.TopicID, Leaders: make([]int32, len(rt.Partitions)), Epochs: make([]int32, len(rt.Partitions))}
 	for _, p := range rt.Partitions {
 		if int(p.Partition) < len(t.Leaders) && p.Partition >= 0 {
-			t.Leaders[p.Partition] = p.Leader
+			t.Leaders[p.Partition], t.Epochs[p.Partition] = p.Leader, p.LeaderEpoch
 		}
 	}
 	c.mu.Lock()

@@ -1,0 +1,84 @@
+package kafka
+
+import (
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/facts"
+)
+
+// TestAViewWantsWhoLeadsNow answers as a broker that leads no more: since Kafka 2.4 it serves others as a follower, with less than was acknowledged, unless it is told in which
+// epoch it is thought to lead.
+func TestAViewWantsWhoLeadsNow(t *testing.T) {
+	fake, c := newFake(t, kfake.NumBrokers(1))
+	j := openJournal(t, c)
+	if err := j.Say(t.Context(), events.Processed{Piece: piece(0)}); err != nil {
+		t.Fatal(err)
+	}
+	fenced := 0
+	fake.ControlKey(int16(kmsg.Fetch), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+		fake.KeepControl()
+		req := kreq.(*kmsg.FetchRequest)
+		answer := kreq.ResponseKind().(*kmsg.FetchResponse)
+		for _, topic := range req.Topics {
+			for _, p := range topic.Partitions {
+				if p.CurrentLeaderEpoch < 0 {
+					t.Errorf("%s/%d is read from whoever has it", topic.Topic, p.Partition)
+				}
+				rt, rp := kmsg.NewFetchResponseTopic(), kmsg.NewFetchResponseTopicPartition()
+				rt.Topic, rt.TopicID = topic.Topic, topic.TopicID
+				rp.Partition, rp.ErrorCode = p.Partition, kerr.FencedLeaderEpoch.Code
+				rt.Partitions = append(rt.Partitions, rp)
+				answer.Topics = append(answer.Topics, rt)
+			}
+		}
+		if fenced++; fenced > 2 {
+			return nil, nil, false
+		}
+		return answer, nil, true
+	})
+	v, err := j.View(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := facts.Get[events.Processed](v, piece(0)); !ok || fenced < 3 {
+		t.Errorf("after %d answers the fact is there: %v", fenced, ok)
+	}
+}
+
+// TestAViewWaitsUntilANewLeaderTellsOfAll answers as a broker that has just begun to lead.
+func TestAViewWaitsUntilANewLeaderTellsOfAll(t *testing.T) {
+	fake, c := newFake(t, kfake.NumBrokers(1))
+	j := openJournal(t, c)
+	asked := 0
+	fake.ControlKey(int16(kmsg.ListOffsets), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+		fake.KeepControl()
+		if asked++; asked > 2 {
+			return nil, nil, false
+		}
+		answer := kreq.ResponseKind().(*kmsg.ListOffsetsResponse)
+		for _, topic := range kreq.(*kmsg.ListOffsetsRequest).Topics {
+			rt := kmsg.NewListOffsetsResponseTopic()
+			rt.Topic = topic.Topic
+			for _, p := range topic.Partitions {
+				rp := kmsg.NewListOffsetsResponseTopicPartition()
+				rp.Partition, rp.ErrorCode = p.Partition, kerr.OffsetNotAvailable.Code
+				rt.Partitions = append(rt.Partitions, rp)
+			}
+			answer.Topics = append(answer.Topics, rt)
+		}
+		return answer, nil, true
+	})
+	for range 2 {
+		if _, err := j.View(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if asked != 3 {
+		t.Errorf("the broker was asked %d times, want 3: until it knew, and no more", asked)
+	}
+}
