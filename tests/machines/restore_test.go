@@ -50,14 +50,18 @@ func TestARestoreBringsAllBack(t *testing.T) {
 	}
 	host, kept := s.repository(t)
 	at := s // where the job is, if anywhere
-	s.everywhere(t, "systemctl stop almanac-source-store")
-	j := s.begin(t)
+	var j job
 	defer func() {
-		if at != nil {
-			at.everywhere(t, startWorkers)
+		if at == nil {
+			return
+		}
+		at.everywhere(t, startWorkers)
+		if j.name != "" {
 			at.on(t, at.groups["functions"].Hosts[0], "", "almanac-operator datasets withdraw "+j.name)
 		}
 	}()
+	s.everywhere(t, "systemctl stop almanac-source-store")
+	j = s.begin(t)
 	s.interrupt(t, j.name)
 	began := time.Now()
 	run := s.backUp(t)
