@@ -27,6 +27,28 @@ func (k *knative) token(t *testing.T, account, audience string) string {
 	return strings.TrimSpace(k.kubectl(t, "-n", "almanac", "create", "token", account, "--audience="+audience))
 }
 
+// fetch asks serve for a path through Kourier, by its host name, with a token unless that is empty.
+func (k *knative) fetch(t *testing.T, path, token string) (status int, kind string, body []byte) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+k.env["CLUSTER_INGRESS"]+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Host = k.host()
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err = io.ReadAll(response.Body)
+	if _ = response.Body.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, response.Header.Get("Content-Type"), body
+}
+
 // guards asks serve through Kourier, by its host name, as readers who may and may not.
 func (k *knative) guards(t *testing.T) {
 	t.Helper()
@@ -44,25 +66,9 @@ func (k *knative) guards(t *testing.T) {
 		"a download of five rows":  {trainer, "/v1/datasets/flights/releases/training-2001-01.1/rows?format=csv&limit=5", http.StatusOK},
 		"metrics, without a right": {trainer, "/metrics", http.StatusForbidden},
 	} {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+k.env["CLUSTER_INGRESS"]+tt.path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		request.Host = k.host()
-		if tt.token != "" {
-			request.Header.Set("Authorization", "Bearer "+tt.token)
-		}
-		response, err := http.DefaultClient.Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		text, err := io.ReadAll(response.Body)
-		if _ = response.Body.Close(); err != nil {
-			t.Fatal(err)
-		}
-		kind := response.Header.Get("Content-Type")
-		if response.StatusCode != tt.want || tt.want >= http.StatusBadRequest && kind != "application/problem+json" {
-			t.Errorf("%s: %s gives %d %s %.200s, want %d", name, tt.path, response.StatusCode, kind, text, tt.want)
+		status, kind, text := k.fetch(t, tt.path, tt.token)
+		if status != tt.want || tt.want >= http.StatusBadRequest && kind != "application/problem+json" {
+			t.Errorf("%s: %s gives %d %s %.200s, want %d", name, tt.path, status, kind, text, tt.want)
 		}
 	}
 	logs := k.kubectl(t, "-n", "almanac", "logs", "-l", "app.kubernetes.io/name=serve", "-c", "serve", "--tail=-1")

@@ -4,9 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
@@ -25,6 +22,7 @@ import (
 
 	"github.com/almanac-data/almanac/tests/internal/box"
 	"github.com/almanac-data/almanac/tests/internal/reader"
+	"github.com/almanac-data/almanac/tests/internal/served"
 )
 
 var (
@@ -126,23 +124,17 @@ func (a *api) get(t *testing.T, path, token string) (int, []byte) {
 	return resp.StatusCode, body
 }
 
+// asks is the API as the application has it.
+func (a *api) asks(t *testing.T) served.Get {
+	return func(path string) (int, []byte) { return a.get(t, path, a.renewed(t)) }
+}
+
 // versions are the releases of a dataset that serve lists.
-func (a *api) versions(t *testing.T, dataset string) (all []string) {
+func (a *api) versions(t *testing.T, dataset string) []string {
 	t.Helper()
-	status, body := a.get(t, "/v1/datasets/"+dataset+"/releases", a.renewed(t))
-	var list struct {
-		Releases []struct {
-			Version string `json:"version"`
-		} `json:"releases"`
-	}
-	if status != http.StatusOK {
-		return nil // it is not known yet, or serve starts
-	}
-	if err := json.Unmarshal(body, &list); err != nil {
-		t.Fatalf("%v: %s", err, body)
-	}
-	for _, r := range list.Releases {
-		all = append(all, r.Version)
+	all, err := served.Versions(a.asks(t), dataset)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return all
 }
@@ -220,33 +212,11 @@ func TestJobOnMachines(t *testing.T) {
 // same holds a release that is served to that of one process: the content of the manifest byte for byte, and each file.
 func (a *api) same(t *testing.T, dataset, version string, want reader.Release) {
 	t.Helper()
-	at := "/v1/datasets/" + dataset + "/releases/" + version
-	status, body := a.get(t, at+"/manifest", a.renewed(t))
-	var manifest struct {
-		Content json.RawMessage `json:"content"`
+	files, wrong := served.Differences(a.asks(t), dataset, version, want)
+	for _, text := range wrong {
+		t.Error(text)
 	}
-	if err := json.Unmarshal(body, &manifest); err != nil || status != http.StatusOK {
-		t.Fatalf("%s/manifest = %d, %v", at, status, err)
-	}
-	if string(manifest.Content) != want.Content {
-		t.Errorf("%s: the content of the manifest is\n%s\nwant\n%s", version, manifest.Content, want.Content)
-	}
-	files := 0
-	for path, digest := range want.Files {
-		file, ok := strings.CutPrefix(path, "data/")
-		if !ok {
-			continue
-		}
-		files++
-		status, body := a.get(t, at+"/files/"+file, a.renewed(t))
-		if got := sha256.Sum256(body); status != http.StatusOK || hex.EncodeToString(got[:]) != digest {
-			t.Errorf("%s: file %s = %d, with the digest %x, want %s", version, file, status, got, digest)
-		}
-	}
-	if files == 0 {
-		t.Errorf("%s of one process has no data files", version)
-	}
-	t.Logf("%s: content and %d files are those of one process", version, files)
+	t.Logf("%s: content and %d files are compared with those of one process", version, files)
 }
 
 // disturb gives what restarts or kills a unit each time that some seconds have passed. Where more than one machine has functions, each loses all of them once, for a minute.
