@@ -186,12 +186,16 @@ func (c *Cluster) env(images map[string]string) string {
 		{"CLUSTER_INGRESS", Ingress},
 		{"CLUSTER_DOMAIN", knative.Domain},
 		{"CLUSTER_FILES", c.path("files")},
+		{"CLUSTER_HOSTS", c.Hosts()},
 		{"CLUSTER_PROBE_IMAGE", images["probe"]},
 	} {
 		fmt.Fprintf(&text, "%s=%s\n", pair[0], pair[1])
 	}
 	return text.String()
 }
+
+// Hosts is a file in the form of /etc/hosts, of machines that pods are to know by name. It need not be there, and is read again when it changes.
+func (c *Cluster) Hosts() string { return c.path("hosts") }
 
 func (c *Cluster) path(elem ...string) string {
 	return filepath.Join(append([]string{c.Repo, ".cache", "lab", "kube"}, elem...)...)
