@@ -200,6 +200,14 @@ deploy-check: build images ansible-tools deploy-tools ## put the functions on th
 	go test ./tests/cluster -count=1 -timeout 90m -v -run TestDeploy -args -almanac $(CURDIR)/$(BIN)/almanac -lab $(CURDIR)/.cache/lab/plain-$(NODE)/env \
 	  -kube $(CURDIR)/.cache/lab/kube/env -published $(CURDIR)/$(CACHE)/published -playbook $(ANSIBLE)/ansible-playbook
 
+.PHONY: deploy-check-secured
+deploy-check-secured: build images ansible-tools deploy-tools ## the same beside the machines of INVENTORY, furnished by site.yml, over TLS and Kerberos: with Secrets of Kubernetes, then with those of OpenBao; it takes root
+	@trap 'go run ./tests/lab cluster down' EXIT; \
+	go run ./tests/lab cluster up; \
+	$(MAKE) --no-print-directory publish REGISTRY=$(NODE):5000/almanac INSECURE=1; \
+	go test ./tests/cluster -count=1 -timeout 180m -v -run TestSecuredDeploy -args -almanac $(CURDIR)/$(BIN)/almanac -kube $(CURDIR)/.cache/lab/kube/env \
+	  -published $(CURDIR)/$(CACHE)/published -playbook $(ANSIBLE)/ansible-playbook -inventory $(CURDIR)/ansible/inventories/$(INVENTORY)
+
 HDFS_ONLY := -only namenode,datanode1,datanode2
 
 # What kills servers of HDFS by the hundred has a lab of its own, beside the others.

@@ -11,6 +11,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -20,15 +22,33 @@ import (
 
 var playbook = flag.String("playbook", "", "the `program` ansible-playbook; without it deploy.yml is not tested")
 
-// deployment is a site with no machines of its own, whose functions deploy.yml puts on the lab's Kubernetes.
+// deployment is a site whose functions deploy.yml puts on the lab's Kubernetes.
 type deployment struct {
 	*knative
 
-	dir  string
-	vars map[string]any
+	dir         string
+	inventories []string       // of its machines, if it has any
+	vars        map[string]any // of the controller
 }
 
-// deployed describes the site: what a person would write into an inventory for the plain lab.
+// told is what a person would write into an inventory for the lab's Kubernetes, whatever servers are beside it.
+func (k *knative) told(t *testing.T, datasets ...string) map[string]any {
+	t.Helper()
+	var names []string
+	for _, folder := range datasets {
+		names = append(names, filepath.Base(folder))
+	}
+	return map[string]any{
+		"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+		"deploy_kubeconfig": k.env["KUBECONFIG"], "deploy_context": strings.TrimSpace(k.kubectl(t, "config", "current-context")),
+		"deploy_datasets": datasets, "deploy_schedule": "*/10 * * * * *", "deploy_images": filepath.Join(absolute(t, *published), "kustomization.yaml"),
+		"deploy_almanac": absolute(t, *almanac), "deploy_dns": []string{k.env["CLUSTER_ADDRESS"]},
+		"deploy_resources": map[string]any{"all": map[string]any{"requests": map[string]any{"cpu": "10m", "memory": "32Mi"}}},
+		"deploy_readers":   []any{map[string]any{"subject": "system:serviceaccount:almanac:trainer", "datasets": names}},
+	}
+}
+
+// deployed describes the site for the plain lab, which has no machines of its own.
 func (k *knative) deployed(t *testing.T, b box.Box) *deployment {
 	t.Helper()
 	address := k.env["CLUSTER_ADDRESS"]
@@ -43,22 +63,17 @@ func (k *knative) deployed(t *testing.T, b box.Box) *deployment {
 	port := func(first, last int) []any {
 		return []any{map[string]any{"protocol": "TCP", "port": first, "endPort": last}}
 	}
-	d := &deployment{k, t.TempDir(), map[string]any{
-		"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}",
-		"deploy_kubeconfig": k.env["KUBECONFIG"], "deploy_context": strings.TrimSpace(k.kubectl(t, "config", "current-context")), "deploy_secured": false,
-		"deploy_datasets": folders, "deploy_schedule": "*/10 * * * * *", "deploy_images": filepath.Join(absolute(t, *published), "kustomization.yaml"),
-		"deploy_almanac": absolute(t, *almanac), "deploy_kafka_bootstrap": []string{k.centre.env["KAFKA_PLAIN"]}, "deploy_namenode": address, "deploy_spark": address,
+	d := &deployment{knative: k, dir: t.TempDir(), vars: k.told(t, folders...)}
+	maps.Copy(d.vars, map[string]any{
+		"almanac_state": filepath.Join(d.dir, "state"), "deploy_secured": false,
+		"deploy_kafka_bootstrap": []string{k.centre.env["KAFKA_PLAIN"]}, "deploy_namenode": address, "deploy_spark": address,
 		"hadoop_namenode_port": portOf(t, k.centre.env["HDFS_NAMENODE"]), "spark_connect_port": portOf(t, k.centre.env["SPARK_CONNECT"]),
 		"deploy_settings_extra": map[string]any{"ALMANAC_HDFS_WEB": strings.TrimSuffix(k.centre.env["WEBHDFS_URL"], "/webhdfs/v1"), "ALMANAC_HDFS_REPLICATION": 2,
 			"ALMANAC_GRACE_FACTS": "10m", "ALMANAC_RETRY": "1m"},
 		"deploy_networks":      map[string]any{"kafka": servers, "hdfs": servers, "spark": servers},
 		"deploy_ports":         map[string]any{"kafka": port(18090, 18099), "hdfs": port(18020, 18089), "spark": port(18015, 18015)},
-		"deploy_dns":           []string{address},
-		"deploy_resources":     map[string]any{"all": map[string]any{"requests": map[string]any{"cpu": "10m", "memory": "32Mi"}}},
-		"deploy_readers":       []any{map[string]any{"subject": "system:serviceaccount:almanac:trainer", "datasets": []string{"flights"}}},
 		"deploy_pseudonym_key": filepath.Join(k.centre.env["LAB_ROOT"], "keys", "pseudonym.key"),
-	}}
-	d.vars["almanac_state"] = filepath.Join(d.dir, "state")
+	})
 	return d
 }
 
@@ -86,7 +101,11 @@ func (d *deployment) play(t *testing.T, vars map[string]any, args ...string) (st
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, absolute(t, *playbook), append([]string{"-i", inventory, "deploy.yml"}, args...)...)
+	var command []string
+	for _, each := range append(slices.Clone(d.inventories), inventory) {
+		command = append(command, "-i", each)
+	}
+	cmd := exec.CommandContext(ctx, absolute(t, *playbook), slices.Concat(command, []string{"deploy.yml"}, args)...)
 	cmd.Dir = filepath.Join(root, "ansible")
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -94,20 +113,33 @@ func (d *deployment) play(t *testing.T, vars map[string]any, args ...string) (st
 	err = cmd.Run()
 	// What Ansible prints is folded.
 	said := regexp.MustCompile(`\s+`).ReplaceAllString(out.String(), " ")
-	t.Logf("deploy.yml %v took %.0fs: %s", args, time.Since(began).Seconds(), recap.FindString(said))
+	t.Logf("deploy.yml %v took %.0fs and changed %d things", args, time.Since(began).Seconds(), changes(said))
 	return said, err
 }
 
-var recap = regexp.MustCompile(`localhost : ok=\d+ changed=\d+ unreachable=\d+ failed=\d+`)
+var recap = regexp.MustCompile(`\S+ : ok=\d+ changed=(\d+) unreachable=\d+ failed=\d+`)
+
+// changes is how many tasks say that they changed something, on all machines together; -1 if the run does not come to that.
+func changes(out string) (n int) {
+	hosts := recap.FindAllStringSubmatch(out, -1)
+	if len(hosts) == 0 {
+		return -1
+	}
+	for _, host := range hosts {
+		changed, _ := strconv.Atoi(host[1]) // digits
+		n += changed
+	}
+	return n
+}
 
 // must runs deploy.yml, which must not fail, and gives how many tasks changed something.
-func (d *deployment) must(t *testing.T, vars map[string]any, args ...string) (out string, changed string) {
+func (d *deployment) must(t *testing.T, vars map[string]any, args ...string) (out string, changed int) {
 	t.Helper()
 	out, err := d.play(t, vars, args...)
 	if err != nil {
 		t.Fatalf("deploy.yml %v: %v\n%s", args, err, ending(out))
 	}
-	return out, regexp.MustCompile(`changed=\d+`).FindString(recap.FindString(out))
+	return out, changes(out)
 }
 
 func ending(out string) string { return out[max(0, len(out)-4000):] }
@@ -135,8 +167,8 @@ func TestDeploy(t *testing.T) {
 	for _, name := range []string{"trainer", "stranger"} {
 		k.kubectl(t, "-n", "almanac", "create", "serviceaccount", name)
 	}
-	if _, changed := d.must(t, nil); changed != "changed=0" {
-		t.Errorf("the second run says %s", changed)
+	if _, changed := d.must(t, nil); changed != 0 {
+		t.Errorf("the second run changes %d things", changed)
 	}
 	for began := time.Now(); !done(t.Context(), b); time.Sleep(2 * time.Second) {
 		if time.Since(began) > patience {
@@ -186,7 +218,7 @@ func TestDeployRefuses(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			out, err := d.play(t, tt.vars)
-			if err == nil || !strings.Contains(out, tt.says) || !strings.Contains(recap.FindString(out), "changed=0 ") {
+			if err == nil || !strings.Contains(out, tt.says) || changes(out) != 0 {
 				t.Errorf("%v, want it to say %q and to change nothing:\n%s", err, tt.says, ending(out))
 			}
 		})
@@ -272,7 +304,7 @@ func (d *deployment) leaves(t *testing.T) {
 	if d.there(t) {
 		t.Error("the namespace is there after it was taken away")
 	}
-	if _, changed := d.must(t, gone); changed != "changed=0" {
-		t.Errorf("taken away twice, it says %s", changed)
+	if _, changed := d.must(t, gone); changed != 0 {
+		t.Errorf("taken away twice, it changes %d things", changed)
 	}
 }

@@ -35,6 +35,14 @@ type knative struct {
 // onKnative is the Kubernetes that -kube names, beside an emptied lab; or the test is skipped.
 func onKnative(t *testing.T) *knative {
 	t.Helper()
+	k := onKubernetes(t)
+	k.centre = running(t)
+	return k
+}
+
+// onKubernetes is the Kubernetes that -kube names, without functions; or the test is skipped.
+func onKubernetes(t *testing.T) *knative {
+	t.Helper()
 	if *kube == "" || *published == "" {
 		t.Skip("no Kubernetes: make check-cluster starts one")
 	}
@@ -51,7 +59,6 @@ func onKnative(t *testing.T) *knative {
 	k.kubectl(t, "delete", "namespace", "almanac", "--ignore-not-found", "--wait=false")
 	k.kubectl(t, "-n", "almanac", "delete", "pods", "--all", "--force", "--grace-period=0")
 	k.kubectl(t, "delete", "namespace", "almanac", "--ignore-not-found", "--wait")
-	k.centre = running(t)
 	return k
 }
 
@@ -154,14 +161,18 @@ func (k *knative) install(t *testing.T, b box.Box) {
 	k.kubectl(t, "apply", "-f", filepath.Join(root, "knative/base/namespace.yaml"))
 	k.readers(t)
 	k.kubectl(t, "apply", "--server-side", "-k", dir)
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Log(k.kubectl(t, "-n", "almanac", "get", "ksvc,containersource,jobsink,pingsource,pods,jobs"))
-			t.Log(k.kubectl(t, "-n", "almanac", "logs", "--all-containers", "--prefix", "--tail=15", "-l", "app.kubernetes.io/part-of=almanac", "--max-log-requests=50"))
-		}
-	})
+	t.Cleanup(func() { k.shows(t) })
 	for _, kind := range []string{"ksvc", "containersource", "jobsink", "pingsource"} {
 		k.kubectl(t, "-n", "almanac", "wait", "--for=condition=Ready", kind, "--all", "--timeout=10m")
+	}
+}
+
+// shows what there is, and what pods logged last, if the test has failed.
+func (k *knative) shows(t *testing.T) {
+	t.Helper()
+	if t.Failed() {
+		t.Log(k.kubectl(t, "-n", "almanac", "get", "ksvc,containersource,jobsink,pingsource,pods,jobs"))
+		t.Log(k.kubectl(t, "-n", "almanac", "logs", "--all-containers", "--prefix", "--tail=15", "-l", "app.kubernetes.io/part-of=almanac", "--max-log-requests=50"))
 	}
 }
 
