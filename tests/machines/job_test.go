@@ -162,18 +162,23 @@ func (s *site) begin(t *testing.T) job {
 	return job{name, want, time.Now()}
 }
 
-// end waits until all releases are served by all machines of the functions, and holds them to those of one process.
-func (j job) end(t *testing.T, s *site, meanwhile func()) {
+// end waits until all releases are served by all machines of the functions, and holds them to those of one process. What it does meanwhile has an end.
+func (j job) end(t *testing.T, s *site, meanwhile, calm func()) {
 	t.Helper()
 	began, a := time.Now(), s.api()
-	for _, a.host = range s.groups["functions"].Hosts {
-		for ; len(a.versions(t, j.name)) < len(j.want); time.Sleep(time.Second) {
-			if time.Since(began) > *patience {
-				t.Fatalf("after %s %s serves the releases %v of %s; almanac-operator status there says what is missing", *patience, a.host, a.versions(t, j.name), j.name)
+	await := func(meanwhile func()) {
+		for _, a.host = range s.groups["functions"].Hosts {
+			for ; len(a.versions(t, j.name)) < len(j.want); time.Sleep(time.Second) {
+				if time.Since(began) > *patience {
+					t.Fatalf("after %s %s serves the releases %v of %s; almanac-operator status there says what is missing", *patience, a.host, a.versions(t, j.name), j.name)
+				}
+				meanwhile()
 			}
-			meanwhile()
 		}
 	}
+	await(meanwhile)
+	calm()
+	await(func() {}) // by a machine that was without its functions just then, too
 	t.Logf("%s: 59 days, their weeks and 2 releases in %s", j.name, time.Since(j.began).Round(time.Second))
 	s.everywhere(t, `for try in $(seq 60); do systemctl is-failed -q 'almanac-*' || exit 0; sleep 1; done; systemctl --failed; exit 1`)
 	for _, a.host = range s.groups["functions"].Hosts {
@@ -203,7 +208,9 @@ func TestJobOnMachines(t *testing.T) {
 	letters := s.end(t, "almanac.deadletter")
 	j := s.begin(t)
 	defer s.on(t, host, "", "almanac-operator datasets withdraw "+j.name)
-	j.end(t, s, s.disturb(t))
+	disturb, calm := s.disturb(t)
+	defer calm()
+	j.end(t, s, disturb, calm)
 	if more := s.end(t, "almanac.deadletter") - letters; more != 0 {
 		t.Errorf("%d events became dead letters", more)
 	}
@@ -219,8 +226,9 @@ func (a *api) same(t *testing.T, dataset, version string, want reader.Release) {
 	t.Logf("%s: content and %d files are compared with those of one process", version, files)
 }
 
-// disturb gives what restarts or kills a unit each time that some seconds have passed. Where more than one machine has functions, each loses all of them once, for a minute.
-func (s *site) disturb(t *testing.T) func() {
+// disturb gives what restarts or kills a unit each time that some seconds have passed. Where more than one machine has functions, each loses all of them once, for a minute;
+// calm gives them back.
+func (s *site) disturb(t *testing.T) (now, calm func()) {
 	t.Helper()
 	if *seed == 0 {
 		*seed = uint64(time.Now().UnixNano())
@@ -241,18 +249,17 @@ func (s *site) disturb(t *testing.T) func() {
 		idle = nil
 	}
 	var away string
-	back := func() {
+	calm = func() {
 		if away != "" {
 			s.on(t, away, "", startWorkers+"; systemctl start almanac-serve")
 			away = ""
 		}
 	}
-	t.Cleanup(back)
 	return func() {
 		if time.Now().Before(next) {
 			return
 		}
-		if back(); len(idle) > 0 && random.IntN(5) == 0 {
+		if calm(); len(idle) > 0 && random.IntN(5) == 0 {
 			away, idle, next = idle[0], idle[1:], time.Now().Add(time.Minute)
 			s.on(t, away, "", "systemctl kill --signal=KILL 'almanac-source-*' 'almanac-ticks*' "+workers+"; "+stopWorkers+"; systemctl stop almanac-serve")
 			done["all of "+away]++
@@ -263,7 +270,7 @@ func (s *site) disturb(t *testing.T) func() {
 		unit := units[host][random.IntN(len(units[host]))]
 		s.on(t, host, "", "systemctl "+how+" "+unit)
 		done[strings.Fields(how)[0]+" "+strings.TrimSuffix(unit, ".service")]++
-	}
+	}, calm
 }
 
 func functionUnits() (all []string) {

@@ -88,7 +88,7 @@ func TestARestoreBringsAllBack(t *testing.T) {
 			t.Errorf("the releases of %s are served as\n%s\nand were\n%s", dataset, releases, served[dataset])
 		}
 	}
-	j.end(t, to, func() {})
+	j.end(t, to, func() {}, func() {})
 	t.Logf("after functions.yml the job took %s", time.Since(began).Round(time.Second))
 	point.again(t, to.pieces(t, j.name), lost)
 	if more := to.end(t, "almanac.deadletter") - letters; more != 0 {
