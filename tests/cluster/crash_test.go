@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/almanac-data/almanac/tests/internal/flights"
 )
 
 // instances is how many processes there are of each function, or of runs, at once.
@@ -65,30 +67,9 @@ func TestFaults(t *testing.T) {
 // firstMonths is the shipped flights up to a day, without the sample of the months that begin on it or later.
 func firstMonths(t *testing.T, end string) string {
 	t.Helper()
-	datasets := shipped(t, "flights")
-	name := filepath.Join(datasets, "flights", "pipeline.yaml")
-	text, err := os.ReadFile(name)
-	if err != nil {
+	datasets := t.TempDir()
+	if err := flights.Copy(filepath.Join(root, "spark-jobs", "flights"), filepath.Join(datasets, "flights"), "flights", end); err != nil {
 		t.Fatal(err)
-	}
-	short := strings.Replace(string(text), "end: 2001-07-01", "end: "+end, 1)
-	if short == string(text) {
-		t.Fatal("the pipeline of flights does not end where this test thinks")
-	}
-	if err := os.WriteFile(name, []byte(short), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	months, err := filepath.Glob(filepath.Join(datasets, "flights", "sample", "2001-[01][0-9]"))
-	if err != nil || len(months) != 6 {
-		t.Fatalf("the sample of flights has the months %v, %v, want six", months, err)
-	}
-	for _, month := range months {
-		if filepath.Base(month)+"-01" < end {
-			continue
-		}
-		if err := os.RemoveAll(month); err != nil {
-			t.Fatal(err)
-		}
 	}
 	return datasets
 }

@@ -16,38 +16,18 @@ import (
 	"time"
 
 	"github.com/almanac-data/almanac/tests/internal/box"
-	"github.com/almanac-data/almanac/tests/internal/reader"
+	"github.com/almanac-data/almanac/tests/internal/flights"
 	"github.com/almanac-data/almanac/tests/internal/served"
 )
 
 var inventory = flag.String("inventory", "", "the `folder` of an inventory whose machines run, furnished by site.yml; without it deploy.yml is not tested on a secured site")
 
-// trial is a month of flights as a dataset of a name that no site has, and what one process makes of it.
-type trial struct {
-	name, folder string
-	want         map[string]reader.Release // by dataset/version
-}
-
-func newTrial(t *testing.T, n int) trial {
+// trial is a month of flights as a dataset of a name that no site has.
+func trial(t *testing.T, n int) flights.Trial {
 	t.Helper()
-	datasets := firstMonths(t, "2001-02-01")
-	r := trial{name: fmt.Sprintf("trial%d%d", time.Now().Unix(), n)}
-	r.folder = filepath.Join(datasets, r.name)
-	if err := os.Rename(filepath.Join(datasets, "flights"), r.folder); err != nil {
+	r, err := flights.Try(patient(t), absolute(t, *almanac), filepath.Join(root, "spark-jobs", "flights"), t.TempDir(), fmt.Sprintf("trial%d%d", time.Now().Unix(), n), "2001-02-01")
+	if err != nil {
 		t.Fatal(err)
-	}
-	contract := filepath.Join(r.folder, "contract.yaml")
-	text, err := os.ReadFile(contract)
-	if err != nil || !strings.Contains(string(text), "\nid: flights\n") {
-		t.Fatalf("%s has another id than flights, or none: %v", contract, err)
-	}
-	if err := os.WriteFile(contract, []byte(strings.Replace(string(text), "\nid: flights\n", "\nid: "+r.name+"\n", 1)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	alone := box.Box{Binary: absolute(t, *almanac), Datasets: datasets, Data: filepath.Join(t.TempDir(), "alone")}
-	run(t, alone, 0, "run", "--no-serve")
-	if r.want, err = reader.Releases(filepath.Join(alone.Data, "warehouse")); err != nil || len(r.want) != 1 {
-		t.Fatalf("one process makes %d releases of a month, want 1: %v", len(r.want), err)
 	}
 	return r
 }
@@ -59,9 +39,9 @@ func TestSecuredDeploy(t *testing.T) {
 		t.Skip("no machines: make deploy-check-secured asks for those of an inventory")
 	}
 	k := onKubernetes(t)
-	first, second := newTrial(t, 1), newTrial(t, 2)
+	first, second := trial(t, 1), trial(t, 2)
 	d := k.beside(t, first, second)
-	if out, _ := d.must(t, map[string]any{"deploy_datasets": []string{first.folder}}, "--check", "--diff"); !strings.Contains(out, "The namespace almanac would be made") || k.there(t) {
+	if out, _ := d.must(t, map[string]any{"deploy_datasets": []string{first.Folder()}}, "--check", "--diff"); !strings.Contains(out, "The namespace almanac would be made") || k.there(t) {
 		t.Errorf("check mode made the namespace, or does not say that it would be: %s", ending(out))
 	}
 	own := []string{"kafka-store", "pseudonym", "spark"}
@@ -84,11 +64,11 @@ func TestSecuredDeploy(t *testing.T) {
 }
 
 // beside describes the site: machines of the inventory, whose own functions rest until the test ends, and pods that know them by name.
-func (k *knative) beside(t *testing.T, trials ...trial) *deployment {
+func (k *knative) beside(t *testing.T, trials ...flights.Trial) *deployment {
 	t.Helper()
 	var folders []string
 	for _, r := range trials {
-		folders = append(folders, r.folder)
+		folders = append(folders, r.Folder())
 	}
 	d := &deployment{knative: k, dir: t.TempDir(), inventories: []string{absolute(t, *inventory)}, vars: k.told(t, folders...)}
 	d.vars["deploy_settings_extra"] = map[string]any{"ALMANAC_GRACE_FACTS": "10m", "ALMANAC_RETRY": "1m"}
@@ -97,8 +77,8 @@ func (k *knative) beside(t *testing.T, trials ...trial) *deployment {
 		k.shows(t)
 		k.kubectl(t, "delete", "namespace", "almanac", "--ignore-not-found", "--wait")
 		for _, r := range trials {
-			if result, err := d.box().Run(context.WithoutCancel(t.Context()), "datasets", "withdraw", r.name); err != nil || result.Code != 0 && !t.Failed() {
-				t.Errorf("withdraw %s: %v, %s", r.name, err, result)
+			if result, err := d.box().Run(context.WithoutCancel(t.Context()), "datasets", "withdraw", r.Name); err != nil || result.Code != 0 && !t.Failed() {
+				t.Errorf("withdraw %s: %v, %s", r.Name, err, result)
 			}
 		}
 		d.units(t, startUnits)
@@ -178,9 +158,9 @@ func (d *deployment) box() box.Box {
 }
 
 // does has the pods do a trial, with secrets of Kubernetes or of OpenBao, and compares what serve hands out.
-func (d *deployment) does(t *testing.T, r trial, store bool) {
+func (d *deployment) does(t *testing.T, r flights.Trial, store bool) {
 	t.Helper()
-	vars := map[string]any{"deploy_datasets": []string{r.folder}, "deploy_secrets_store": store}
+	vars := map[string]any{"deploy_datasets": []string{r.Folder()}, "deploy_secrets_store": store}
 	d.must(t, vars)
 	began := time.Now()
 	for _, name := range []string{"trainer", "stranger"} {
@@ -197,21 +177,21 @@ func (d *deployment) does(t *testing.T, r trial, store bool) {
 		return status, body
 	}
 	for {
-		versions, err := served.Versions(get, r.name)
+		versions, err := served.Versions(get, r.Name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(versions) >= len(r.want) {
+		if len(versions) >= len(r.Releases) {
 			break
 		}
 		if time.Since(began) > 2*patience {
-			t.Fatalf("%s is not released in time: %s", r.name, d.status(t))
+			t.Fatalf("%s is not released in time: %s", r.Name, d.status(t))
 		}
 		time.Sleep(2 * time.Second)
 	}
-	t.Logf("%s, secrets of OpenBao %v: 31 days, their weeks and a release in %.0fs after deploy.yml", r.name, store, time.Since(began).Seconds())
-	for version, release := range r.want {
-		files, wrong := served.Differences(get, r.name, strings.TrimPrefix(version, r.name+"/"), release)
+	t.Logf("%s, secrets of OpenBao %v: 31 days, their weeks and a release in %.0fs after deploy.yml", r.Name, store, time.Since(began).Seconds())
+	for version, release := range r.Releases {
+		files, wrong := served.Differences(get, r.Name, strings.TrimPrefix(version, r.Name+"/"), release)
 		for _, text := range wrong {
 			t.Error(text)
 		}
@@ -222,7 +202,7 @@ func (d *deployment) does(t *testing.T, r trial, store bool) {
 		t.Fatal(err)
 	}
 	for _, l := range letters {
-		if l.Attributes["dataset"] == r.name {
+		if l.Attributes["dataset"] == r.Name {
 			t.Errorf("an event became a dead letter: %v", l)
 		}
 	}
@@ -230,7 +210,7 @@ func (d *deployment) does(t *testing.T, r trial, store bool) {
 		token string
 		want  int
 	}{"nobody": {"", http.StatusUnauthorized}, "a stranger": {d.token(t, "stranger", audience), http.StatusForbidden}} {
-		if status, _, body := d.fetch(t, "/v1/datasets/"+r.name+"/releases", tt.token); status != tt.want {
+		if status, _, body := d.fetch(t, "/v1/datasets/"+r.Name+"/releases", tt.token); status != tt.want {
 			t.Errorf("%s gets %d %.200s, want %d", name, status, body, tt.want)
 		}
 	}

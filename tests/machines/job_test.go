@@ -11,7 +11,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -20,7 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/almanac-data/almanac/tests/internal/box"
+	"github.com/almanac-data/almanac/tests/internal/flights"
 	"github.com/almanac-data/almanac/tests/internal/reader"
 	"github.com/almanac-data/almanac/tests/internal/served"
 )
@@ -30,24 +29,6 @@ var (
 	seed     = flag.Uint64("seed", 0, "of the restarts and kills; 0 takes one from the clock")
 	patience = flag.Duration("patience", 40*time.Minute, "how long the job may take")
 )
-
-// trial is a folder with flights of two months as a dataset of a name that no site has.
-func trial(t *testing.T) (name, folder string) {
-	t.Helper()
-	name, folder = fmt.Sprintf("trial%d", time.Now().Unix()), t.TempDir()
-	dir := filepath.Join(folder, name)
-	if err := os.CopyFS(dir, os.DirFS("../../spark-jobs/flights")); err != nil {
-		t.Fatal(err)
-	}
-	replace(t, filepath.Join(dir, "contract.yaml"), "id: flights\n", "id: "+name+"\n")
-	replace(t, filepath.Join(dir, "pipeline.yaml"), "end: 2001-07-01\n", "end: 2001-03-01\n")
-	for _, month := range []string{"2001-03", "2001-04", "2001-05", "2001-06"} {
-		if err := os.RemoveAll(filepath.Join(dir, "sample", month)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return name, folder
-}
 
 func replace(t *testing.T, path, old, with string) {
 	t.Helper()
@@ -141,25 +122,20 @@ func (a *api) versions(t *testing.T, dataset string) []string {
 
 // job is a trial that a site does.
 type job struct {
-	name  string
-	want  map[string]reader.Release // of one process, by name
+	flights.Trial
+
 	began time.Time
 }
 
 // begin has one process do two months of flights, and publishes them on a site.
 func (s *site) begin(t *testing.T) job {
 	t.Helper()
-	name, folder := trial(t)
-	alone := box.Box{Binary: *almanac, Datasets: folder, Data: filepath.Join(t.TempDir(), "alone")}
-	if result, err := alone.Run(t.Context(), "run", "--no-serve"); err != nil || result.Code != 0 {
-		t.Fatalf("one process: %v, %s", err, result)
+	r, err := flights.Try(t.Context(), *almanac, "../../spark-jobs/flights", t.TempDir(), fmt.Sprintf("trial%d", time.Now().Unix()), "2001-03-01")
+	if err != nil {
+		t.Fatal(err)
 	}
-	want, err := reader.Releases(filepath.Join(alone.Data, "warehouse"))
-	if err != nil || len(want) != 2 {
-		t.Fatalf("one process makes %d releases, want 2: %v", len(want), err)
-	}
-	s.on(t, s.groups["functions"].Hosts[0], packed(t, folder), `d=$(mktemp -d) && trap 'rm -r "$d"' EXIT && tar -xC "$d" && almanac-operator datasets publish --datasets "$d"`)
-	return job{name, want, time.Now()}
+	s.on(t, s.groups["functions"].Hosts[0], packed(t, r.Datasets), `d=$(mktemp -d) && trap 'rm -r "$d"' EXIT && tar -xC "$d" && almanac-operator datasets publish --datasets "$d"`)
+	return job{r, time.Now()}
 }
 
 // end waits until all releases are served by all machines of the functions, and holds them to those of one process. What it does meanwhile has an end.
@@ -168,9 +144,9 @@ func (j job) end(t *testing.T, s *site, meanwhile, calm func()) {
 	began, a := time.Now(), s.api()
 	await := func(meanwhile func()) {
 		for _, a.host = range s.groups["functions"].Hosts {
-			for ; len(a.versions(t, j.name)) < len(j.want); time.Sleep(time.Second) {
+			for ; len(a.versions(t, j.Name)) < len(j.Releases); time.Sleep(time.Second) {
 				if time.Since(began) > *patience {
-					t.Fatalf("after %s %s serves the releases %v of %s; almanac-operator status there says what is missing", *patience, a.host, a.versions(t, j.name), j.name)
+					t.Fatalf("after %s %s serves the releases %v of %s; almanac-operator status there says what is missing", *patience, a.host, a.versions(t, j.Name), j.Name)
 				}
 				meanwhile()
 			}
@@ -179,14 +155,14 @@ func (j job) end(t *testing.T, s *site, meanwhile, calm func()) {
 	await(meanwhile)
 	calm()
 	await(func() {}) // by a machine that was without its functions just then, too
-	t.Logf("%s: 59 days, their weeks and 2 releases in %s", j.name, time.Since(j.began).Round(time.Second))
+	t.Logf("%s: 59 days, their weeks and 2 releases in %s", j.Name, time.Since(j.began).Round(time.Second))
 	s.everywhere(t, `for try in $(seq 60); do systemctl is-failed -q 'almanac-*' || exit 0; sleep 1; done; systemctl --failed; exit 1`)
 	for _, a.host = range s.groups["functions"].Hosts {
-		for version, release := range j.want {
-			a.same(t, j.name, strings.TrimPrefix(version, j.name+"/"), release)
+		for version, release := range j.Releases {
+			a.same(t, j.Name, strings.TrimPrefix(version, j.Name+"/"), release)
 		}
 	}
-	s.said(t, j.name)
+	s.said(t, j.Name)
 }
 
 // everywhere runs a command on each machine of the functions.
@@ -207,7 +183,7 @@ func TestJobOnMachines(t *testing.T) {
 	host := s.groups["functions"].Hosts[0]
 	letters := s.end(t, "almanac.deadletter")
 	j := s.begin(t)
-	defer s.on(t, host, "", "almanac-operator datasets withdraw "+j.name)
+	defer s.on(t, host, "", "almanac-operator datasets withdraw "+j.Name)
 	disturb, calm := s.disturb(t)
 	defer calm()
 	j.end(t, s, disturb, calm)

@@ -56,18 +56,18 @@ func TestARestoreBringsAllBack(t *testing.T) {
 			return
 		}
 		at.everywhere(t, startWorkers)
-		if j.name != "" {
-			at.on(t, at.groups["functions"].Hosts[0], "", "almanac-operator datasets withdraw "+j.name)
+		if j.Name != "" {
+			at.on(t, at.groups["functions"].Hosts[0], "", "almanac-operator datasets withdraw "+j.Name)
 		}
 	}()
 	s.everywhere(t, "systemctl stop almanac-source-store")
 	j = s.begin(t)
-	s.interrupt(t, j.name)
+	s.interrupt(t, j.Name)
 	began := time.Now()
 	run := s.backUp(t)
 	t.Logf("backup.yml took %s", time.Since(began).Round(time.Second))
-	point, want, served, letters := s.pieces(t, j.name), s.holds(t), s.api().served(t), s.end(t, "almanac.deadletter")
-	lost := s.goOn(t, j.name, len(point["stored"])+5)
+	point, want, served, letters := s.pieces(t, j.Name), s.holds(t), s.api().served(t), s.end(t, "almanac.deadletter")
+	lost := s.goOn(t, j.Name, len(point["stored"])+5)
 
 	at = nil
 	to := s.lost(t, host, kept)
@@ -84,13 +84,13 @@ func TestARestoreBringsAllBack(t *testing.T) {
 	t.Logf("functions.yml took %s", time.Since(began).Round(time.Second))
 	at = to
 	for dataset, releases := range to.api().served(t) {
-		if dataset != j.name && releases != served[dataset] {
+		if dataset != j.Name && releases != served[dataset] {
 			t.Errorf("the releases of %s are served as\n%s\nand were\n%s", dataset, releases, served[dataset])
 		}
 	}
 	j.end(t, to, func() {}, func() {})
 	t.Logf("after functions.yml the job took %s", time.Since(began).Round(time.Second))
-	point.again(t, to.pieces(t, j.name), lost)
+	point.again(t, to.pieces(t, j.Name), lost)
 	if more := to.end(t, "almanac.deadletter") - letters; more != 0 {
 		t.Errorf("%d events became dead letters", more)
 	}
