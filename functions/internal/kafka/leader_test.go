@@ -11,15 +11,11 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/facts"
 )
 
-// TestAViewWantsWhoLeadsNow answers as a broker that leads no more: since Kafka 2.4 it serves others as a follower, with less than was acknowledged, unless it is told in which
-// epoch it is thought to lead.
-func TestAViewWantsWhoLeadsNow(t *testing.T) {
-	fake, c := newFake(t, kfake.NumBrokers(1))
-	j := openJournal(t, c)
-	if err := j.Say(t.Context(), events.Processed{Piece: piece(0)}); err != nil {
-		t.Fatal(err)
-	}
-	fenced := 0
+// fence answers two fetches as a broker that leads no more: since Kafka 2.4 it serves others as a follower, with less than was acknowledged, unless it is told in which epoch it
+// is thought to lead. What comes back counts the fetches.
+func fence(t *testing.T, fake *kfake.Cluster) *int {
+	t.Helper()
+	fenced := new(int)
 	fake.ControlKey(int16(kmsg.Fetch), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
 		fake.KeepControl()
 		req := kreq.(*kmsg.FetchRequest)
@@ -36,17 +32,27 @@ func TestAViewWantsWhoLeadsNow(t *testing.T) {
 				answer.Topics = append(answer.Topics, rt)
 			}
 		}
-		if fenced++; fenced > 2 {
+		if *fenced++; *fenced > 2 {
 			return nil, nil, false
 		}
 		return answer, nil, true
 	})
+	return fenced
+}
+
+func TestAViewWantsWhoLeadsNow(t *testing.T) {
+	fake, c := newFake(t, kfake.NumBrokers(1))
+	j := openJournal(t, c)
+	if err := j.Say(t.Context(), events.Processed{Piece: piece(0)}); err != nil {
+		t.Fatal(err)
+	}
+	fenced := fence(t, fake)
 	v, err := j.View(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := facts.Get[events.Processed](v, piece(0)); !ok || fenced < 3 {
-		t.Errorf("after %d answers the fact is there: %v", fenced, ok)
+	if _, ok := facts.Get[events.Processed](v, piece(0)); !ok || *fenced < 3 {
+		t.Errorf("after %d answers the fact is there: %v", *fenced, ok)
 	}
 }
 
@@ -80,5 +86,16 @@ func TestAViewWaitsUntilANewLeaderTellsOfAll(t *testing.T) {
 	}
 	if asked != 3 {
 		t.Errorf("the broker was asked %d times, want 3: until it knew, and no more", asked)
+	}
+}
+
+func TestDeadLettersComeFromWhoLeadsNow(t *testing.T) {
+	fake, c := newFake(t, kfake.NumBrokers(1))
+	if err := c.Bury(t.Context(), DeadLetter{Attributes: map[string]string{"specversion": "1.0", "id": "a", "type": "t", "source": "/s"}, Data: []byte("a")}); err != nil {
+		t.Fatal(err)
+	}
+	fenced := fence(t, fake)
+	if d, err := c.DeadLetter(t.Context(), 0, 0); err != nil || string(d.Data) != "a" || *fenced != 3 {
+		t.Errorf("after %d answers the dead letter is %+v, %v", *fenced, d, err)
 	}
 }

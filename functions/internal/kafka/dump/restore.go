@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/almanac-data/almanac/functions/internal/kafka/fetch"
 	"github.com/almanac-data/almanac/functions/internal/kafka/link"
 	"github.com/almanac-data/almanac/functions/internal/kafka/topics"
 )
@@ -114,7 +115,7 @@ func (r *restorer) present(ctx context.Context, topic string) (*present, error) 
 	case err != nil:
 		return nil, err
 	}
-	p.next, p.stop = iter.Pull2(between(ctx, r.c, topic, ranges[0]))
+	p.next, p.stop = iter.Pull2(fetch.Range(ctx, r.c, topic, 0, ranges[0]))
 	return p, nil
 }
 

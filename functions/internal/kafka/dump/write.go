@@ -5,14 +5,11 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -145,7 +142,7 @@ func (d *dumper) records(ctx context.Context, topic string) error {
 	d.totals.Ends[topic] = ranges[0].End
 	counts := map[string]int64{} // offset of the last record of each key
 	if latest(topic) {
-		for r, err := range between(ctx, d.c, topic, ranges[0]) {
+		for r, err := range fetch.Range(ctx, d.c, topic, 0, ranges[0]) {
 			if err != nil {
 				return err
 			}
@@ -154,7 +151,7 @@ func (d *dumper) records(ctx context.Context, topic string) error {
 			}
 		}
 	}
-	for r, err := range between(ctx, d.c, topic, ranges[0]) {
+	for r, err := range fetch.Range(ctx, d.c, topic, 0, ranges[0]) {
 		if err != nil {
 			return err
 		}
@@ -176,57 +173,4 @@ func keep(r *kgo.Record) Record {
 		kept.Headers = append(kept.Headers, [2]string{h.Key, string(h.Value)})
 	}
 	return kept
-}
-
-// tries is how often a leader that is gone is looked for again.
-const tries = 20
-
-// between yields the records of partition 0 in a range, where compaction has left them.
-func between(ctx context.Context, c *link.Cluster, topic string, r link.Range) iter.Seq2[*kgo.Record, error] {
-	return func(yield func(*kgo.Record, error) bool) {
-		failed := 0
-		for at := r.Start; at < r.End; {
-			part, err := once(ctx, c, topic, at)
-			if err != nil {
-				if failed++; failed == tries || !fetch.Passing(err) {
-					yield(nil, fmt.Errorf("read topic %s at offset %d: %w", topic, at, c.Explain(err, "Read", topic)))
-					return
-				}
-				c.Forget(topic)
-				if err := link.Pause(ctx, 500*time.Millisecond); err != nil {
-					yield(nil, err)
-					return
-				}
-				continue
-			}
-			for _, rec := range part.Records {
-				if rec.Offset < r.End && !yield(rec, nil) {
-					return
-				}
-			}
-			if failed++; part.Next > at {
-				failed = 0
-			}
-			at = part.Next
-			if failed == tries {
-				yield(nil, fmt.Errorf("read topic %s: nothing comes after offset %d, and it should end at %d", topic, at, r.End))
-				return
-			}
-		}
-	}
-}
-
-func once(ctx context.Context, c *link.Cluster, topic string, offset int64) (fetch.Part, error) {
-	t, err := c.Topic(ctx, topic)
-	if err != nil {
-		return fetch.Part{}, err
-	}
-	if len(t.Leaders) == 0 {
-		return fetch.Part{}, errors.New("it has no partition")
-	}
-	parts, err := fetch.Do(ctx, c.Raw, t.Leaders[0], []fetch.Position{{Topic: t, Offset: offset}}, 250*time.Millisecond)
-	if err != nil {
-		return fetch.Part{}, err
-	}
-	return parts[0], parts[0].Err
 }

@@ -79,8 +79,12 @@ func All(ctx context.Context, c *link.Cluster) iter.Seq2[Letter, error] {
 			return
 		}
 		for p, r := range ranges {
-			for d, err := range between(ctx, c, int32(p), r) {
-				if !yield(d, err) || err != nil {
+			for rec, err := range fetch.Range(ctx, c, Topic, int32(p), r) {
+				if err != nil {
+					yield(Letter{}, fmt.Errorf("list dead letters: %w", err))
+					return
+				}
+				if !yield(exhume(rec), nil) {
 					return
 				}
 			}
@@ -90,52 +94,22 @@ func All(ctx context.Context, c *link.Cluster) iter.Seq2[Letter, error] {
 
 // Find finds one by its place.
 func Find(ctx context.Context, c *link.Cluster, partition int32, offset int64) (Letter, error) {
-	for d, err := range between(ctx, c, partition, link.Range{Start: offset, End: offset + 1}) {
-		if err != nil {
-			return d, err
-		}
-		if d.Offset == offset {
-			return d, nil
+	ranges, err := c.Ranges(ctx, Topic)
+	if err != nil {
+		return Letter{}, fmt.Errorf("find dead letter %d/%d: %w", partition, offset, err)
+	}
+	if partition < 0 || int(partition) >= len(ranges) {
+		return Letter{}, fmt.Errorf("find dead letter %d/%d: partition %d does not exist: topic %s has %d", partition, offset, partition, Topic, len(ranges))
+	}
+	if r := ranges[partition]; r.Start <= offset && offset < r.End {
+		for rec, err := range fetch.Range(ctx, c, Topic, partition, link.Range{Start: offset, End: offset + 1}) {
+			if err != nil {
+				return Letter{}, fmt.Errorf("find dead letter %d/%d: %w", partition, offset, err)
+			}
+			return exhume(rec), nil
 		}
 	}
 	return Letter{}, fmt.Errorf("find dead letter %d/%d: it is not there: list them to see which are", partition, offset)
-}
-
-// mostMoves is how often another leader is looked for.
-const mostMoves = 5
-
-func between(ctx context.Context, c *link.Cluster, partition int32, r link.Range) iter.Seq2[Letter, error] {
-	return func(yield func(Letter, error) bool) {
-		t, err := c.Topic(ctx, Topic)
-		if err == nil && (partition < 0 || int(partition) >= len(t.Leaders)) {
-			err = fmt.Errorf("partition %d does not exist", partition)
-		}
-		at := fetch.Position{Topic: t, Partition: partition, Offset: r.Start}
-		for moved := 0; err == nil && at.Offset < r.End; {
-			var parts []fetch.Part
-			if parts, err = fetch.Do(ctx, c.Raw, at.Topic.Leaders[partition], []fetch.Position{at}, 0); err != nil {
-				break
-			}
-			if err = parts[0].Err; err != nil && fetch.Passing(err) && moved < mostMoves {
-				moved++
-				at.Topic, err = c.Lookup(ctx, Topic)
-				continue
-			}
-			if err != nil || parts[0].Next == at.Offset {
-				break
-			}
-			at.Offset = parts[0].Next
-			for _, rec := range parts[0].Records {
-				if rec.Offset < r.End && !yield(exhume(rec), nil) {
-					return
-				}
-			}
-		}
-		if err != nil {
-			c.Forget(Topic)
-			yield(Letter{}, fmt.Errorf("read dead letters: %w", err))
-		}
-	}
 }
 
 func exhume(r *kgo.Record) Letter {
