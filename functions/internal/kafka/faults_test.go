@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -175,7 +176,7 @@ func TestEverySettingOfATopicIsCompared(t *testing.T) {
 		"retention.ms":                 {raw, "retention.ms", "60000"},
 		"retention.bytes":              {raw, "retention.bytes", "1000000"},
 		"max.message.bytes":            {fact, "max.message.bytes", "1000000"},
-		"min.insync.replicas too many": {raw, "min.insync.replicas", "2"},
+		"min.insync.replicas too many": {raw, "min.insync.replicas", "4"},
 		"unclean elections":            {raw, "unclean.leader.election.enable", "true"},
 	} {
 		t.Run(setting, func(t *testing.T) {
@@ -203,13 +204,15 @@ func TestEverySettingOfATopicIsCompared(t *testing.T) {
 // TestWhatIsMadeHasTheRightSettings asks the broker, not ourselves.
 func TestWhatIsMadeHasTheRightSettings(t *testing.T) {
 	_, c := newFake(t)
+	_, n := copies(t, c)
+	least := fmt.Sprintf("min.insync.replicas=%d", n)
 	configs, err := c.Admin.DescribeTopicConfigs(t.Context(), events.Stored{}.Topic(), block.RawTopic("flights"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for topic, want := range map[string][]string{
-		events.Stored{}.Topic():   {"cleanup.policy=compact", "max.message.bytes=8388608", "min.insync.replicas=1"},
-		block.RawTopic("flights"): {"cleanup.policy=delete", "max.message.bytes=33554432", "min.insync.replicas=1", "retention.ms=2592000000"},
+		events.Stored{}.Topic():   {"cleanup.policy=compact", "max.message.bytes=8388608", least},
+		block.RawTopic("flights"): {"cleanup.policy=delete", "max.message.bytes=33554432", least, "retention.ms=2592000000"},
 	} {
 		got, err := configs.On(topic, nil)
 		if err != nil {

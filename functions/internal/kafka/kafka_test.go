@@ -101,6 +101,17 @@ func connect(t testing.TB, fake *kfake.Cluster) *Cluster {
 	return c
 }
 
+// copies are how many there are of each topic that is made, and least how many of them must have what is acknowledged.
+func copies(t testing.TB, c *Cluster) (n, least int) {
+	t.Helper()
+	brokers, err := c.Admin.ListBrokers(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n = min(len(brokers), 3)
+	return n, max(n-1, 1)
+}
+
 func openJournal(t testing.TB, c *Cluster) *Journal {
 	t.Helper()
 	j, err := c.Journal(t.Context(), "collect")

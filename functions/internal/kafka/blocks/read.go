@@ -16,12 +16,8 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/kafka/wire"
 )
 
-// How often a fetch that may go better is tried, and how long a log that ends too early may take to show more:
-// a new leader learns the end of its log a moment late.
-const (
-	fetchTries = 8
-	shortWait  = 250 * time.Millisecond
-)
+// fetchTries is how often a fetch that may go better is tried.
+const fetchTries = 8
 
 // Read yields exactly the claimed blocks.
 func (b Blocks) Read(ctx context.Context, claim events.Claim) iter.Seq2[block.Block, error] {
@@ -139,21 +135,28 @@ func (b Blocks) locate(ctx context.Context, claim events.Claim) (fetch.Position,
 	return fetch.Position{Topic: t, Partition: claim.Partition, Offset: claim.From}, nil
 }
 
-// fetch reads on at a fetch.Position, and finds the leader again where it moved.
+// fetch reads on at a fetch.Position, and finds the leader again where it moved. That nothing lies there counts only if the leader tells of all that was
+// acknowledged: a new one learns a moment late how much that is.
 func (b Blocks) fetch(ctx context.Context, at *fetch.Position, claim events.Claim) fetch.Part {
-	var wait time.Duration
+	whole := false
 	var last error
 	for try := range fetchTries {
-		parts, err := fetch.Do(ctx, b.c.Raw, at.Topic.Leaders[at.Partition], []fetch.Position{*at}, wait)
+		leader, here := at.Topic.Leaders[at.Partition], []fetch.Position{*at}
+		parts, err := fetch.Do(ctx, b.c.Raw, leader, here, 0)
 		if err == nil {
 			err = parts[0].Err
 		}
+		if err == nil && parts[0].Next == at.Offset || errors.Is(err, kerr.OffsetOutOfRange) {
+			if whole {
+				return fetch.Part{Err: b.outside(ctx, claim)}
+			}
+			if err = fetch.Whole(ctx, b.c.Raw, leader, here); err == nil {
+				whole = true
+				continue
+			}
+			parts = nil // nothing is known yet
+		}
 		switch {
-		case err == nil && len(parts[0].Records) == 0 && parts[0].Next >= parts[0].End && wait == 0:
-			wait = shortWait
-			continue
-		case err == nil && parts[0].Next == at.Offset, errors.Is(err, kerr.OffsetOutOfRange):
-			return fetch.Part{Err: b.outside(ctx, claim)}
 		case err == nil:
 			return parts[0]
 		case ctx.Err() != nil:
@@ -175,7 +178,7 @@ func (b Blocks) fetch(ctx context.Context, at *fetch.Position, claim events.Clai
 			return fetch.Part{Err: err}
 		}
 		if err == nil {
-			at.Topic = moved.Topic
+			at.Topic, whole = moved.Topic, false
 		}
 	}
 	return fetch.Part{Err: fmt.Errorf("read %s/%d: %w", claim.Topic, claim.Partition, last)}

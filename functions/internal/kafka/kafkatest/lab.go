@@ -59,7 +59,7 @@ func Need(tb testing.TB, secured bool) Lab {
 // Config reaches the cluster as almanac does, by SCRAM.
 func (l Lab) Config() link.Config {
 	return link.Config{
-		Brokers: []string{l["ALMANAC_KAFKA"]},
+		Brokers: strings.Split(l["ALMANAC_KAFKA"], ","),
 		Access:  secure.Access{CA: l["ALMANAC_KAFKA_CA"], User: l["ALMANAC_KAFKA_USER"], PasswordFile: l["ALMANAC_KAFKA_PASSWORD_FILE"]},
 		Now:     time.Now,
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -25,8 +24,8 @@ func (t Topic) HexID() string { return hex.EncodeToString(t.ID[:]) }
 // ErrNoTopic says that the cluster does not have a topic.
 var ErrNoTopic = errors.New("topic does not exist")
 
-// metadata asks a cluster what it has of the topics; without any, only for its id and brokers.
-func metadata(ctx context.Context, cl *kgo.Client, names ...string) (*kmsg.MetadataResponse, error) {
+// metadata asks a cluster, or one broker of it, what it has of the topics; without any, only for its id and brokers.
+func metadata(ctx context.Context, cl kmsg.Requestor, names ...string) (*kmsg.MetadataResponse, error) {
 	req := kmsg.NewPtrMetadataRequest()
 	req.Topics = []kmsg.MetadataRequestTopic{}
 	for _, name := range names {
@@ -40,6 +39,11 @@ func metadata(ctx context.Context, cl *kgo.Client, names ...string) (*kmsg.Metad
 // Metadata asks the cluster what it has of the topics.
 func (c *Cluster) Metadata(ctx context.Context, names ...string) (*kmsg.MetadataResponse, error) {
 	return metadata(ctx, c.Facts, names...)
+}
+
+// MetadataOf asks one broker what it knows of the topics.
+func (c *Cluster) MetadataOf(ctx context.Context, broker int32, names ...string) (*kmsg.MetadataResponse, error) {
+	return metadata(ctx, c.Facts.Broker(int(broker)), names...)
 }
 
 func value(s *string) string {

@@ -51,6 +51,7 @@ func (c *Centre) Up(ctx context.Context) error {
 	if _, err := c.chosen(); err != nil {
 		return err
 	}
+	c.Site.Brokers = c.brokers()
 	if err := c.Fetch(ctx); err != nil {
 		return err
 	}
@@ -77,7 +78,7 @@ func (c *Centre) Down(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	failed := c.host().Down(ctx, c.Servers())
+	failed := c.host().Down(ctx, c.all())
 	for _, id := range c.Containers() {
 		failed = errors.Join(failed, proc.End(ctx, id))
 	}
@@ -162,15 +163,28 @@ func (c *Centre) chosen() ([]server.Server, error) {
 			return nil, err
 		}
 	}
-	return slices.DeleteFunc(c.Servers(), func(s server.Server) bool { return !slices.Contains(c.Only, s.Name) }), nil
+	return slices.DeleteFunc(c.all(), func(s server.Server) bool { return !slices.Contains(c.Only, s.Name) }), nil
 }
 
 // kafkaAlone says that nothing of Hadoop, Spark and Kerberos is needed.
-func (c *Centre) kafkaAlone() bool { return slices.Equal(c.Only, []string{"kafka"}) }
+func (c *Centre) kafkaAlone() bool {
+	return len(c.Only) > 0 && !slices.ContainsFunc(c.Only, func(name string) bool { return !slices.Contains(site.Kafkas, name) })
+}
+
+// brokers are those of Kafka that are started.
+func (c *Centre) brokers() int {
+	n := 0
+	for _, name := range c.Only {
+		if slices.Contains(site.Kafkas, name) {
+			n++
+		}
+	}
+	return n
+}
 
 func (c *Centre) server(name string) (server.Server, error) {
 	var names []string
-	for _, s := range c.Servers() {
+	for _, s := range c.all() {
 		if s.Name == name {
 			return s, nil
 		}

@@ -56,7 +56,7 @@ func (c *Centre) passwords() error {
 			return err
 		}
 	}
-	return nil
+	return os.WriteFile(c.Site.Path("keys", "cluster-id"), []byte(random(16)), 0o600)
 }
 
 // random is a text of n random bytes that needs no quoting anywhere: not in URLs, not in Kafka's or Spark's settings.
@@ -134,17 +134,20 @@ func (c *Centre) realm(ctx context.Context) error {
 	return nil
 }
 
-// formatKafka formats the log folder, once. The passwords travel in a file, not on the command line.
-func (c *Centre) formatKafka(ctx context.Context) error {
-	return c.once("kafka", func() error {
-		if err := os.RemoveAll(c.Site.Path("data", "kafka")); err != nil {
+// formatKafka formats the log folder of a server of Kafka, once. The passwords travel in a file, not on the command line.
+func (c *Centre) formatKafka(ctx context.Context, name string) error {
+	return c.once(name, func() error {
+		if err := os.RemoveAll(c.Site.Path("data", name)); err != nil {
 			return err
 		}
-		args := []string{"format", "--standalone", "-t", random(16), "-c", c.Site.Path("conf", "kafka", "server.properties")}
-		for _, user := range []string{"admin", "almanac", "stranger"} {
-			args = append(args, "--add-scram", fmt.Sprintf("SCRAM-SHA-512=[name=%s,password=%s]", user, c.secret("scram-"+user)))
+		args := []string{"format", "-t", c.secret("cluster-id"), "-c", c.Site.Path("conf", name, "server.properties")}
+		if name == "kafka" {
+			args = append(args, "--standalone")
+			for _, user := range []string{"admin", "almanac", "stranger"} {
+				args = append(args, "--add-scram", fmt.Sprintf("SCRAM-SHA-512=[name=%s,password=%s]", user, c.secret("scram-"+user)))
+			}
 		}
-		file := c.Site.Path("keys", "format.args")
+		file := c.Site.Path("keys", "format-"+name+".args")
 		if err := os.WriteFile(file, []byte(strings.Join(args, "\n")+"\n"), 0o600); err != nil {
 			return err
 		}

@@ -15,11 +15,16 @@ import (
 
 // Servers lists the servers of the form in the order of their start.
 func (c *Centre) Servers() []server.Server {
-	servers := []server.Server{c.kafka(), c.namenode(), c.datanode("datanode1"), c.datanode("datanode2"), c.resourceManager(), c.nodeManager(), c.spark()}
+	servers := []server.Server{c.kafka("kafka"), c.namenode(), c.datanode("datanode1"), c.datanode("datanode2"), c.resourceManager(), c.nodeManager(), c.spark()}
 	if c.Site.Secure {
 		return append(append([]server.Server{c.kdc()}, servers...), c.proxy())
 	}
 	return servers
+}
+
+// all are the servers of the form, and those that are started only where they are named.
+func (c *Centre) all() []server.Server {
+	return append(c.Servers(), c.kafka("kafka2"), c.kafka("kafka3"))
 }
 
 // client asks the servers.
@@ -34,20 +39,24 @@ func (c *Centre) kdc() server.Server {
 	}
 }
 
-func (c *Centre) kafka() server.Server {
-	ports := []string{"kafka-scram", "kafka-mtls", "kafka-behind", "controller"}
+func (c *Centre) kafka(name string) server.Server {
+	ports := []string{name + "-scram", name + "-mtls", name + "-behind"}
 	if !c.Site.Secure {
-		ports = append(ports, "kafka")
+		ports = append(ports, name)
 	}
-	return server.Server{
-		Name: "kafka", Reach: c.Site.Addr("kafka-scram") + " (SCRAM), " + c.Site.Addr("kafka-mtls") + " (mTLS)",
+	one := server.Server{
+		Name: name, Reach: c.Site.Addr(name+"-scram") + " (SCRAM), " + c.Site.Addr(name+"-mtls") + " (mTLS)",
 		Stage: 1, Listens: c.addrs(ports...), Patience: 3 * time.Minute,
 		Args: c.java("512m", c.kafkaClasspath(), []string{"-Dlog4j2.configurationFile=file:" + c.Site.Path("conf", "kafka", "log4j2.yaml")},
-			"kafka.Kafka", c.Site.Path("conf", "kafka", "server.properties")),
-		Prepare: c.formatKafka,
-		Healthy: c.client().Kafka,
-		Settle:  c.client().Permit,
+			"kafka.Kafka", c.Site.Path("conf", name, "server.properties")),
+		Prepare: func(ctx context.Context) error { return c.formatKafka(ctx, name) },
+		Healthy: func(ctx context.Context) error { return c.client().Kafka(ctx, name) },
 	}
+	if name == "kafka" {
+		one.Listens = append(one.Listens, c.Site.Addr("controller"))
+		one.Settle = c.client().Permit
+	}
+	return one
 }
 
 func (c *Centre) namenode() server.Server {

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,23 +36,23 @@ func Dial(ctx context.Context, addr string) error {
 	return conn.Close()
 }
 
-// Kafka asks for the cluster's metadata as admin.
-func (c Client) Kafka(ctx context.Context) error {
-	return c.asAdmin(ctx, func(ctx context.Context, admin *kadm.Client) error {
+// Kafka asks a broker for the cluster's metadata as admin: it is among the brokers when it has caught up with the controller.
+func (c Client) Kafka(ctx context.Context, name string) error {
+	return c.asAdmin(ctx, name, func(ctx context.Context, admin *kadm.Client) error {
 		brokers, err := admin.ListBrokers(ctx)
-		if err == nil && len(brokers) == 0 {
-			return errors.New("no broker has registered")
+		if err == nil && !slices.ContainsFunc(brokers, func(b kadm.BrokerDetail) bool { return int(b.Port) == c.Site.Port(name+"-mtls") }) {
+			return errors.New("it has not registered")
 		}
 		return err
 	})
 }
 
-func (c Client) asAdmin(ctx context.Context, do func(context.Context, *kadm.Client) error) error {
+func (c Client) asAdmin(ctx context.Context, name string, do func(context.Context, *kadm.Client) error) error {
 	conf, err := c.tls("admin")
 	if err != nil {
 		return err
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(c.Site.Addr("kafka-mtls")), kgo.DialTLSConfig(conf), kgo.RequestRetries(1))
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.Site.Addr(name+"-mtls")), kgo.DialTLSConfig(conf), kgo.RequestRetries(1))
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ func (c Client) Permit(ctx context.Context) error {
 	prefixed := all().Topics("almanac.").Groups("almanac.", "almanac-").TransactionalIDs("almanac.").ResourcePatternType(kadm.ACLPatternPrefixed)
 	cluster := kadm.NewACLs().Allow("User:almanac").AllowHosts("*").Clusters().
 		Operations(kmsg.ACLOperationDescribe, kmsg.ACLOperationIdempotentWrite).ResourcePatternType(kadm.ACLPatternLiteral)
-	return c.asAdmin(ctx, func(ctx context.Context, admin *kadm.Client) error {
+	return c.asAdmin(ctx, "kafka", func(ctx context.Context, admin *kadm.Client) error {
 		for _, acls := range []*kadm.ACLBuilder{prefixed, cluster} {
 			results, err := admin.CreateACLs(ctx, acls)
 			for _, r := range results {

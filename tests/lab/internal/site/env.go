@@ -34,7 +34,7 @@ func (s *Site) Env() []Pair {
 		{"KAFKA_EXPIRED_KEY", s.Path("keys", "expired.key")},
 		{"KAFKA_STRANGER_CERT", s.Path("keys", "stranger.crt")},
 		{"KAFKA_STRANGER_KEY", s.Path("keys", "stranger.key")},
-		{"ALMANAC_KAFKA", s.Addr("kafka-scram")}, // how the functions reach Kafka as almanac, in both forms
+		{"ALMANAC_KAFKA", strings.Join(s.brokers(), ",")}, // how the functions reach Kafka as almanac, in both forms
 		{"ALMANAC_KAFKA_CA", s.Path("keys", "ca.crt")},
 		{"ALMANAC_KAFKA_USER", "almanac"},
 		{"ALMANAC_KAFKA_PASSWORD_FILE", s.Path("keys", "scram-almanac")},
@@ -63,6 +63,15 @@ func (s *Site) Env() []Pair {
 		Pair{"SPARK_REMOTE", "sc://" + s.Named("spark")},
 		Pair{"SPARK_UI", "http://" + s.Addr("spark-ui")},
 	)
+}
+
+// brokers are where the functions reach Kafka.
+func (s *Site) brokers() []string {
+	var all []string
+	for _, name := range s.Kafkas() {
+		all = append(all, s.Addr(name+"-scram"))
+	}
+	return all
 }
 
 func (s *Site) secured() []Pair {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/template"
 )
@@ -18,8 +19,20 @@ var templates embed.FS
 type view struct {
 	*Site
 
-	Name string // of the DataNode
+	Name string // of the DataNode, or of the server of Kafka
 }
+
+// Node is the number of a server of Kafka.
+func (v view) Node() int { return slices.Index(Kafkas, v.Name) + 1 }
+
+// Controls says whether a server of Kafka is the controller.
+func (v view) Controls() bool { return v.Node() == 1 }
+
+// Copies are those of each topic of Kafka.
+func (v view) Copies() int { return max(v.Brokers, 1) }
+
+// Least is how many of them must have what is acknowledged.
+func (v view) Least() int { return max(v.Copies()-1, 1) }
 
 // JavaOptions are the options of every Java process of the lab.
 func (s *Site) JavaOptions() string {
@@ -55,7 +68,9 @@ var files = []file{
 	{path: "hadoop/log4j.properties", templates: []string{"hadoop/log4j.properties.tmpl"}},
 	{path: "datanode1/hdfs-site.xml", templates: []string{"hadoop/hdfs-site.tmpl", "hadoop/datanode.tmpl"}, name: "datanode1"},
 	{path: "datanode2/hdfs-site.xml", templates: []string{"hadoop/hdfs-site.tmpl", "hadoop/datanode.tmpl"}, name: "datanode2"},
-	{path: "kafka/server.properties", templates: []string{"kafka/server.properties.tmpl"}},
+	{path: "kafka/server.properties", templates: []string{"kafka/server.properties.tmpl"}, name: "kafka"},
+	{path: "kafka2/server.properties", templates: []string{"kafka/server.properties.tmpl"}, name: "kafka2"},
+	{path: "kafka3/server.properties", templates: []string{"kafka/server.properties.tmpl"}, name: "kafka3"},
 	{path: "kafka/log4j2.yaml", templates: []string{"kafka/log4j2.yaml.tmpl"}},
 	{path: "spark/spark.conf", templates: []string{"spark/spark.conf.tmpl"}},
 	{path: "spark/log4j2.properties", templates: []string{"spark/log4j2.properties.tmpl"}},

@@ -21,6 +21,8 @@ type Site struct {
 	Root   string // state: data, configuration, keys, logs, pid files
 	Cache  string // what was downloaded, shared by both forms
 	above  int    // what is added to each port
+
+	Brokers int // of Kafka, and copies of each topic where none are asked for; less than 2 is one
 }
 
 // New is the site of a form below the repository's folder. A cache named by the operator may be shared between checkouts; the state never is.
@@ -75,6 +77,14 @@ var ports = map[string]int{
 	"datanode1-ipc":   81,
 	"datanode2-ipc":   82,
 	"rm-web":          88,
+	"kafka2":          50,
+	"kafka2-scram":    51,
+	"kafka2-mtls":     52,
+	"kafka2-behind":   53,
+	"kafka3":          55,
+	"kafka3-scram":    56,
+	"kafka3-mtls":     57,
+	"kafka3-behind":   58,
 	"kafka":           90,
 	"kafka-scram":     91,
 	"kafka-mtls":      92,
@@ -113,6 +123,12 @@ func (s *Site) Named(name string) string { return fmt.Sprintf("%s:%d", s.Host, s
 func (s *Site) Path(elem ...string) string {
 	return filepath.Join(append([]string{s.Root}, elem...)...)
 }
+
+// Kafkas are the names of the servers of Kafka.
+func (s *Site) Kafkas() []string { return Kafkas[:max(s.Brokers, 1)] }
+
+// Kafkas are the names that servers of Kafka have; the first is the controller too.
+var Kafkas = []string{"kafka", "kafka2", "kafka3"}
 
 // Artifact is a path among what was downloaded.
 func (s *Site) Artifact(elem ...string) string {
