@@ -23,16 +23,34 @@ type Range struct {
 func (c *Cluster) Ranges(ctx context.Context, topic string) ([]Range, error) {
 	ctx, cancel := context.WithTimeout(ctx, AdminTimeout)
 	defer cancel()
+	var last error
+	for {
+		ranges, err := c.ranges(ctx, topic)
+		if err == nil {
+			return ranges, nil
+		}
+		if ctx.Err() != nil && last != nil {
+			err = last // says more
+		}
+		last = err
+		// A broker that has just begun to lead does not tell until it knows how much was acknowledged.
+		if ctx.Err() != nil || !kerr.IsRetriable(err) || errors.Is(err, kerr.UnknownTopicOrPartition) || Pause(ctx, 50*time.Millisecond) != nil {
+			return nil, fmt.Errorf("list offsets of %s: %w", topic, c.Explain(err, "Describe", topic))
+		}
+	}
+}
+
+func (c *Cluster) ranges(ctx context.Context, topic string) ([]Range, error) {
 	starts, err := c.Admin.ListStartOffsets(ctx, topic)
 	if err != nil {
-		return nil, fmt.Errorf("list start offsets of %s: %w", topic, c.Explain(err, "Describe", topic))
+		return nil, err
 	}
 	ends, err := c.Admin.ListEndOffsets(ctx, topic)
 	if err != nil {
-		return nil, fmt.Errorf("list end offsets of %s: %w", topic, c.Explain(err, "Describe", topic))
+		return nil, err
 	}
 	if err := errors.Join(starts.Error(), ends.Error()); err != nil {
-		return nil, fmt.Errorf("list offsets of %s: %w", topic, c.Explain(err, "Describe", topic))
+		return nil, err
 	}
 	ranges := make([]Range, len(ends[topic]))
 	for i := range ranges {
