@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/almanac-data/almanac/events"
+	"github.com/almanac-data/almanac/functions/internal/block"
 	"github.com/almanac-data/almanac/functions/internal/facts"
 )
 
@@ -56,14 +57,14 @@ func TestAViewWantsWhoLeadsNow(t *testing.T) {
 	}
 }
 
-// TestAViewWaitsUntilANewLeaderTellsOfAll answers as a broker that has just begun to lead.
-func TestAViewWaitsUntilANewLeaderTellsOfAll(t *testing.T) {
-	fake, c := newFake(t, kfake.NumBrokers(1))
-	j := openJournal(t, c)
-	asked := 0
+// young answers as a broker that has just begun to lead: it does not say where its log ends the first two times that it is asked, and shows nothing until it does. What comes
+// back counts how often it was asked.
+func young(t *testing.T, fake *kfake.Cluster) *int {
+	t.Helper()
+	asked := new(int)
 	fake.ControlKey(int16(kmsg.ListOffsets), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
 		fake.KeepControl()
-		if asked++; asked > 2 {
+		if *asked++; *asked > 2 {
 			return nil, nil, false
 		}
 		answer := kreq.ResponseKind().(*kmsg.ListOffsetsResponse)
@@ -79,13 +80,57 @@ func TestAViewWaitsUntilANewLeaderTellsOfAll(t *testing.T) {
 		}
 		return answer, nil, true
 	})
+	fake.ControlKey(int16(kmsg.Fetch), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+		fake.KeepControl()
+		if *asked > 2 {
+			return nil, nil, false
+		}
+		answer := kreq.ResponseKind().(*kmsg.FetchResponse)
+		for _, topic := range kreq.(*kmsg.FetchRequest).Topics {
+			rt := kmsg.NewFetchResponseTopic()
+			rt.Topic, rt.TopicID = topic.Topic, topic.TopicID
+			for _, p := range topic.Partitions {
+				rp := kmsg.NewFetchResponseTopicPartition()
+				rp.Partition = p.Partition
+				rt.Partitions = append(rt.Partitions, rp)
+			}
+			answer.Topics = append(answer.Topics, rt)
+		}
+		return answer, nil, true
+	})
+	return asked
+}
+
+func TestAViewWaitsUntilANewLeaderTellsOfAll(t *testing.T) {
+	fake, c := newFake(t, kfake.NumBrokers(1))
+	j := openJournal(t, c)
+	asked := young(t, fake)
 	for range 2 {
 		if _, err := j.View(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if asked != 3 {
-		t.Errorf("the broker was asked %d times, want 3: until it knew, and no more", asked)
+	if *asked != 3 {
+		t.Errorf("the broker was asked %d times, want 3: until it knew, and no more", *asked)
+	}
+}
+
+func TestBlocksThatANewLeaderDoesNotShowYetAreThere(t *testing.T) {
+	fake, c := newFake(t, kfake.NumBrokers(1))
+	claim := write(t, c, block.RawTopic("flights"), piece(0), 3, 1000)
+	asked := young(t, fake)
+	if got, err := drain(c.Blocks().Read(t.Context(), claim)); err != nil || len(got) != 3 || *asked != 3 {
+		t.Errorf("after %d questions %d blocks are there, %v", *asked, len(got), err)
+	}
+}
+
+func TestWhereALogEndsIsKnownOnceANewLeaderKnows(t *testing.T) {
+	fake, c := newFake(t, kfake.NumBrokers(1))
+	claim := write(t, c, block.RawTopic("flights"), piece(0), 3, 1000)
+	young(t, fake)
+	ranges, err := c.Ranges(t.Context(), claim.Topic)
+	if err != nil || ranges[claim.Partition] != (Range{End: 3}) {
+		t.Errorf("the log has %v, %v", ranges, err)
 	}
 }
 
