@@ -21,10 +21,11 @@ import (
 type PingSource struct {
 	Namespace   string
 	Name        string
-	Schedule    string   // cron, 5 or 6 fields, may begin with CRON_TZ=...
-	Sink        string   // URL
-	Others      []string // of more instances of the function; ticks go to each in turn, and pass over one that does not answer
-	ContentType string   // of Data
+	Schedule    string        // cron, 5 or 6 fields, may begin with CRON_TZ=...
+	Delay       time.Duration // of each tick; sources of one schedule that have different delays do not wake their functions at once
+	Sink        string        // URL
+	Others      []string      // of more instances of the function; ticks go to each in turn, and pass over one that does not answer
+	ContentType string        // of Data
 	Data        []byte
 	Retry       Retry // 0 means 5 times, 100 ms to 1.6 s
 	Clock       Clock
@@ -48,11 +49,11 @@ func (s PingSource) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for {
-		next := schedule.Next(s.Clock.Now())
+		next := schedule.Next(s.Clock.Now().Add(-s.Delay))
 		if next.IsZero() {
 			return fmt.Errorf("ping %s: schedule %q never comes", s.Name, s.Schedule)
 		}
-		if s.Clock.Wait(ctx, next) != nil {
+		if s.Clock.Wait(ctx, next.Add(s.Delay)) != nil {
 			return nil
 		}
 		e := s.event(s.Clock.Now())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -76,6 +77,33 @@ func TestATickHasTheAttributesOfAPingSource(t *testing.T) {
 func TestMissedTicksDoNotComeLater(t *testing.T) {
 	if got := ticks(t, relay.PingSource{Schedule: "0 * * * * *"}, newSink(t, 200), newYear.Add(24*time.Hour)); len(got) != 1 {
 		t.Errorf("%d ticks after a day was passed over, want 1", len(got))
+	}
+}
+
+// hurried is a clock that is at each time that is waited for at once, a few times.
+type hurried struct {
+	now    time.Time
+	waited []time.Duration // since the new year
+}
+
+func (h *hurried) Now() time.Time { return h.now }
+
+func (h *hurried) Wait(_ context.Context, t time.Time) error {
+	h.now, h.waited = t, append(h.waited, t.Sub(newYear))
+	if len(h.waited) == 4 {
+		return context.Canceled
+	}
+	return nil
+}
+
+func TestATickMayBeLate(t *testing.T) {
+	clock := &hurried{now: newYear}
+	s := relay.PingSource{Schedule: "* * * * *", Delay: 90 * time.Second, Sink: newSink(t, 200).URL, Clock: clock, Client: relay.NewClient(nil), Log: quiet}
+	if err := s.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if want := []time.Duration{30 * time.Second, 90 * time.Second, 150 * time.Second, 210 * time.Second}; !slices.Equal(clock.waited, want) {
+		t.Errorf("ticks come %v after the new year, want %v", clock.waited, want)
 	}
 }
 

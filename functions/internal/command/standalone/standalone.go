@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sethvargo/go-envconfig"
 	"github.com/spf13/cobra"
@@ -33,6 +34,7 @@ sources of one name share the topics: one of them has a topic at a time, and whe
 type sourceFlags struct {
 	topics          []string
 	schedule        string
+	delay           time.Duration
 	sinks           []string
 	deadLetter      string
 	name, namespace string
@@ -53,6 +55,7 @@ func NewSource(o *command.Options) *cobra.Command {
 	}
 	fl := cmd.Flags()
 	fl.StringSliceVar(&f.topics, "topics", nil, "Kafka topics to read, from where this source has got to")
+	fl.DurationVar(&f.delay, "delay", 0, "how long after each time of the schedule: other than that of other machines, so that not all are woken at once")
 	fl.StringVar(&f.schedule, "schedule", "", "in place of topics: cron with 5 fields, or 6 of which the first is seconds")
 	fl.StringSliceVar(&f.sinks, "sink", nil, "URL of the function; of each of its instances, if there are several")
 	fl.StringVar(&f.deadLetter, "dead-letter", "", "URL that takes what the function does not; without it their topic does")
@@ -73,6 +76,8 @@ func (f *sourceFlags) check() error {
 		text = "--sink and --name are needed: whom to wake, and under which name to remember how far it got"
 	case (len(f.topics) == 0) == (f.schedule == ""):
 		text = "one of --topics and --schedule is needed: what the function is woken by"
+	case f.delay < 0 || f.delay > 0 && f.schedule == "":
+		text = "--delay is a time of 0 or more after those of --schedule"
 	default:
 		return nil
 	}
@@ -89,7 +94,7 @@ func runSource(ctx context.Context, o *command.Options, f *sourceFlags) error {
 	defer client.CloseIdleConnections()
 	if f.schedule != "" {
 		return relay.PingSource{
-			Namespace: f.namespace, Name: f.name, Schedule: f.schedule, Sink: f.sinks[0], Others: f.sinks[1:], Retry: f.retry,
+			Namespace: f.namespace, Name: f.name, Schedule: f.schedule, Delay: f.delay, Sink: f.sinks[0], Others: f.sinks[1:], Retry: f.retry,
 			Clock: relay.Running(o.Now), Client: client, Log: log,
 		}.Run(ctx)
 	}
