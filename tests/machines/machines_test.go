@@ -161,10 +161,10 @@ func (s *site) on(t *testing.T, host, stdin, command string) string {
 	return strings.TrimSpace(out.String())
 }
 
-// ssh runs a command on a machine, and gives it what it reads.
+// ssh runs a command on a machine, and gives it what it reads; when a test is cleaned up, too.
 func (s *site) ssh(t *testing.T, host, command string, in io.Reader, out io.Writer) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "ssh", "-q", "-i", filepath.Join(s.dir, "ssh", "id_ed25519"), "-o", "UserKnownHostsFile="+filepath.Join(s.dir, "ssh", "known_hosts"),
 		"root@"+s.addresses[host], command)

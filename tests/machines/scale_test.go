@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -168,7 +169,7 @@ func (s *site) everything(t *testing.T, files []string) map[string]string {
 	said := s.as(t, s.groups["spark_connect"].Hosts[0], "spark", "spark", "almanac-hadoop dfs -cat "+files[0]+" > /dev/null && for f in "+strings.Join(files, " ")+
 		"; do echo $f; done | while read f; do echo $(almanac-hadoop dfs -checksum $f); done")
 	for line := range strings.Lines(said) {
-		if fields := strings.Fields(line); len(fields) == 3 {
+		if fields := strings.Fields(line); len(fields) == 3 && slices.Contains(files, fields[0]) {
 			found[fields[0]] = fields[2]
 		}
 	}
