@@ -114,10 +114,15 @@ func (s *site) scale(t *testing.T, args ...string) string {
 	return out
 }
 
+// patient are options of a client that asks again, as leaders move.
+func patient(more ...kgo.Opt) []kgo.Opt {
+	return append(more, kgo.RecordRetries(20), kgo.RequestRetries(20))
+}
+
 // fill makes a topic with records, and files in HDFS, and returns the names of the files.
 func (s *site) fill(t *testing.T) (files []string) {
 	t.Helper()
-	admin := s.admin(t, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	admin := s.admin(t, patient(kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
 	topic := fmt.Sprintf("almanac.check-%d", time.Now().UnixNano())
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -185,7 +190,7 @@ func (s *site) everything(t *testing.T, files []string) map[string]string {
 // partitions are digests of all records of each partition, of topics that are not Kafka's own.
 func (s *site) partitions(ctx context.Context, t *testing.T, found map[string]string) {
 	t.Helper()
-	admin := kadm.NewClient(s.admin(t))
+	admin := kadm.NewClient(s.admin(t, patient()...))
 	topics, err := admin.ListTopics(ctx) // not Kafka's own
 	if err != nil {
 		t.Fatal(err)
@@ -211,9 +216,9 @@ func (s *site) digest(ctx context.Context, t *testing.T, end kadm.ListedOffset, 
 	if next >= end.Offset {
 		return "empty"
 	}
-	reader := s.client(t, "9092", s.trusting(), password("admin", s.file(t, "secrets", "kafka", "admin")), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{
+	reader := s.client(t, "9092", s.trusting(), patient(password("admin", s.file(t, "secrets", "kafka", "admin")), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{
 		end.Topic: {end.Partition: kgo.NewOffset().At(start)},
-	}))
+	}))...)
 	defer reader.Close()
 	for next < end.Offset {
 		fetches := reader.PollFetches(ctx)
