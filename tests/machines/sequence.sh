@@ -66,8 +66,12 @@ job() {
 	wait "$changes"
 }
 scale() {
-	[ -e "ansible/inventories/$inventory-m4.yml" ] || { echo "scale: there is no inventories/$inventory-m4.yml"; return; }
-	tests scale-check MORE="ansible/inventories/$inventory-m4.yml"
+	local more=inventories/$inventory-m4.yml
+	[ -e "ansible/$more" ] || { echo "scale: there is no $more"; return; }
+	local machine=(-i "$more" -e "almanac_state=$PWD/ansible/inventories/$inventory/.state" -e '{"nspawn_machines": ["m4.almanac.test"]}')
+	play scale-up lab.yml "${machine[@]}"
+	tests scale-check MORE="ansible/$more"
+	play scale-down lab.yml "${machine[@]}" -e nspawn_state=absent
 }
 recover() {
 	tests backup-check
