@@ -3,6 +3,7 @@ package manifests
 import (
 	"fmt"
 	"maps"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -54,6 +55,24 @@ func TestImagesArePinned(t *testing.T) {
 	for _, p := range pods(build(t, root+"/overlays/production")) {
 		if image := text(p.container(), "image"); !regexp.MustCompile(`^almanac/[a-z]+:unpublished$`).MatchString(image) {
 			t.Errorf("%s: image %q is none that make publish replaces", p, image)
+		}
+	}
+}
+
+// TestASiteHasTheLastWord holds that no component says otherwise than what a site has set.
+func TestASiteHasTheLastWord(t *testing.T) {
+	said, err := os.ReadFile("testdata/site/settings/site.env")
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := slices.DeleteFunc(ofKind(build(t, "testdata/site"), "ConfigMap"), func(o object) bool { return !strings.HasPrefix(o.name(), "almanac-") })
+	if len(settings) != 1 {
+		t.Fatalf("there are %d ConfigMaps of settings, want 1", len(settings))
+	}
+	for line := range strings.Lines(string(said)) {
+		name, want, _ := strings.Cut(strings.TrimSpace(line), "=")
+		if got := text(settings[0], "data."+name); got != want {
+			t.Errorf("%s is %q, and the site has set %q", name, got, want)
 		}
 	}
 }
