@@ -45,7 +45,9 @@ func TestAMachineComesAndGoes(t *testing.T) {
 	}
 	between := s.everything(t, files)
 
-	s.scale(t, "-e", "scale_drain="+host)
+	// YARN waits for applications, and that of the Connect server does not end.
+	drain := []string{"-e", "scale_drain=" + host, "-e", "scale_containers_wait=30"}
+	s.scale(t, drain...)
 	if n := s.replicas(t)[number]; n != 0 {
 		t.Errorf("after the drain broker %d has %d replicas", number, n)
 	}
@@ -58,7 +60,7 @@ func TestAMachineComesAndGoes(t *testing.T) {
 	if running := s.on(t, host, "", "systemctl is-active kafka almanac-hdfs-datanode almanac-yarn-nodemanager || true"); strings.Contains(running+"\n", "\nactive\n") || strings.HasPrefix(running, "active") {
 		t.Errorf("after the drain %s runs its services: %q", host, running)
 	}
-	if again := s.scale(t, "-e", "scale_drain="+host); regexp.MustCompile(`changed=[1-9]`).MatchString(again) {
+	if again := s.scale(t, drain...); regexp.MustCompile(`changed=[1-9]`).MatchString(again) {
 		t.Errorf("a second drain changes something:\n%s", tail(again))
 	}
 	after := s.everything(t, files)
