@@ -25,7 +25,7 @@ var inventory = flag.String("inventory", "", "the `folder` of an inventory whose
 // trial is a month of flights as a dataset of a name that no site has.
 func trial(t *testing.T, n int) flights.Trial {
 	t.Helper()
-	r, err := flights.Try(patient(t), absolute(t, *almanac), filepath.Join(root, "spark-jobs", "flights"), t.TempDir(), fmt.Sprintf("trial%d%d", time.Now().Unix(), n), "2001-02-01")
+	r, err := flights.Try(patient(t), absolute(t, *almanac), filepath.Join(root, "spark-jobs", "flights"), t.TempDir(), fmt.Sprintf("trial%d%d", time.Now().Unix(), n), "2001-02-01", 1)
 	if err != nil {
 		t.Fatal(err)
 	}

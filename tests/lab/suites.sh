@@ -18,6 +18,7 @@ export ALMANAC_TEST_LAB=$root/env
 export ALMANAC_TEST_HDFS=$HDFS_NAMENODE ALMANAC_TEST_WEBHDFS=${WEBHDFS_URL%/webhdfs/v1} ALMANAC_TEST_SPARK=sc://$SPARK_CONNECT
 suite() { go test -count=1 -timeout 20m -p 1 "$@" | grep -v 'no test files'; }
 kafka() { suite ./functions/internal/kafka/...; }
+brokers() { suite -v -run '^(TestNothingIsMissedWhileLeadersMove|TestWhatIsMadeHasTheRightSettings|TestAClaimThatDoesNotHoldIsAbsent)$' ./functions/internal/kafka; }
 hdfs() {
 	if [ "$form" = secure ]; then
 		suite -run '^(TestConformance|TestOneOfManyRenamesWins|TestIcebergReadsByURI)$' ./functions/internal/hdfs/...

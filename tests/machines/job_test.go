@@ -130,7 +130,7 @@ type job struct {
 // begin has one process do two months of flights, and publishes them on a site.
 func (s *site) begin(t *testing.T) job {
 	t.Helper()
-	r, err := flights.Try(t.Context(), *almanac, "../../spark-jobs/flights", t.TempDir(), fmt.Sprintf("trial%d", time.Now().Unix()), "2001-03-01")
+	r, err := flights.Try(t.Context(), *almanac, "../../spark-jobs/flights", t.TempDir(), fmt.Sprintf("trial%d", time.Now().Unix()), "2001-03-01", 2)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -70,8 +70,10 @@ scale() {
 	[ -e "ansible/$more" ] || { echo "scale: there is no $more"; return; }
 	local machine=(-i "$more" -e "almanac_state=$PWD/ansible/inventories/$inventory/.state" -e '{"nspawn_machines": ["m4.almanac.test"]}')
 	play scale-up lab.yml "${machine[@]}"
-	tests scale-check MORE="ansible/$more"
+	local failed=0
+	tests scale-check MORE="ansible/$more" || failed=$?
 	play scale-down lab.yml "${machine[@]}" -e nspawn_state=absent
+	return "$failed"
 }
 recover() {
 	tests backup-check

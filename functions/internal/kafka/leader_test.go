@@ -1,6 +1,8 @@
 package kafka
 
 import (
+	"net"
+	"strconv"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -142,5 +144,42 @@ func TestDeadLettersComeFromWhoLeadsNow(t *testing.T) {
 	fenced := fence(t, fake)
 	if d, err := c.DeadLetter(t.Context(), 0, 0); err != nil || string(d.Data) != "a" || *fenced != 3 {
 		t.Errorf("after %d answers the dead letter is %+v, %v", *fenced, d, err)
+	}
+}
+
+// TestABrokerThatHasNotHeardOfATopicIsNotBelieved answers for a moment as a broker that is behind the controller.
+func TestABrokerThatHasNotHeardOfATopicIsNotBelieved(t *testing.T) {
+	fake, c := newFake(t, kfake.NumBrokers(1))
+	claim := write(t, c, block.RawTopic("flights"), piece(0), 3, 1000)
+	fence(t, fake) // so that it is asked for the leader
+	behind := 0
+	fake.ControlKey(int16(kmsg.Metadata), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+		fake.KeepControl()
+		req := kreq.(*kmsg.MetadataRequest)
+		if len(req.Topics) == 0 || behind == 1 {
+			return nil, nil, false
+		}
+		behind++
+		answer := kreq.ResponseKind().(*kmsg.MetadataResponse)
+		host, port, err := net.SplitHostPort(fake.ListenAddrs()[0])
+		if err != nil {
+			return nil, err, true
+		}
+		number, err := strconv.Atoi(port)
+		if err != nil {
+			return nil, err, true
+		}
+		broker := kmsg.NewMetadataResponseBroker()
+		broker.Host, broker.Port = host, int32(number)
+		answer.Brokers = append(answer.Brokers, broker)
+		for _, topic := range req.Topics {
+			rt := kmsg.NewMetadataResponseTopic()
+			rt.Topic, rt.ErrorCode = topic.Topic, kerr.UnknownTopicOrPartition.Code
+			answer.Topics = append(answer.Topics, rt)
+		}
+		return answer, nil, true
+	})
+	if got, err := drain(c.Blocks().Read(t.Context(), claim)); err != nil || len(got) != 3 || behind != 1 {
+		t.Errorf("after %d answers %d blocks are there, %v", behind, len(got), err)
 	}
 }

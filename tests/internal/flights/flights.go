@@ -52,8 +52,8 @@ type Trial struct {
 // Folder is the dataset's own.
 func (t Trial) Folder() string { return filepath.Join(t.Datasets, t.Name) }
 
-// Try makes a trial in the folder dir, by the command almanac and from the dataset in the folder from, and has one process do it.
-func Try(ctx context.Context, almanac, from, dir, name, end string) (Trial, error) {
+// Try makes a trial in the folder dir, by the command almanac and from the dataset in the folder from, and has one process do it, which must make so many releases.
+func Try(ctx context.Context, almanac, from, dir, name, end string, releases int) (Trial, error) {
 	t := Trial{Name: name, Datasets: filepath.Join(dir, "datasets")}
 	if err := Copy(from, t.Folder(), name, end); err != nil {
 		return t, err
@@ -67,8 +67,8 @@ func Try(ctx context.Context, almanac, from, dir, name, end string) (Trial, erro
 		return t, fmt.Errorf("one process: %s", result)
 	}
 	t.Releases, err = reader.Releases(filepath.Join(alone.Data, "warehouse"))
-	if err == nil && len(t.Releases) == 0 {
-		err = fmt.Errorf("one process makes no release of flights until %s", end)
+	if err == nil && len(t.Releases) != releases {
+		err = fmt.Errorf("one process makes %d releases of flights until %s, want %d", len(t.Releases), end, releases)
 	}
 	return t, err
 }

@@ -121,6 +121,14 @@ func (b Blocks) locate(ctx context.Context, claim events.Claim) (fetch.Position,
 	if err == nil && t.HexID() != claim.TopicID {
 		t, err = b.c.Lookup(ctx, claim.Topic)
 	}
+	if err == nil && (t.HexID() != claim.TopicID || int(claim.Partition) >= len(t.Leaders)) {
+		switch sought, serr := b.c.Sought(ctx, claim.Topic, claim.TopicID, claim.Partition); {
+		case serr == nil:
+			t, err = sought, nil
+		case !errors.Is(serr, link.ErrNoTopic):
+			err = serr
+		}
+	}
 	switch {
 	case errors.Is(err, link.ErrNoTopic):
 		return fetch.Position{}, fmt.Errorf("read blocks: topic %s does not exist: %w; the step that made them has to be done again", claim.Topic, block.ErrAbsent)

@@ -13,6 +13,9 @@ import (
 // AdminTimeout bounds one administrative request.
 const AdminTimeout = 30 * time.Second
 
+// newLeader is how long a broker that has just begun to lead is asked for the end of its log.
+const newLeader = 10 * time.Second
+
 // Range is what a partition holds: offsets of [Start, End).
 type Range struct {
 	Start int64
@@ -23,18 +26,14 @@ type Range struct {
 func (c *Cluster) Ranges(ctx context.Context, topic string) ([]Range, error) {
 	ctx, cancel := context.WithTimeout(ctx, AdminTimeout)
 	defer cancel()
-	var last error
-	for {
+	for began := time.Now(); ; {
 		ranges, err := c.ranges(ctx, topic)
 		if err == nil {
 			return ranges, nil
 		}
-		if ctx.Err() != nil && last != nil {
-			err = last // says more
-		}
-		last = err
 		// A broker that has just begun to lead does not tell until it knows how much was acknowledged.
-		if ctx.Err() != nil || !kerr.IsRetriable(err) || errors.Is(err, kerr.UnknownTopicOrPartition) || Pause(ctx, 50*time.Millisecond) != nil {
+		asks := kerr.IsRetriable(err) && !errors.Is(err, kerr.UnknownTopicOrPartition) && time.Since(began) < newLeader
+		if !asks || Pause(ctx, 50*time.Millisecond) != nil {
 			return nil, fmt.Errorf("list offsets of %s: %w", topic, c.Explain(err, "Describe", topic))
 		}
 	}

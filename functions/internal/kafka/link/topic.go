@@ -5,8 +5,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -41,9 +43,45 @@ func (c *Cluster) Metadata(ctx context.Context, names ...string) (*kmsg.Metadata
 	return metadata(ctx, c.Facts, names...)
 }
 
+// turn bounds what one broker is waited for.
+const turn = 5 * time.Second
+
 // MetadataOf asks one broker what it knows of the topics.
 func (c *Cluster) MetadataOf(ctx context.Context, broker int32, names ...string) (*kmsg.MetadataResponse, error) {
-	return metadata(ctx, c.Facts.Broker(int(broker)), names...)
+	ctx, cancel := context.WithTimeout(ctx, turn)
+	defer cancel()
+	return metadata(ctx, retried{c.Facts.Broker(int(broker))}, names...)
+}
+
+// retried asks a broker again whose connection has ended.
+type retried struct{ *kgo.Broker }
+
+func (r retried) Request(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
+	return r.RetriableRequest(ctx, req)
+}
+
+// Sought is the topic of a name, id and partition if any broker knows it: one may not have heard of it yet, or know the one that was there before it. The error is
+// ErrNoTopic only if all brokers were asked.
+func (c *Cluster) Sought(ctx context.Context, name, id string, partition int32) (Topic, error) {
+	all, err := c.Metadata(ctx, name)
+	if err != nil {
+		return Topic{}, fmt.Errorf("look up topic %s: %w", name, c.Explain(err, "Describe", name))
+	}
+	return c.any(ctx, all.Brokers, name, func(t Topic) bool { return t.HexID() == id && int(partition) < len(t.Leaders) })
+}
+
+// any asks broker after broker for a topic, until one knows it as it is wanted.
+func (c *Cluster) any(ctx context.Context, brokers []kmsg.MetadataResponseBroker, name string, wanted func(Topic) bool) (Topic, error) {
+	for _, broker := range brokers {
+		resp, err := c.MetadataOf(ctx, broker.NodeID, name)
+		if err != nil {
+			return Topic{}, fmt.Errorf("look up topic %s at broker %d: %w", name, broker.NodeID, c.Explain(err, "Describe", name))
+		}
+		if t, err := c.topic(resp, name); err == nil && wanted(t) {
+			return t, nil
+		}
+	}
+	return Topic{}, fmt.Errorf("look up topic %s: %w: make it with almanac topics apply", name, ErrNoTopic)
 }
 
 func value(s *string) string {
@@ -70,6 +108,15 @@ func (c *Cluster) Lookup(ctx context.Context, name string) (Topic, error) {
 	if err != nil {
 		return Topic{}, fmt.Errorf("look up topic %s: %w", name, c.Explain(err, "Describe", name))
 	}
+	t, err := c.topic(resp, name)
+	if errors.Is(err, ErrNoTopic) { // as far as the broker that was asked has heard
+		return c.any(ctx, resp.Brokers, name, func(Topic) bool { return true })
+	}
+	return t, err
+}
+
+// topic is what an answer says of one, which is remembered.
+func (c *Cluster) topic(resp *kmsg.MetadataResponse, name string) (Topic, error) {
 	if id := resp.ClusterID; id != nil && *id != c.id {
 		return Topic{}, fmt.Errorf("look up topic %s: cluster %q answers in place of %q: see that the address of Kafka is right", name, *id, c.id)
 	}
@@ -77,7 +124,7 @@ func (c *Cluster) Lookup(ctx context.Context, name string) (Topic, error) {
 		return Topic{}, fmt.Errorf("look up topic %s: %w", name, ErrNoTopic)
 	}
 	rt := resp.Topics[0]
-	err = kerr.ErrorForCode(rt.ErrorCode)
+	err := kerr.ErrorForCode(rt.ErrorCode)
 	if errors.Is(err, kerr.UnknownTopicOrPartition) {
 		return Topic{}, fmt.Errorf("look up topic %s: %w: make it with almanac topics apply", name, ErrNoTopic)
 	}

@@ -80,45 +80,47 @@ func Create(ctx context.Context, c *link.Cluster, name string, partitions int32,
 	return false, fmt.Errorf("create topic %s: %w", name, c.Explain(err, "Create", name))
 }
 
-// Settle waits until every topic has leaders, as far as each broker knows: they learn of a new topic a moment after it was made, and a client may ask any of
-// them.
+// spread bounds how long each broker is waited for once one has heard of new topics.
+const spread = 5 * time.Second
+
+// Settle waits until every topic has leaders: brokers learn of a new topic a moment after it was made. As a client may ask any broker, each is given a
+// while to learn of it, too.
 func Settle(ctx context.Context, c *link.Cluster, names []string) error {
 	for {
-		led, err := known(ctx, c, names)
-		if err != nil || led == len(names) {
+		resp, err := c.Metadata(ctx, names...)
+		if err != nil {
+			return fmt.Errorf("list topics: %w", c.Explain(err, "Describe", ""))
+		}
+		there, err := states(c, resp)
+		if err != nil {
 			return err
 		}
+		if count(there) == len(names) {
+			everywhere(ctx, c, resp.Brokers, names)
+			return nil
+		}
 		if err := link.Pause(ctx, 20*time.Millisecond); err != nil {
-			return fmt.Errorf("create topics: %d of %d have leaders: %w", led, len(names), err)
+			return fmt.Errorf("create topics: %d of %d have leaders: %w", count(there), len(names), err)
 		}
 	}
 }
 
-// known counts the topics of which each broker knows the leaders. One that does not answer now has learned them when it does.
-func known(ctx context.Context, c *link.Cluster, names []string) (int, error) {
-	resp, err := c.Metadata(ctx, names...)
-	if err != nil {
-		return 0, fmt.Errorf("list topics: %w", c.Explain(err, "Describe", ""))
-	}
-	there, err := states(c, resp)
-	if err != nil {
-		return 0, err
-	}
-	least := count(there)
-	for _, broker := range resp.Brokers {
-		if least < len(names) {
-			break
+// everywhere waits a while until each broker knows the leaders of topics. One that does not answer, or is behind for longer, is left alone.
+func everywhere(ctx context.Context, c *link.Cluster, brokers []kmsg.MetadataResponseBroker, names []string) {
+	ctx, cancel := context.WithTimeout(ctx, spread)
+	defer cancel()
+	for _, broker := range brokers {
+		for {
+			resp, err := c.MetadataOf(ctx, broker.NodeID, names...)
+			if err != nil {
+				break
+			}
+			there, err := states(c, resp)
+			if err == nil && count(there) == len(names) || link.Pause(ctx, 20*time.Millisecond) != nil {
+				break
+			}
 		}
-		resp, err := c.MetadataOf(ctx, broker.NodeID, names...)
-		if err != nil {
-			continue
-		}
-		if there, err = states(c, resp); err != nil {
-			return 0, err
-		}
-		least = min(least, count(there))
 	}
-	return least, nil
 }
 
 // count is how many of the topics are led.

@@ -51,7 +51,9 @@ func (c *Centre) Up(ctx context.Context) error {
 	if _, err := c.chosen(); err != nil {
 		return err
 	}
-	c.Site.Brokers = c.brokers()
+	if c.Site.Brokers, err = c.brokers(); err != nil {
+		return err
+	}
 	if err := c.Fetch(ctx); err != nil {
 		return err
 	}
@@ -171,15 +173,20 @@ func (c *Centre) kafkaAlone() bool {
 	return len(c.Only) > 0 && !slices.ContainsFunc(c.Only, func(name string) bool { return !slices.Contains(site.Kafkas, name) })
 }
 
-// brokers are those of Kafka that are started.
-func (c *Centre) brokers() int {
-	n := 0
-	for _, name := range c.Only {
-		if slices.Contains(site.Kafkas, name) {
+// brokers counts those of Kafka, that were there before, too: topics have a copy on each, without which nothing can be written.
+func (c *Centre) brokers() (n int, err error) {
+	for i, name := range site.Kafkas {
+		_, gone := os.Stat(c.Site.Path("made", name))
+		switch wanted := slices.Contains(c.Only, name) || len(c.Only) == 0 && i == 0; {
+		case wanted && n < i:
+			return 0, fmt.Errorf("%s is to be started without %s: name that, too", name, site.Kafkas[i-1])
+		case wanted:
 			n++
+		case gone == nil && n > 0:
+			return 0, fmt.Errorf("this lab has a broker %s: name %s, too, or remove %s to begin anew", name, strings.Join(site.Kafkas[:i+1], ","), c.Site.Root)
 		}
 	}
-	return n
+	return n, nil
 }
 
 func (c *Centre) server(name string) (server.Server, error) {

@@ -23,6 +23,9 @@ func (c *Centre) furnish(ctx context.Context) error {
 	if err := c.once("passwords", c.passwords); err != nil {
 		return err
 	}
+	if err := c.once("cluster-id", c.cluster); err != nil {
+		return err
+	}
 	if err := c.once("certificates", c.certificates); err != nil {
 		return err
 	}
@@ -56,7 +59,23 @@ func (c *Centre) passwords() error {
 			return err
 		}
 	}
-	return os.WriteFile(c.Site.Path("keys", "cluster-id"), []byte(random(16)), 0o600)
+	return nil
+}
+
+// cluster makes the id of the cluster of Kafka's servers, or takes that of one which is there.
+func (c *Centre) cluster() error {
+	id := random(16)
+	if _, err := os.Stat(c.Site.Path("made", "kafka")); err == nil {
+		text, err := os.ReadFile(c.Site.Path("data", "kafka", "meta.properties"))
+		if err != nil {
+			return err
+		}
+		_, after, _ := strings.Cut(string(text), "cluster.id=")
+		if id, _, _ = strings.Cut(after, "\n"); id == "" {
+			return errors.New("data/kafka/meta.properties names no cluster.id")
+		}
+	}
+	return os.WriteFile(c.Site.Path("keys", "cluster-id"), []byte(strings.TrimSpace(id)), 0o600)
 }
 
 // random is a text of n random bytes that needs no quoting anywhere: not in URLs, not in Kafka's or Spark's settings.
