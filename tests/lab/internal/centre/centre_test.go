@@ -110,3 +110,45 @@ func TestUnknownServersAreNamed(t *testing.T) {
 		t.Errorf("Start = %v, want that the lab was never up", err)
 	}
 }
+
+func TestALabKeepsItsBrokers(t *testing.T) {
+	for name, c := range map[string]struct {
+		made, only []string
+		want       int
+		says       string
+	}{
+		"everything":            {nil, nil, 1, ""},
+		"one":                   {[]string{"kafka"}, []string{"kafka", "namenode"}, 1, ""},
+		"three":                 {nil, []string{"kafka", "kafka2", "kafka3", "kafka3"}, 3, ""},
+		"none":                  {[]string{"kafka", "kafka2"}, []string{"namenode"}, 0, ""},
+		"one left out":          {nil, []string{"kafka", "kafka3"}, 0, "kafka3 is to be started without kafka2"},
+		"everything, and three": {[]string{"kafka", "kafka2", "kafka3"}, nil, 0, "name kafka,kafka2, too"},
+	} {
+		centre, _ := open(t, false)
+		centre.Only = c.only
+		for _, server := range c.made {
+			if err := os.WriteFile(centre.Site.Path("made", server), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n, err := centre.brokers(); n != c.want || (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %d brokers, %v, want %d, %q", name, n, err, c.want, c.says)
+		}
+	}
+}
+
+func TestTheClusterOfALabThatIsThereIsKept(t *testing.T) {
+	c, _ := open(t, false)
+	for path, text := range map[string]string{"made/kafka": "", "data/kafka/meta.properties": "version=1\ncluster.id=abc-1\nnode.id=1\n"} {
+		path = c.Site.Path(filepath.FromSlash(path))
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.cluster(); err != nil || c.secret("cluster-id") != "abc-1" {
+		t.Errorf("the id is %q, %v", c.secret("cluster-id"), err)
+	}
+}
