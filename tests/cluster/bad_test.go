@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/almanac-data/almanac/tests/internal/box"
+	"github.com/almanac-data/almanac/tests/internal/edit"
 )
 
 // admin runs hdfs dfsadmin as the superuser of the plain form.
@@ -124,15 +125,7 @@ func (c *centre) bareSpark(t *testing.T) string {
 // replaced changes a text of a file of the datasets.
 func replaced(t *testing.T, name, before, after string) {
 	t.Helper()
-	text, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	changed := strings.Replace(string(text), before, after, 1)
-	if changed == string(text) {
-		t.Fatalf("%s does not hold %q", name, before)
-	}
-	if err := os.WriteFile(name, []byte(changed), 0o600); err != nil {
+	if err := edit.Replace(name, before, after); err != nil {
 		t.Fatal(err)
 	}
 }

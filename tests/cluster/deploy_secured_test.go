@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"maps"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/almanac-data/almanac/tests/internal/box"
 	"github.com/almanac-data/almanac/tests/internal/flights"
+	"github.com/almanac-data/almanac/tests/internal/inventories"
 	"github.com/almanac-data/almanac/tests/internal/served"
 )
 
@@ -93,23 +93,17 @@ func (k *knative) beside(t *testing.T, trials ...flights.Trial) *deployment {
 // named tells pods the names of the machines, and gives a command almanac that knows them too: who runs deploy.yml on a site has them from DNS.
 func (d *deployment) named(t *testing.T) string {
 	t.Helper()
-	out, err := exec.CommandContext(patient(t), tool(t, "ansible-inventory"), "-i", d.inventories[0], "--list").Output()
+	list, err := inventories.List(patient(t), tool(t, "ansible-inventory"), d.inventories...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var list struct {
-		Meta struct {
-			Vars map[string]struct {
-				Address string `json:"ansible_host"`
-			} `json:"hostvars"`
-		} `json:"_meta"`
-	}
-	if err := json.Unmarshal(out, &list); err != nil {
+	machines, err := inventories.Hosts(list)
+	if err != nil {
 		t.Fatal(err)
 	}
 	var lines strings.Builder
-	for _, name := range slices.Sorted(maps.Keys(list.Meta.Vars)) {
-		if address := list.Meta.Vars[name].Address; address != "" {
+	for _, name := range slices.Sorted(maps.Keys(machines)) {
+		if address := machines[name].Address; address != "" {
 			fmt.Fprintf(&lines, "%s %s\n", address, name)
 		}
 	}

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/almanac-data/almanac/tests/internal/edit"
 )
 
 var capture = flag.Bool("capture", false, "listen by tcpdump to all that passes on the machines, which run on this host; takes root")
@@ -24,9 +26,15 @@ func people(t *testing.T) (name, folder string, canaries []string) {
 	if err := os.CopyFS(dir, os.DirFS("../e2e/testdata/shop")); err != nil {
 		t.Fatal(err)
 	}
-	replace(t, filepath.Join(dir, "contract.yaml"), "id: shop\n", "id: "+name+"\n")
-	replace(t, filepath.Join(dir, "contract.yaml"), `logicalTypeOptions: {pattern: "[a-z]+"}`, "classification: personal")
-	replace(t, filepath.Join(dir, "pipeline.yaml"), "end: 2024-01-15\n", "end: 2024-01-08\n")
+	for _, change := range []struct{ file, old, with string }{
+		{"contract.yaml", "id: shop\n", "id: " + name + "\n"},
+		{"contract.yaml", `logicalTypeOptions: {pattern: "[a-z]+"}`, "classification: personal"},
+		{"pipeline.yaml", "end: 2024-01-15\n", "end: 2024-01-08\n"},
+	} {
+		if err := edit.Replace(filepath.Join(dir, change.file), change.old, change.with); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := os.Mkdir(filepath.Join(dir, "files"), 0o750); err != nil {
 		t.Fatal(err)
 	}

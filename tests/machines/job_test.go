@@ -30,17 +30,6 @@ var (
 	patience = flag.Duration("patience", 40*time.Minute, "how long the job may take")
 )
 
-func replace(t *testing.T, path, old, with string) {
-	t.Helper()
-	text, err := os.ReadFile(path)
-	if err != nil || !strings.Contains(string(text), old) {
-		t.Fatalf("%s holds no %q: %v", path, old, err)
-	}
-	if err := os.WriteFile(path, []byte(strings.ReplaceAll(string(text), old, with)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // packed is a folder as tar.
 func packed(t *testing.T, folder string) string {
 	t.Helper()

@@ -19,6 +19,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/almanac-data/almanac/tests/internal/inventories"
 )
 
 var (
@@ -93,15 +95,11 @@ func furnished(t *testing.T) *site {
 }
 
 // listed are inventories, as ansible-inventory lists them together.
-func listed(t *testing.T, inventories ...string) []byte {
+func listed(t *testing.T, folders ...string) []byte {
 	t.Helper()
-	args := []string{"--list"}
-	for _, inventory := range inventories {
-		args = append(args, "-i", inventory)
-	}
-	out, err := exec.CommandContext(t.Context(), *ansible, args...).Output()
+	out, err := inventories.List(t.Context(), *ansible, folders...)
 	if err != nil {
-		t.Fatalf("%s: %v", *ansible, err)
+		t.Fatal(err)
 	}
 	return out
 }
@@ -109,19 +107,13 @@ func listed(t *testing.T, inventories ...string) []byte {
 // addresses are those of a listed inventory, by the names of its machines.
 func addresses(t *testing.T, list []byte) map[string]string {
 	t.Helper()
-	var meta struct {
-		Meta struct {
-			Vars map[string]struct {
-				Address string `json:"ansible_host"`
-			} `json:"hostvars"`
-		} `json:"_meta"`
-	}
-	if err := json.Unmarshal(list, &meta); err != nil {
+	hosts, err := inventories.Hosts(list)
+	if err != nil {
 		t.Fatal(err)
 	}
 	found := map[string]string{}
-	for host, vars := range meta.Meta.Vars {
-		found[host] = vars.Address
+	for name, host := range hosts {
+		found[name] = host.Address
 	}
 	return found
 }

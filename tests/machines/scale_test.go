@@ -15,6 +15,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/almanac-data/almanac/tests/internal/inventories"
 )
 
 var more = flag.String("more", "", "the `file` of an inventory beside -inventory with one more machine, which runs: it is added and drained")
@@ -85,21 +87,14 @@ func TestAMachineComesAndGoes(t *testing.T) {
 // newcomer is the machine that -more has and -inventory has not, and its number as a broker.
 func (s *site) newcomer(t *testing.T) (string, int32) {
 	t.Helper()
-	var meta struct {
-		Meta struct {
-			Vars map[string]struct {
-				Number  int32  `json:"kafka_node_id"`
-				Address string `json:"ansible_host"`
-			} `json:"hostvars"`
-		} `json:"_meta"`
-	}
-	if err := json.Unmarshal(listed(t, *inventory, *more), &meta); err != nil {
+	hosts, err := inventories.Hosts(listed(t, *inventory, *more))
+	if err != nil {
 		t.Fatal(err)
 	}
-	for host, vars := range meta.Meta.Vars {
-		if _, known := s.addresses[host]; !known && vars.Number > 0 {
-			s.addresses[host] = vars.Address
-			return host, vars.Number
+	for name, host := range hosts {
+		if _, known := s.addresses[name]; !known && host.Broker > 0 {
+			s.addresses[name] = host.Address
+			return name, host.Broker
 		}
 	}
 	t.Fatalf("%s names no broker that %s has not", *more, *inventory)

@@ -14,6 +14,22 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/facts"
 )
 
+// shown is the answer to a fetch by a broker that shows no record, but an error, if any, for each partition.
+func shown(req *kmsg.FetchRequest, code int16) *kmsg.FetchResponse {
+	answer := req.ResponseKind().(*kmsg.FetchResponse)
+	for _, topic := range req.Topics {
+		rt := kmsg.NewFetchResponseTopic()
+		rt.Topic, rt.TopicID = topic.Topic, topic.TopicID
+		for _, p := range topic.Partitions {
+			rp := kmsg.NewFetchResponseTopicPartition()
+			rp.Partition, rp.ErrorCode = p.Partition, code
+			rt.Partitions = append(rt.Partitions, rp)
+		}
+		answer.Topics = append(answer.Topics, rt)
+	}
+	return answer
+}
+
 // fence answers two fetches as a broker that leads no more: since Kafka 2.4 it serves others as a follower, with less than was acknowledged, unless it is told in which epoch it
 // is thought to lead. What comes back counts the fetches.
 func fence(t *testing.T, fake *kfake.Cluster) *int {
@@ -22,23 +38,17 @@ func fence(t *testing.T, fake *kfake.Cluster) *int {
 	fake.ControlKey(int16(kmsg.Fetch), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
 		fake.KeepControl()
 		req := kreq.(*kmsg.FetchRequest)
-		answer := kreq.ResponseKind().(*kmsg.FetchResponse)
 		for _, topic := range req.Topics {
 			for _, p := range topic.Partitions {
 				if p.CurrentLeaderEpoch < 0 {
 					t.Errorf("%s/%d is read from whoever has it", topic.Topic, p.Partition)
 				}
-				rt, rp := kmsg.NewFetchResponseTopic(), kmsg.NewFetchResponseTopicPartition()
-				rt.Topic, rt.TopicID = topic.Topic, topic.TopicID
-				rp.Partition, rp.ErrorCode = p.Partition, kerr.FencedLeaderEpoch.Code
-				rt.Partitions = append(rt.Partitions, rp)
-				answer.Topics = append(answer.Topics, rt)
 			}
 		}
 		if *fenced++; *fenced > 2 {
 			return nil, nil, false
 		}
-		return answer, nil, true
+		return shown(req, kerr.FencedLeaderEpoch.Code), nil, true
 	})
 	return fenced
 }
@@ -87,18 +97,7 @@ func young(t *testing.T, fake *kfake.Cluster) *int {
 		if *asked > 2 {
 			return nil, nil, false
 		}
-		answer := kreq.ResponseKind().(*kmsg.FetchResponse)
-		for _, topic := range kreq.(*kmsg.FetchRequest).Topics {
-			rt := kmsg.NewFetchResponseTopic()
-			rt.Topic, rt.TopicID = topic.Topic, topic.TopicID
-			for _, p := range topic.Partitions {
-				rp := kmsg.NewFetchResponseTopicPartition()
-				rp.Partition = p.Partition
-				rt.Partitions = append(rt.Partitions, rp)
-			}
-			answer.Topics = append(answer.Topics, rt)
-		}
-		return answer, nil, true
+		return shown(kreq.(*kmsg.FetchRequest), 0), nil, true
 	})
 	return asked
 }
@@ -138,7 +137,7 @@ func TestWhereALogEndsIsKnownOnceANewLeaderKnows(t *testing.T) {
 
 func TestDeadLettersComeFromWhoLeadsNow(t *testing.T) {
 	fake, c := newFake(t, kfake.NumBrokers(1))
-	if err := c.Bury(t.Context(), DeadLetter{Attributes: map[string]string{"specversion": "1.0", "id": "a", "type": "t", "source": "/s"}, Data: []byte("a")}); err != nil {
+	if err := c.Bury(t.Context(), letter("a")); err != nil {
 		t.Fatal(err)
 	}
 	fenced := fence(t, fake)

@@ -2,13 +2,13 @@
 package flights
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 
 	"github.com/almanac-data/almanac/tests/internal/box"
+	"github.com/almanac-data/almanac/tests/internal/edit"
 	"github.com/almanac-data/almanac/tests/internal/reader"
 )
 
@@ -21,10 +21,10 @@ func Copy(from, folder, id, end string) error {
 	if err := os.CopyFS(folder, os.DirFS(from)); err != nil {
 		return err
 	}
-	if err := replace(filepath.Join(folder, "contract.yaml"), "\nid: flights\n", "\nid: "+id+"\n"); err != nil {
+	if err := edit.Replace(filepath.Join(folder, "contract.yaml"), "\nid: flights\n", "\nid: "+id+"\n"); err != nil {
 		return err
 	}
-	if err := replace(filepath.Join(folder, "pipeline.yaml"), "end: 2001-07-01\n", "end: "+end+"\n"); err != nil {
+	if err := edit.Replace(filepath.Join(folder, "pipeline.yaml"), "end: 2001-07-01\n", "end: "+end+"\n"); err != nil {
 		return err
 	}
 	for _, month := range months {
@@ -71,15 +71,4 @@ func Try(ctx context.Context, almanac, from, dir, name, end string, releases int
 		err = fmt.Errorf("one process makes %d releases of flights until %s, want %d", len(t.Releases), end, releases)
 	}
 	return t, err
-}
-
-func replace(path, old, with string) error {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	if !bytes.Contains(text, []byte(old)) {
-		return fmt.Errorf("%s holds no %q", path, old)
-	}
-	return os.WriteFile(path, bytes.ReplaceAll(text, []byte(old), []byte(with)), 0o600)
 }

@@ -122,10 +122,9 @@ func (b Blocks) locate(ctx context.Context, claim events.Claim) (fetch.Position,
 		t, err = b.c.Lookup(ctx, claim.Topic)
 	}
 	if err == nil && (t.HexID() != claim.TopicID || int(claim.Partition) >= len(t.Leaders)) {
-		switch sought, serr := b.c.Sought(ctx, claim.Topic, claim.TopicID, claim.Partition); {
-		case serr == nil:
-			t, err = sought, nil
-		case !errors.Is(serr, link.ErrNoTopic):
+		if sought, serr := b.c.Sought(ctx, claim.Topic, claim.TopicID, claim.Partition); serr == nil {
+			t = sought
+		} else if !errors.Is(serr, link.ErrNoTopic) {
 			err = serr
 		}
 	}

@@ -214,7 +214,11 @@ func (r *restorer) settle(ctx context.Context) error {
 	for i, t := range r.topics {
 		names[i] = t.Name
 	}
-	return topics.Settle(ctx, r.c, names)
+	if err := topics.Settle(ctx, r.c, names); err != nil {
+		return err
+	}
+	topics.Spread(ctx, r.c, names)
+	return nil
 }
 
 // Sizes of what is written at once.

@@ -42,7 +42,7 @@ func Range(ctx context.Context, c *link.Cluster, topic string, partition int32, 
 				err = errEmpty
 			} else {
 				err = c.Explain(err, "Read", topic)
-				over = over || fault.IsFinal(err) || !Passing(err) && !fault.Passing(err)
+				over = over || !fault.Passing(err)
 			}
 			if over || link.Pause(ctx, pause) != nil {
 				yield(nil, fmt.Errorf("read %s/%d at offset %d of %d: %w", topic, partition, at, r.End, err))

@@ -26,6 +26,10 @@ func (t Topic) HexID() string { return hex.EncodeToString(t.ID[:]) }
 // ErrNoTopic says that the cluster does not have a topic.
 var ErrNoTopic = errors.New("topic does not exist")
 
+func missing(name string) error {
+	return fmt.Errorf("look up topic %s: %w: make it with almanac topics apply", name, ErrNoTopic)
+}
+
 // metadata asks a cluster, or one broker of it, what it has of the topics; without any, only for its id and brokers.
 func metadata(ctx context.Context, cl kmsg.Requestor, names ...string) (*kmsg.MetadataResponse, error) {
 	req := kmsg.NewPtrMetadataRequest()
@@ -81,7 +85,7 @@ func (c *Cluster) any(ctx context.Context, brokers []kmsg.MetadataResponseBroker
 			return t, nil
 		}
 	}
-	return Topic{}, fmt.Errorf("look up topic %s: %w: make it with almanac topics apply", name, ErrNoTopic)
+	return Topic{}, missing(name)
 }
 
 func value(s *string) string {
@@ -126,7 +130,7 @@ func (c *Cluster) topic(resp *kmsg.MetadataResponse, name string) (Topic, error)
 	rt := resp.Topics[0]
 	err := kerr.ErrorForCode(rt.ErrorCode)
 	if errors.Is(err, kerr.UnknownTopicOrPartition) {
-		return Topic{}, fmt.Errorf("look up topic %s: %w: make it with almanac topics apply", name, ErrNoTopic)
+		return Topic{}, missing(name)
 	}
 	if err != nil {
 		return Topic{}, fmt.Errorf("look up topic %s: %w", name, c.Explain(err, "Describe", name))

@@ -46,10 +46,12 @@ func Ensure(ctx context.Context, c *link.Cluster, names Names) error {
 	if err != nil {
 		return err
 	}
+	var made []string // by us, or by another instance that was quicker
 	var errs []error
 	for _, name := range all {
 		if _, ok := there[name]; !ok {
-			_, err := Create(ctx, c, name, want[name].partitions, want[name].settings()) // or another instance was quicker
+			made = append(made, name)
+			_, err := Create(ctx, c, name, want[name].partitions, want[name].settings())
 			errs = append(errs, err)
 		}
 	}
@@ -59,6 +61,7 @@ func Ensure(ctx context.Context, c *link.Cluster, names Names) error {
 	if err := Settle(ctx, c, all); err != nil {
 		return err
 	}
+	Spread(ctx, c, made)
 	return joined(Check(ctx, c, names))
 }
 
@@ -80,23 +83,14 @@ func Create(ctx context.Context, c *link.Cluster, name string, partitions int32,
 	return false, fmt.Errorf("create topic %s: %w", name, c.Explain(err, "Create", name))
 }
 
-// spread bounds how long each broker is waited for once one has heard of new topics.
-const spread = 5 * time.Second
-
-// Settle waits until every topic has leaders: brokers learn of a new topic a moment after it was made. As a client may ask any broker, each is given a
-// while to learn of it, too.
+// Settle waits until every topic has leaders: brokers learn of a new topic a moment after it was made.
 func Settle(ctx context.Context, c *link.Cluster, names []string) error {
 	for {
-		resp, err := c.Metadata(ctx, names...)
-		if err != nil {
-			return fmt.Errorf("list topics: %w", c.Explain(err, "Describe", ""))
-		}
-		there, err := states(c, resp)
+		there, err := describe(ctx, c, names)
 		if err != nil {
 			return err
 		}
 		if count(there) == len(names) {
-			everywhere(ctx, c, resp.Brokers, names)
 			return nil
 		}
 		if err := link.Pause(ctx, 20*time.Millisecond); err != nil {
@@ -105,11 +99,22 @@ func Settle(ctx context.Context, c *link.Cluster, names []string) error {
 	}
 }
 
-// everywhere waits a while until each broker knows the leaders of topics. One that does not answer, or is behind for longer, is left alone.
-func everywhere(ctx context.Context, c *link.Cluster, brokers []kmsg.MetadataResponseBroker, names []string) {
+// spread bounds how long brokers are waited for once one has heard of new topics.
+const spread = 5 * time.Second
+
+// Spread waits a while until each broker knows the leaders of topics that were just made, as a client may ask any. A broker that does not answer, or is
+// behind for longer, is left alone.
+func Spread(ctx context.Context, c *link.Cluster, names []string) {
+	if len(names) == 0 {
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, spread)
 	defer cancel()
-	for _, broker := range brokers {
+	all, err := c.Metadata(ctx)
+	if err != nil {
+		return
+	}
+	for _, broker := range all.Brokers {
 		for {
 			resp, err := c.MetadataOf(ctx, broker.NodeID, names...)
 			if err != nil {

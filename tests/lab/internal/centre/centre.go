@@ -48,9 +48,6 @@ func (c *Centre) Up(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	if _, err := c.chosen(); err != nil {
-		return err
-	}
 	if c.Site.Brokers, err = c.brokers(); err != nil {
 		return err
 	}
@@ -175,9 +172,13 @@ func (c *Centre) kafkaAlone() bool {
 
 // brokers counts those of Kafka, that were there before, too: topics have a copy on each, without which nothing can be written.
 func (c *Centre) brokers() (n int, err error) {
+	chosen, err := c.chosen()
+	if err != nil {
+		return 0, err
+	}
 	for i, name := range site.Kafkas {
 		_, gone := os.Stat(c.Site.Path("made", name))
-		switch wanted := slices.Contains(c.Only, name) || len(c.Only) == 0 && i == 0; {
+		switch wanted := slices.ContainsFunc(chosen, func(s server.Server) bool { return s.Name == name }); {
 		case wanted && n < i:
 			return 0, fmt.Errorf("%s is to be started without %s: name that, too", name, site.Kafkas[i-1])
 		case wanted:

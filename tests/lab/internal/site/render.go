@@ -29,7 +29,7 @@ func (v view) Node() int { return slices.Index(Kafkas, v.Name) + 1 }
 func (v view) Controls() bool { return v.Node() == 1 }
 
 // Copies are those of each topic of Kafka.
-func (v view) Copies() int { return max(v.Brokers, 1) }
+func (v view) Copies() int { return len(v.Kafkas()) }
 
 // Least is how many of them must have what is acknowledged.
 func (v view) Least() int { return max(v.Copies()-1, 1) }
