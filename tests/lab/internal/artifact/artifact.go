@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-//go:embed */pom.xml requirements.txt client.txt bao.txt bao-before.txt envoy.txt jars.sha256
+//go:embed */pom.xml requirements.txt client.txt bao.txt bao-before.txt spark-before.txt envoy.txt jars.sha256
 var pinned embed.FS
 
 // Groups are the folders of jars: one pom.xml each.
@@ -66,13 +66,20 @@ func Peers(ctx context.Context, cache string, out io.Writer) error {
 	})
 }
 
-// Before brings Kafka, Hadoop and OpenBao of the versions of before into the cache, once: the folders jars/kafka-before, jars/hadoop-before, webroot-before and bao-before.
+// Before brings Kafka, Hadoop, Spark and OpenBao of the versions of before into the cache, once: the folders jars/kafka-before, jars/hadoop-before, webroot-before,
+// spark-before and bao-before.
 func Before(ctx context.Context, cache string, out io.Writer) error {
 	if err := folders(ctx, cache, before, out); err != nil {
 		return err
 	}
 	if err := once(filepath.Join(cache, "webroot-before"), func(tmp string) error {
 		return webapps(filepath.Join(cache, "jars", "webapps-before"), tmp)
+	}); err != nil {
+		return err
+	}
+	if err := once(filepath.Join(cache, "spark-before"), func(tmp string) error {
+		sayf(out, "fetching Spark of before")
+		return python(ctx, "spark-before.txt", tmp)
 	}); err != nil {
 		return err
 	}
