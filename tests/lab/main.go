@@ -90,9 +90,15 @@ func run(ctx context.Context, args []string) error {
 	case "resume":
 		return c.Resume(flags.Arg(0))
 	case "env":
+		if err := c.Count(); err != nil {
+			return err
+		}
 		_, err := os.Stdout.WriteString(c.Site.EnvText())
 		return err
 	case "config":
+		if err := c.Count(); err != nil {
+			return err
+		}
 		_, err := os.Stdout.WriteString(c.Site.Config())
 		return err
 	case "fetch":

@@ -9,6 +9,7 @@ no() {
 [ "$(id -u)" = 0 ] || no "that takes root"
 grep -q '^ID=debian' /etc/os-release || no "that takes a host of Debian"
 [ "$(awk '/^MemAvailable/ {print int($2 / 1024)}' /proc/meminfo)" -ge 8192 ] || no "that takes 8 GiB of free memory"
+[ "$(df --output=avail -B 1M . | tail -n 1)" -ge 8192 ] || no "that takes 8 GiB of free disk"
 for name in /run/netns/al-* .cache/machines/solo.*; do [ ! -e "$name" ] || no "machines are here already ($name)"; done
 mkdir -p .cache/able/{up,work,tree}
 trap 'rm -rf .cache/able' EXIT

@@ -22,7 +22,7 @@ type Centre struct {
 	Site    *site.Site
 	Out     io.Writer // what a person reads
 	Install bool      // may install Debian packages
-	Only    []string  // names of the servers that Up starts; all of them if none is named
+	Only    []string  // names of the servers that Up starts; if none is named all of them, with the brokers that it was made with
 }
 
 // Fetch brings what the servers are started from onto this machine: Debian's packages, and archives.
@@ -48,7 +48,7 @@ func (c *Centre) Up(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	if c.Site.Brokers, err = c.brokers(); err != nil {
+	if err := c.Count(); err != nil {
 		return err
 	}
 	if err := c.Fetch(ctx); err != nil {
@@ -65,6 +65,12 @@ func (c *Centre) Up(ctx context.Context) error {
 		return err
 	}
 	return c.Site.WriteEnv()
+}
+
+// Count tells the site of its brokers, of which Up and what prints settings speak.
+func (c *Centre) Count() (err error) {
+	c.Site.Brokers, err = c.brokers()
+	return err
 }
 
 // Down stops every server, the last started first, and what their containers left behind. The data stays.
@@ -155,7 +161,9 @@ func (c *Centre) Containers() []proc.ID { return proc.Under(c.Site.Path("data", 
 // chosen are the servers that Up starts and Status looks at.
 func (c *Centre) chosen() ([]server.Server, error) {
 	if len(c.Only) == 0 {
-		return c.Servers(), nil
+		return slices.DeleteFunc(c.all(), func(s server.Server) bool {
+			return slices.Contains(site.Kafkas[1:], s.Name) && !c.made(s.Name)
+		}), nil
 	}
 	for _, name := range c.Only {
 		if _, err := c.server(name); err != nil {
@@ -177,17 +185,22 @@ func (c *Centre) brokers() (n int, err error) {
 		return 0, err
 	}
 	for i, name := range site.Kafkas {
-		_, gone := os.Stat(c.Site.Path("made", name))
 		switch wanted := slices.ContainsFunc(chosen, func(s server.Server) bool { return s.Name == name }); {
 		case wanted && n < i:
 			return 0, fmt.Errorf("%s is to be started without %s: name that, too", name, site.Kafkas[i-1])
 		case wanted:
 			n++
-		case gone == nil && n > 0:
+		case c.made(name) && n > 0:
 			return 0, fmt.Errorf("this lab has a broker %s: name %s, too, or remove %s to begin anew", name, strings.Join(site.Kafkas[:i+1], ","), c.Site.Root)
 		}
 	}
 	return n, nil
+}
+
+// made says whether a broker of that name was started here before.
+func (c *Centre) made(name string) bool {
+	_, err := os.Stat(c.Site.Path("made", name))
+	return err == nil
 }
 
 func (c *Centre) server(name string) (server.Server, error) {

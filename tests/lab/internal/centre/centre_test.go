@@ -122,7 +122,8 @@ func TestALabKeepsItsBrokers(t *testing.T) {
 		"three":                 {nil, []string{"kafka", "kafka2", "kafka3", "kafka3"}, 3, ""},
 		"none":                  {[]string{"kafka", "kafka2"}, []string{"namenode"}, 0, ""},
 		"one left out":          {nil, []string{"kafka", "kafka3"}, 0, "kafka3 is to be started without kafka2"},
-		"everything, and three": {[]string{"kafka", "kafka2", "kafka3"}, nil, 0, "name kafka,kafka2, too"},
+		"everything, and three": {[]string{"kafka", "kafka2", "kafka3"}, nil, 3, ""},
+		"two of three":          {[]string{"kafka", "kafka2", "kafka3"}, []string{"kafka", "kafka2"}, 0, "name kafka,kafka2,kafka3, too"},
 	} {
 		centre, _ := open(t, false)
 		centre.Only = c.only

@@ -22,7 +22,7 @@ func (c *Centre) Servers() []server.Server {
 	return servers
 }
 
-// all are the servers of the form, and those that are started only where they are named.
+// all are the servers of the form, and those that are started only where they are named, or were made before.
 func (c *Centre) all() []server.Server {
 	return append(c.Servers(), c.kafka("kafka2"), c.kafka("kafka3"))
 }
