@@ -90,17 +90,9 @@ func run(ctx context.Context, args []string) error {
 	case "resume":
 		return c.Resume(flags.Arg(0))
 	case "env":
-		if err := c.Count(); err != nil {
-			return err
-		}
-		_, err := os.Stdout.WriteString(c.Site.EnvText())
-		return err
+		return write(c.Env())
 	case "config":
-		if err := c.Count(); err != nil {
-			return err
-		}
-		_, err := os.Stdout.WriteString(c.Site.Config())
-		return err
+		return write(c.Config())
 	case "fetch":
 		if flags.NArg() == 0 {
 			return c.Fetch(ctx)
@@ -123,4 +115,12 @@ func run(ctx context.Context, args []string) error {
 	default:
 		return fmt.Errorf("%s is not a command", args[0])
 	}
+}
+
+// write prints what was made, if it was.
+func write(text string, err error) error {
+	if err == nil {
+		_, err = os.Stdout.WriteString(text)
+	}
+	return err
 }

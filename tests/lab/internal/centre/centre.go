@@ -48,7 +48,7 @@ func (c *Centre) Up(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	if err := c.Count(); err != nil {
+	if err := c.count(); err != nil {
 		return err
 	}
 	if err := c.Fetch(ctx); err != nil {
@@ -67,8 +67,21 @@ func (c *Centre) Up(ctx context.Context) error {
 	return c.Site.WriteEnv()
 }
 
-// Count tells the site of its brokers, of which Up and what prints settings speak.
-func (c *Centre) Count() (err error) {
+// Env returns the lines of the file env, as Up writes them.
+func (c *Centre) Env() (string, error) { return c.told((*site.Site).EnvText) }
+
+// Config returns a file for almanac run --config.
+func (c *Centre) Config() (string, error) { return c.told((*site.Site).Config) }
+
+func (c *Centre) told(text func(*site.Site) string) (string, error) {
+	if err := c.count(); err != nil {
+		return "", err
+	}
+	return text(c.Site), nil
+}
+
+// count tells the site of its brokers.
+func (c *Centre) count() (err error) {
 	c.Site.Brokers, err = c.brokers()
 	return err
 }
