@@ -306,6 +306,11 @@ scale-check: ansible-tools build ## add the machine that the file MORE of an inv
 	go test ./tests/machines -count=1 -timeout 180m -v -run TestAMachineComesAndGoes -args -inventory $(CURDIR)/ansible/inventories/$(INVENTORY) \
 	  -ansible $(ANSIBLE)/ansible-inventory -more $(abspath $(MORE))
 
+.PHONY: packages-check
+packages-check: ansible-tools build ## have apt tell of newer packages on the machines of INVENTORY, upgrade to them, and go back
+	go test ./tests/machines -count=1 -timeout 60m -v -run TestPackagesGoThereAndBack -args -inventory $(CURDIR)/ansible/inventories/$(INVENTORY) \
+	  -ansible $(ANSIBLE)/ansible-inventory -packages
+
 # on-backups are tests of the backups of a site: which, and what else they are told.
 on-backups = go test ./tests/machines -count=1 -timeout 240m -v $(1) -args -inventory $(CURDIR)/ansible/inventories/$(INVENTORY) \
 	-ansible $(ANSIBLE)/ansible-inventory -backups $(2)

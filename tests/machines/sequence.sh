@@ -5,7 +5,7 @@
 #   check     check mode on the fresh machines
 #   before    furnish them with older servers (before.yml); converge, which is no part of all steps, with those of the inventory
 #   functions the functions as units; again changes nothing
-#   upgrade   back up; to the servers of the inventory while two months are done amid kills; make it final
+#   upgrade   back up; to the servers of the inventory while two months are done amid kills; make it final; newer packages of Debian, and back
 #   again     furnish them again, which must change nothing
 #   verify    status.yml, smoke.yml, and what is let in and refused, asked from outside
 #   job       two months amid kills, while all servers are restarted and certificates and passwords are made anew
@@ -71,6 +71,7 @@ upgrade() {
 	play backup backup.yml
 	amid upgrades
 	play finalize upgrade.yml -e upgrade_step=finalize
+	tests packages-check
 }
 # All servers are restarted and get other certificates and passwords.
 changes() {
