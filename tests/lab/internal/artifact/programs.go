@@ -67,7 +67,7 @@ func Build(ctx context.Context, modules, cache string, m Module, out io.Writer) 
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return "", err
 	}
-	return dir, once(dir, func(tmp string) error {
+	return dir, once(dir, func(string) bool { return true }, func(tmp string) error {
 		sayf(out, "building the programs of %s", m.Name)
 		flags, err := m.linker(ctx, src)
 		if err != nil {
