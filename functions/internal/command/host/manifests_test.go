@@ -23,6 +23,7 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/fn"
 	"github.com/almanac-data/almanac/functions/internal/hdfs"
 	"github.com/almanac-data/almanac/functions/internal/kafka"
+	"github.com/almanac-data/almanac/functions/internal/kafka/acl"
 	"github.com/almanac-data/almanac/functions/internal/maintain"
 	"github.com/almanac-data/almanac/functions/internal/platform"
 	"github.com/almanac-data/almanac/functions/internal/platform/gate"
@@ -103,7 +104,7 @@ func readManifests(t *testing.T, pattern string) (all []manifest) {
 	return all
 }
 
-// TestSourcesOfManifestsWakeAsOneProcessDoes compares both kinds of sources with triggers.
+// TestSourcesOfManifestsWakeAsOneProcessDoes compares both kinds of sources with triggers, and with the access rules of those that read for them.
 func TestSourcesOfManifestsWakeAsOneProcessDoes(t *testing.T) {
 	for _, component := range []string{"kafka-source", "container-source"} {
 		woken := map[string][]string{}
@@ -123,6 +124,16 @@ func TestSourcesOfManifestsWakeAsOneProcessDoes(t *testing.T) {
 				t.Errorf("%s: group of %s is %s, so that Almanac's own source would not go on where it stopped", component, m.Metadata.Name, m.Spec.ConsumerGroup)
 			}
 			woken[m.Spec.Sink.Ref.Name] = slices.Sorted(slices.Values(topics))
+			for _, role := range []string{"source", m.Spec.Sink.Ref.Name} {
+				for _, topic := range topics {
+					if !mayRead(t, role, "topic", topic) {
+						t.Errorf("%s: the access rules of %s do not let it read %s, which wakes %s", component, role, topic, m.Metadata.Name)
+					}
+				}
+				if group := relay.Group(m.Metadata.Name); !mayRead(t, role, "group", group) {
+					t.Errorf("%s: the access rules of %s do not let it read as %s", component, role, group)
+				}
+			}
 		}
 		if len(woken) != len(triggers()) {
 			t.Errorf("%s: functions that are woken: %v", component, woken)
@@ -141,6 +152,18 @@ func TestSourcesOfManifestsWakeAsOneProcessDoes(t *testing.T) {
 			}
 		}
 	}
+}
+
+// mayRead says whether the access rules of Kafka let a role read a topic, or as a group.
+func mayRead(t *testing.T, role, kind, name string) bool {
+	t.Helper()
+	chosen, err := acl.Choose([]string{role})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.ContainsFunc(chosen[0].Rules, func(r acl.Rule) bool {
+		return r.Kind == kind && (r.Name == name || r.Prefix && strings.HasPrefix(name, r.Name)) && slices.Contains(r.Operations, "Read")
+	})
 }
 
 // configs are the structs that mains load, as they are written there.
