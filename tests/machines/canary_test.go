@@ -128,7 +128,7 @@ func TestNoPersonalValueIsOpen(t *testing.T) {
 			recorded[machine] = s.listen(t, machine)
 		}
 	}
-	s.on(t, host, packed(t, folder), `d=$(mktemp -d) && trap 'rm -r "$d"' EXIT && tar -xC "$d" && almanac-operator datasets publish --datasets "$d"`)
+	s.publish(t, host, folder)
 	defer s.on(t, host, "", "almanac-operator datasets withdraw "+name)
 	a := s.api()
 	for began := time.Now(); len(a.versions(t, name)) == 0; time.Sleep(time.Second) {

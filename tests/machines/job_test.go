@@ -123,8 +123,15 @@ func (s *site) begin(t *testing.T) job {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.on(t, s.groups["functions"].Hosts[0], packed(t, r.Datasets), `d=$(mktemp -d) && trap 'rm -r "$d"' EXIT && tar -xC "$d" && almanac-operator datasets publish --datasets "$d"`)
+	s.publish(t, s.groups["functions"].Hosts[0], r.Datasets)
 	return job{r, time.Now()}
+}
+
+// publish gives datasets to a site by the operator's command, again where a server of the site is being restarted.
+func (s *site) publish(t *testing.T, host, folder string) {
+	t.Helper()
+	s.on(t, host, packed(t, folder), `d=$(mktemp -d) && trap 'rm -r "$d"' EXIT && tar -xC "$d" &&
+		for try in 1 2 3 4 5 6 7 8 9; do almanac-operator datasets publish --datasets "$d" && exit; sleep 10; done; exit 1`)
 }
 
 // end waits until all releases are served by all machines of the functions, and holds them to those of one process. What it does meanwhile has an end.
