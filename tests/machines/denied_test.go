@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
@@ -48,14 +49,18 @@ func (s *site) roles(t *testing.T) (all []role) {
 	return all
 }
 
-// TestKafkaRefusesEachFunctionWhatIsOthers takes the certificate of each function to all topics that it need not write, all groups but its own, and
-// transactional ids, of which none has one. Kafka's log must have each of these refusals.
+// TestKafkaRefusesEachFunctionWhatIsOthers takes the certificate of each function to all topics that it need not write or need not read, all groups but
+// its own, and transactional ids, of which none has one. Kafka's log must have each of these refusals.
 func TestKafkaRefusesEachFunctionWhatIsOthers(t *testing.T) {
 	s := furnished(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	began := strconv.FormatInt(time.Now().Unix(), 10)
 	table := s.roles(t)
+	known, err := facts(t, s.client(t, "9092", s.trusting(), password("admin", s.file(t, "secrets", "kafka", "admin"))))
+	if err != nil {
+		t.Fatal(err)
+	}
 	var refusals []string
 	for _, function := range functions {
 		i := slices.IndexFunc(table, func(r role) bool { return r.Name == function })
@@ -64,73 +69,117 @@ func TestKafkaRefusesEachFunctionWhatIsOthers(t *testing.T) {
 		}
 		r := table[i]
 		cl := s.client(t, "9094", s.trusting(s.pair(t, function)))
-		topics, err := facts(t, cl)
-		if err != nil {
-			t.Fatal(err)
-		}
-		refused := func(err, want error, kind, name string) {
+		refused := func(err, want error, operation, kind, name string) {
 			t.Helper()
 			if !errors.Is(err, want) {
-				t.Errorf("%s with %s %s: %v, want it refused", function, kind, name, err)
+				t.Errorf("%s to %s %s %s: %v, want it refused", function, operation, kind, name, err)
 			}
-			refusals = append(refusals, denial("almanac-"+function, kind+":LITERAL:"+name))
+			refusals = append(refusals, denial("almanac-"+function, operation, kind+":LITERAL:"+name))
 		}
-		names := topics.Names()
-		if function == "deadletter" { // it sees no other
-			names = []string{"almanac.fact.stored", "almanac.due.collect"}
-		}
-		for _, topic := range names {
-			if !r.may("Write", "topic", topic) {
-				err := cl.ProduceSync(ctx, &kgo.Record{Topic: topic, Value: []byte("{}")}).FirstErr()
-				refused(err, kerr.TopicAuthorizationFailed, "Topic", topic)
+		for _, topic := range known {
+			if operation := unseen(r, topic.Topic, "WRITE"); !r.may("Write", "topic", topic.Topic) {
+				err := cl.ProduceSync(ctx, &kgo.Record{Topic: topic.Topic, Value: []byte("{}")}).FirstErr()
+				refused(err, kerr.TopicAuthorizationFailed, operation, "Topic", topic.Topic)
+			}
+			err := fetch(ctx, cl, topic)
+			switch may := r.may("Read", "topic", topic.Topic); {
+			case !may:
+				refused(err, kerr.TopicAuthorizationFailed, "READ", "Topic", topic.Topic)
+			case errors.Is(err, kerr.TopicAuthorizationFailed):
+				t.Errorf("%s may read %s: %v", function, topic.Topic, err)
 			}
 		}
 		for _, other := range functions {
 			if group := "almanac-" + other; !r.may("Read", "group", group) {
-				refused(commit(ctx, cl, group), kerr.GroupAuthorizationFailed, "Group", group)
+				refused(commit(ctx, cl, group), kerr.GroupAuthorizationFailed, "READ", "Group", group)
 			}
-			refused(begin(ctx, cl, "almanac-"+other), kerr.TransactionalIDAuthorizationFailed, "TransactionalId", "almanac-"+other)
+			refused(begin(ctx, cl, "almanac-"+other), kerr.TransactionalIDAuthorizationFailed, "WRITE", "TransactionalId", "almanac-"+other)
 		}
 	}
-	if len(refusals) < 200 {
-		t.Errorf("only %d refusals were tried", len(refusals))
-	}
-	logged := map[string]bool{}
-	line := regexp.MustCompile(`Principal = User:(\S+) is Denied .* on resource = (\S+) `)
-	for _, host := range s.groups["kafka_brokers"].Hosts {
-		log := s.on(t, host, "", "journalctl -u kafka --no-pager --since @"+began+" | grep 'is Denied operation' || true")
-		for _, found := range line.FindAllStringSubmatch(log, -1) {
-			logged[denial(found[1], found[2])] = true
+	for operation, least := range map[string]int{" to WRITE Topic:": 100, " to READ Topic:": 20, " to READ Group:": 50} {
+		if n := strings.Count(strings.Join(refusals, "\n"), operation); n < least {
+			t.Errorf("%d refusals were tried%s, want %d at least", n, operation, least)
 		}
 	}
-	missing := slices.DeleteFunc(slices.Clone(refusals), func(refusal string) bool { return logged[refusal] })
+	missing := s.retold(t, "kafka_brokers", "journalctl -u kafka --no-pager --since @"+began+" | grep 'is Denied operation' || true", func(log string) []string {
+		logged := map[string]bool{}
+		for _, found := range deniedByKafka.FindAllStringSubmatch(log, -1) {
+			logged[denial(found[1], found[2], found[3])] = true
+		}
+		return slices.DeleteFunc(slices.Clone(refusals), func(refusal string) bool { return logged[refusal] })
+	})
 	if len(missing) > 0 {
 		t.Errorf("of %d refusals %d are not in Kafka's log: %s", len(refusals), len(missing), strings.Join(missing, "; "))
 	}
 	t.Logf("%d refusals", len(refusals))
 }
 
-// denial is a refusal in few words: who, and of what.
-func denial(principal, resource string) string { return principal + " of " + resource }
+var deniedByKafka = regexp.MustCompile(`Principal = User:(\S+) is Denied operation = (\S+) .* on resource = (\S+) `)
 
-// commit says of a group that it got to the start of a topic that all functions see.
-func commit(ctx context.Context, cl *kgo.Client, group string) error {
-	var at kadm.Offsets
-	at.AddOffset("almanac.deadletter", 0, 0, -1)
-	answer, err := kadm.NewClient(cl).CommitOffsets(ctx, group, at)
+// denial is a refusal in few words: to whom, what, and of what.
+func denial(principal, operation, resource string) string {
+	return principal + " to " + operation + " " + resource
+}
+
+// unseen is the operation that Kafka refuses first: a client asks where a topic is before it writes, and who may not see it is refused that.
+func unseen(r role, topic, operation string) string {
+	for _, sees := range []string{"Describe", "Read", "Write"} { // each of the others lets a role see, too
+		if r.may(sees, "topic", topic) {
+			return operation
+		}
+	}
+	return "DESCRIBE"
+}
+
+// fetch reads a topic by its id, which those know, too, who do not see its name. Any broker refuses whom it may not let read; who is let in may be told
+// that another one leads.
+func fetch(ctx context.Context, cl *kgo.Client, topic kadm.TopicDetail) error {
+	part := kmsg.NewFetchRequestTopicPartition()
+	part.PartitionMaxBytes = 1
+	of := kmsg.NewFetchRequestTopic()
+	of.Topic, of.TopicID, of.Partitions = topic.Topic, topic.ID, []kmsg.FetchRequestTopicPartition{part}
+	request := kmsg.NewPtrFetchRequest()
+	request.MaxBytes, request.Topics = 1, []kmsg.FetchRequestTopic{of}
+	answer, err := cl.SeedBrokers()[0].Request(ctx, request)
 	if err != nil {
 		return err
 	}
-	return answer.Error()
+	got, ok := answer.(*kmsg.FetchResponse)
+	if !ok || len(got.Topics) != 1 || len(got.Topics[0].Partitions) != 1 {
+		return fmt.Errorf("the answer is %+v", answer)
+	}
+	return errors.Join(kerr.ErrorForCode(got.ErrorCode), kerr.ErrorForCode(got.Topics[0].Partitions[0].ErrorCode))
+}
+
+// commit says of a group that it got to the start of a topic that all functions see. Like begin it asks a broker that need not be the group's: who has no right
+// is told so first, of the right in question, and not that he may not ask whose the group is.
+func commit(ctx context.Context, cl *kgo.Client, group string) error {
+	part, of := kmsg.NewOffsetCommitRequestTopicPartition(), kmsg.NewOffsetCommitRequestTopic()
+	of.Topic, of.Partitions = "almanac.deadletter", []kmsg.OffsetCommitRequestTopicPartition{part}
+	request := kmsg.NewPtrOffsetCommitRequest()
+	request.Group, request.Generation, request.Topics = group, -1, []kmsg.OffsetCommitRequestTopic{of}
+	answer, err := cl.SeedBrokers()[0].Request(ctx, request)
+	if err != nil {
+		return err
+	}
+	got, ok := answer.(*kmsg.OffsetCommitResponse)
+	if !ok || len(got.Topics) != 1 || len(got.Topics[0].Partitions) != 1 {
+		return fmt.Errorf("the answer is %+v", answer)
+	}
+	return kerr.ErrorForCode(got.Topics[0].Partitions[0].ErrorCode)
 }
 
 // begin takes a transactional id.
 func begin(ctx context.Context, cl *kgo.Client, id string) error {
 	request := kmsg.NewPtrInitProducerIDRequest()
 	request.TransactionalID, request.TransactionTimeoutMillis, request.ProducerID, request.ProducerEpoch = &id, 1000, -1, -1
-	answer, err := request.RequestWith(ctx, cl)
+	answer, err := cl.SeedBrokers()[0].Request(ctx, request)
 	if err != nil {
 		return err
 	}
-	return kerr.ErrorForCode(answer.ErrorCode)
+	got, ok := answer.(*kmsg.InitProducerIDResponse)
+	if !ok {
+		return fmt.Errorf("the answer is %+v", answer)
+	}
+	return kerr.ErrorForCode(got.ErrorCode)
 }

@@ -8,15 +8,20 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/binary"
 	"errors"
+	"fmt"
+	"io"
 	"math/big"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 )
 
@@ -75,15 +80,13 @@ func TestKafkaLetsInWhomItKnows(t *testing.T) {
 
 func TestKafkaRefusesOthers(t *testing.T) {
 	s := furnished(t)
-	old := s.trusting()
-	old.MinVersion, old.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
 	for name, cl := range map[string]*kgo.Client{
 		"without TLS":                s.client(t, "9092", nil, password("almanac-collect", s.file(t, "secrets", "kafka", "almanac-collect"))),
-		"by TLS 1.2":                 s.client(t, "9092", old, password("almanac-collect", s.file(t, "secrets", "kafka", "almanac-collect"))),
+		"by TLS 1.2":                 s.client(t, "9092", before13(s.trusting()), password("almanac-collect", s.file(t, "secrets", "kafka", "almanac-collect"))),
 		"with another's password":    s.client(t, "9092", s.trusting(), password("almanac-collect", s.file(t, "secrets", "kafka", "almanac-store"))),
 		"without a password":         s.client(t, "9092", s.trusting()),
 		"without a certificate":      s.client(t, "9094", s.trusting()),
-		"by a certificate of nobody": s.client(t, "9094", s.trusting(stranger(t))),
+		"by a certificate of nobody": s.client(t, "9094", showing(s.trusting(), stranger(t))),
 	} {
 		if topics, err := facts(t, cl); err == nil {
 			t.Errorf("%s: Kafka answers %v", name, topics.Names())
@@ -109,6 +112,75 @@ func TestKafkaRefusesWhatAFunctionNeedNotDo(t *testing.T) {
 	if s.lines(t, "kafka_brokers", "journalctl -u kafka --no-pager | grep -c 'Principal = User:almanac-serve is Denied' || true") == 0 {
 		t.Error("no log of Kafka has any of the refusals")
 	}
+}
+
+// showing is TLS that shows a certificate whatever the server asks for. A client that is given certificates keeps back those of other authorities than the
+// server names.
+func showing(conf *tls.Config, pair tls.Certificate) *tls.Config {
+	conf.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
+	return conf
+}
+
+// TestKafkaWantsCertificates greets each listener that takes certificates, those that machines alone reach by way of one of them.
+func TestKafkaWantsCertificates(t *testing.T) {
+	s := furnished(t)
+	via, pair := s.groups["kafka_brokers"].Hosts[0], s.pair(t, "process")
+	for port, group := range map[string]string{"9091": "kafka_brokers", "9093": "kafka_controllers", "9094": "kafka_brokers"} {
+		for _, host := range s.groups[group].Hosts {
+			for name, tt := range map[string]struct {
+				conf *tls.Config
+				want string // "" if it lets in
+			}{
+				"without a certificate":   {s.trusting(), "certificate required"},
+				"with one of nobody":      {showing(s.trusting(), stranger(t)), "unknown certificate"},
+				"with OpenBao's":          {showing(s.trusting(), pair), ""},
+				"with OpenBao's, TLS 1.2": {before13(showing(s.trusting(), pair)), "protocol version"},
+			} {
+				tt.conf.ServerName = host
+				err := greet(t, tls.Client(s.through(t, via, net.JoinHostPort(host, port)), tt.conf))
+				if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+					t.Errorf("%s:%s %s: %v, want %q", host, port, name, err, tt.want)
+				}
+			}
+		}
+	}
+}
+
+// before13 is TLS as it was before.
+func before13(conf *tls.Config) *tls.Config {
+	conf.MinVersion, conf.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
+	return conf
+}
+
+// greet asks a listener of Kafka what it can. By TLS 1.3 a client takes its handshake for done before the server has looked at the certificate, so that the
+// answer tells whether it was let in.
+func greet(t *testing.T, conn *tls.Conn) error {
+	t.Helper()
+	defer func() { _ = conn.Close() }() // all was said
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.HandshakeContext(t.Context()); err != nil {
+		return err
+	}
+	request := kmsg.NewPtrApiVersionsRequest()
+	_, wrote := conn.Write(kmsg.NewRequestFormatter().AppendRequest(nil, request, 1))
+	head := make([]byte, 8) // length, and the number of the request
+	if _, err := io.ReadFull(conn, head); err != nil {
+		return errors.Join(err, wrote)
+	}
+	body := make([]byte, binary.BigEndian.Uint32(head)-4)
+	if _, err := io.ReadFull(conn, body); err != nil {
+		return err
+	}
+	answer := request.ResponseKind()
+	if err := answer.ReadFrom(body); err != nil {
+		return err
+	}
+	if versions, ok := answer.(*kmsg.ApiVersionsResponse); !ok || versions.ErrorCode != 0 || len(versions.ApiKeys) == 0 {
+		return fmt.Errorf("the answer is %+v", answer)
+	}
+	return nil
 }
 
 // stranger is the certificate of a broker, by an authority that nobody knows.

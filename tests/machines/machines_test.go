@@ -158,12 +158,60 @@ func (s *site) ssh(t *testing.T, host, command string, in io.Reader, out io.Writ
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "ssh", "-q", "-i", filepath.Join(s.dir, "ssh", "id_ed25519"), "-o", "UserKnownHostsFile="+filepath.Join(s.dir, "ssh", "known_hosts"),
-		"root@"+s.addresses[host], command)
+	cmd := s.login(ctx, host, command)
 	var errs bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, &errs
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("%s on %s: %v\n%s", command, host, err, errs.String())
+	}
+}
+
+// login is the client of SSH that runs a command on a machine.
+func (s *site) login(ctx context.Context, host, command string) *exec.Cmd {
+	return exec.CommandContext(ctx, "ssh", "-q", "-i", filepath.Join(s.dir, "ssh", "id_ed25519"), "-o", "UserKnownHostsFile="+filepath.Join(s.dir, "ssh", "known_hosts"),
+		"root@"+s.addresses[host], command)
+}
+
+// through connects to a machine from another one, for what firewalls show to machines alone. The connection ends with the test.
+func (s *site) through(t *testing.T, host, address string) net.Conn {
+	t.Helper()
+	name, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	cmd := s.login(ctx, host, "bash -c 'exec 3<>/dev/tcp/"+name+"/"+port+" 4<&0; cat <&4 >&3 2>/dev/null & exec cat <&3'")
+	near, far := net.Pipe()
+	cmd.Stdin, cmd.Stdout, cmd.WaitDelay = far, far, time.Second
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait() // whoever reads learns that it has ended
+		_ = far.Close()
+	}()
+	t.Cleanup(func() {
+		cancel()
+		_ = near.Close()
+		<-ended
+	})
+	return near
+}
+
+// retold runs a command on each machine of a group until nothing is missing from what it says of them all, since a log may come a moment late. It
+// returns what still is.
+func (s *site) retold(t *testing.T, group, command string, missing func(log string) []string) (left []string) {
+	t.Helper()
+	for began := time.Now(); ; time.Sleep(time.Second) {
+		var log strings.Builder
+		for _, host := range s.groups[group].Hosts {
+			log.WriteString(s.on(t, host, "", command) + "\n")
+		}
+		if left = missing(log.String()); len(left) == 0 || time.Since(began) > 15*time.Second {
+			return left
+		}
 	}
 }
 
