@@ -96,34 +96,60 @@ func TestADataNodeSpeaksNoClearText(t *testing.T) {
 	}
 }
 
-// TestWebPagesOfHadoopWantATicket asks each server's pages with a ticket, without one, by a name that anybody may write, and without TLS.
-func TestWebPagesOfHadoopWantATicket(t *testing.T) {
+// TestHDFSWantsBlockTokens asks each server which settings it runs with.
+func TestHDFSWantsBlockTokens(t *testing.T) {
 	s := furnished(t)
-	curl := "curl -s -o /dev/null -w '%{http_code}' --max-time 20 --cacert /etc/almanac/tls/hadoop/ca.pem "
-	for group, page := range map[string]string{
-		"namenodes":        ":9871/webhdfs/v1/?op=LISTSTATUS",
-		"datanodes":        ":9865/jmx",
-		"resourcemanagers": ":8090/ws/v1/cluster/apps",
-		"nodemanagers":     ":8044/ws/v1/node/info",
-	} {
-		host := s.groups[group].Hosts[0]
-		mark := "?"
-		if strings.Contains(page, mark) {
-			mark = "&"
-		}
-		for how, want := range map[string]string{
-			"https://" + host + page:                                "401",
-			"https://" + host + page + mark + "user.name=hdfs":      "401",
-			"https://" + host + page + mark + "delegation=aGVsbG8K": "401 403 400",
-			"http://" + host + page:                                 "000",
-			"--tls-max 1.2 https://" + host + page:                  "000",
-		} {
-			if got := s.on(t, host, "", curl+strings.ReplaceAll(how, "&", `\&`)+" || true"); !strings.Contains(want, got) {
-				t.Errorf("%s = %s, want %s", how, got, want)
+	for group, port := range map[string]string{"namenodes": "9871", "datanodes": "9865"} {
+		for _, host := range s.groups[group].Hosts {
+			for name, want := range map[string]string{
+				"dfs.block.access.token.enable": "true", "dfs.encrypt.data.transfer": "true", "dfs.data.transfer.protection": "privacy",
+				"hadoop.security.authentication": "kerberos", "hadoop.security.authorization": "true", "hadoop.rpc.protection": "privacy",
+			} {
+				said := s.on(t, host, "", "almanac-spnego /etc/almanac/keytabs/HTTP.keytab --cacert /etc/almanac/tls/hadoop/ca.pem 'https://"+host+":"+port+"/conf?name="+name+"'")
+				if !strings.Contains(said, "<name>"+name+"</name><value>"+want+"</value>") {
+					t.Errorf("%s of %s:%s is not %s: %s", name, host, port, want, said)
+				}
 			}
 		}
-		if got := s.on(t, host, "", "almanac-spnego /etc/almanac/keytabs/HTTP.keytab --cacert /etc/almanac/tls/hadoop/ca.pem -o /dev/null -w '%{http_code}' 'https://"+host+page+"'"); got != "200" {
-			t.Errorf("%s with a ticket = %s, want 200", page, got)
+	}
+}
+
+// TestWebPagesOfHadoopWantATicket asks the pages of each server on each machine with a ticket, without one, by a name that anybody may write, and without TLS.
+func TestWebPagesOfHadoopWantATicket(t *testing.T) {
+	s := furnished(t)
+	for group, page := range map[string]string{
+		"namenodes":           ":9871/webhdfs/v1/?op=LISTSTATUS",
+		"secondary_namenodes": ":9869/jmx",
+		"datanodes":           ":9865/jmx",
+		"resourcemanagers":    ":8090/ws/v1/cluster/apps",
+		"nodemanagers":        ":8044/ws/v1/node/info",
+	} {
+		for _, host := range s.groups[group].Hosts {
+			s.wantsATicket(t, host, page)
 		}
+	}
+}
+
+// wantsATicket asks a machine for its page.
+func (s *site) wantsATicket(t *testing.T, host, page string) {
+	t.Helper()
+	curl := "curl -s -o /dev/null -w '%{http_code}' --max-time 20 --cacert /etc/almanac/tls/hadoop/ca.pem "
+	mark := "?"
+	if strings.Contains(page, mark) {
+		mark = "&"
+	}
+	for how, want := range map[string]string{
+		"https://" + host + page:                                "401",
+		"https://" + host + page + mark + "user.name=hdfs":      "401",
+		"https://" + host + page + mark + "delegation=aGVsbG8K": "401 403 400",
+		"http://" + host + page:                                 "000",
+		"--tls-max 1.2 https://" + host + page:                  "000",
+	} {
+		if got := s.on(t, host, "", curl+strings.ReplaceAll(how, "&", `\&`)+" || true"); !strings.Contains(want, got) {
+			t.Errorf("%s = %s, want %s", how, got, want)
+		}
+	}
+	if got := s.on(t, host, "", "almanac-spnego /etc/almanac/keytabs/HTTP.keytab --cacert /etc/almanac/tls/hadoop/ca.pem -o /dev/null -w '%{http_code}' 'https://"+host+page+"'"); got != "200" {
+		t.Errorf("%s of %s with a ticket = %s, want 200", page, host, got)
 	}
 }

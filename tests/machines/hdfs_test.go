@@ -1,0 +1,183 @@
+package machines_test
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"path"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/colinmarc/hdfs/v2"
+	"github.com/jcmturner/gokrb5/v8/client"
+	"github.com/jcmturner/gokrb5/v8/config"
+	"github.com/jcmturner/gokrb5/v8/keytab"
+)
+
+// hdfs speaks to the NameNode as the first principal of a keytab that a machine has, which it names, too.
+func (s *site) hdfs(t *testing.T, host, name string) (c *hdfs.Client, principal string) {
+	t.Helper()
+	text, err := base64.StdEncoding.DecodeString(s.on(t, host, "", "base64 -w 0 /etc/almanac/keytabs/"+name+".keytab"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := keytab.New()
+	if err := keys.Unmarshal(text); err != nil || len(keys.Entries) == 0 {
+		t.Fatalf("the keytab %s of %s has %d keys: %v", name, host, len(keys.Entries), err)
+	}
+	user, realm := strings.Join(keys.Entries[0].Principal.Components, "/"), keys.Entries[0].Principal.Realm
+	conf, err := config.NewFromString(fmt.Sprintf("[libdefaults]\ndefault_realm = %[1]s\ndns_lookup_kdc = false\nudp_preference_limit = 1\n[realms]\n%[1]s = {\n kdc = %[2]s\n}\n",
+		realm, net.JoinHostPort(s.addresses[s.groups["kdc"].Hosts[0]], "88")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	login := client.NewWithKeytab(user, realm, keys, conf, client.DisablePAFXFAST(true))
+	t.Cleanup(login.Destroy)
+	if err := login.Login(); err != nil {
+		t.Fatalf("%s: %v", user, err)
+	}
+	c, err = hdfs.NewClient(hdfs.ClientOptions{
+		Addresses: []string{net.JoinHostPort(s.groups["namenodes"].Hosts[0], "8020")}, NamenodeDialFunc: s.dial, DatanodeDialFunc: s.dial,
+		KerberosClient: login, KerberosServicePrincipleName: "nn/_HOST", DataTransferProtection: hdfs.DataTransferProtectionPrivacy,
+	})
+	if err != nil {
+		t.Fatalf("%s: %v", user, err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c, user + "@" + realm
+}
+
+var deniedByHDFS = regexp.MustCompile(`allowed=false\s+ugi=(\S+) .*\scmd=(\S+)\s+src=(\S+)`)
+
+// TestHDFSRefusesEachFunctionWhatIsOthers takes the keytab of each function to folders of others: those of Spark, of HDFS itself, and of the warehouse where it is not
+// theirs. Functions that write are one user to HDFS, which owns the warehouse, and one principal each in its log, which must have each of these refusals.
+func TestHDFSRefusesEachFunctionWhatIsOthers(t *testing.T) {
+	s, host := withFunctions(t)
+	began := time.Now()
+	list := func(c *hdfs.Client, name string) error {
+		_, err := c.ReadDir(name)
+		return err
+	}
+	mkdir := func(c *hdfs.Client, name string) error {
+		err := c.Mkdir(name, 0o700)
+		if err == nil {
+			_ = c.Remove(name) // nobody should have made it
+		}
+		return err
+	}
+	give := func(c *hdfs.Client, name string) error { return c.Chown(name, "hdfs", "supergroup") } // whose it is
+	type try struct {
+		do        func(c *hdfs.Client, name string) error
+		cmd, name string
+	}
+	made := "/check-" + strconv.FormatInt(began.UnixNano(), 10)
+	everybody := []try{
+		{list, "listStatus", "/spark-history"}, {list, "listStatus", "/user/spark"}, {mkdir, "getfileinfo", "/user/spark" + made}, // the library looks first
+		{mkdir, "getfileinfo", "/spark-history" + made}, {mkdir, "mkdirs", made}, {mkdir, "mkdirs", "/user" + made}, {give, "setOwner", "/tmp"},
+	}
+	readers := []try{
+		{list, "listStatus", "/user/almanac"}, {mkdir, "mkdirs", "/almanac" + made}, {mkdir, "mkdirs", "/almanac/datasets" + made}, {mkdir, "mkdirs", "/scratch" + made}, {give, "setOwner", "/almanac"},
+	}
+	blind := []try{{list, "listStatus", "/almanac/releases"}, {mkdir, "getfileinfo", "/almanac/releases" + made}}
+	sees := []try{{mkdir, "mkdirs", "/almanac/releases" + made}}
+	more := map[string][]try{"process": slices.Concat(readers, blind), "validate": slices.Concat(readers, blind), "serve": slices.Concat(readers, sees)}
+	var want []string
+	for name := range strings.FieldsSeq(s.on(t, host, "", "ls /etc/almanac/keytabs | sed -n 's/^almanac-\\(.*\\)[.]keytab$/\\1/p'")) {
+		c, principal := s.hdfs(t, host, "almanac-"+name)
+		if err := list(c, "/almanac/datasets"); err != nil {
+			t.Errorf("%s may read what is published: %v", name, err)
+		}
+		for _, one := range slices.Concat(everybody, more[name]) {
+			if err := one.do(c, one.name); !errors.Is(err, fs.ErrPermission) {
+				t.Errorf("%s asks for %s of %s: %v, want it refused", name, one.cmd, one.name, err)
+			}
+			want = append(want, denial(principal, one.cmd, one.name))
+		}
+	}
+	if len(want) < 80 {
+		t.Errorf("only %d refusals were tried", len(want))
+	}
+	missing := s.retold(t, "namenodes", "journalctl -u almanac-hdfs-namenode -o cat --no-pager --since @"+strconv.FormatInt(began.Unix(), 10)+" | grep -F allowed=false || true",
+		func(log string) []string {
+			logged := map[string]bool{}
+			for _, found := range deniedByHDFS.FindAllStringSubmatch(log, -1) {
+				logged[denial(found[1], found[2], found[3])] = true
+			}
+			return slices.DeleteFunc(slices.Clone(want), func(refusal string) bool { return logged[refusal] })
+		})
+	if len(missing) > 0 {
+		t.Errorf("of %d refusals %d are not in the audit log of HDFS: %s", len(want), len(missing), strings.Join(missing, "; "))
+	}
+	t.Logf("%d refusals", len(want))
+}
+
+// TestADataNodeWantsTheTokenOfABlock reads a published file, and again with its token altered by one bit. The client may speak to the DataNodes both times: only the
+// token says that it may read this block. Each DataNode that has it must refuse it for that.
+func TestADataNodeWantsTheTokenOfABlock(t *testing.T) {
+	s, host := withFunctions(t)
+	began := strconv.FormatInt(time.Now().Unix(), 10)
+	c, _ := s.hdfs(t, host, "almanac-process")
+	r, err := c.Open(published(t, c))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Close() }() // it is only read
+	read := func() (int, error) {
+		if _, err := r.Seek(0, io.SeekStart); err != nil {
+			t.Fatal(err)
+		}
+		return r.Read(make([]byte, 1))
+	}
+	if _, err := read(); err != nil {
+		t.Fatalf("%s: %v", r.Name(), err)
+	}
+	block := reflect.ValueOf(r).Elem().FieldByName("blocks").Index(0).Elem() // the library shows none
+	proof := block.FieldByName("BlockToken").Elem().FieldByName("Password").Bytes()
+	if len(proof) < 20 {
+		t.Fatalf("the NameNode gives a token with a proof of %d bytes", len(proof))
+	}
+	proof[0] ^= 1
+	if n, err := read(); n != 0 || err == nil {
+		t.Errorf("with an altered token a DataNode gives %d bytes of %s: %v", n, r.Name(), err)
+	}
+	proof[0] ^= 1
+	if _, err := read(); err != nil {
+		t.Errorf("with its own token again: %v", err)
+	}
+	id := strconv.FormatUint(block.FieldByName("B").Elem().FieldByName("BlockId").Elem().Uint(), 10)
+	want := block.FieldByName("Locs").Len()
+	if missing := s.retold(t, "datanodes", "journalctl -u almanac-hdfs-datanode -o cat --no-pager --since @"+began+
+		" | grep 'Block token verification failed: op=READ_BLOCK, .* userId=almanac-process, .* blockId="+id+",' || true", func(log string) []string {
+		return make([]string, max(0, want-strings.Count(log, "Block token verification failed")))
+	}); len(missing) > 0 {
+		t.Errorf("%d of %d DataNodes did not say that they refused the token", len(missing), want)
+	}
+}
+
+// published is a file that each function may read.
+func published(t *testing.T, c *hdfs.Client) (file string) {
+	t.Helper()
+	err := c.Walk("/almanac/datasets", func(name string, info os.FileInfo, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case info.Mode().IsRegular() && info.Size() > 0 && path.Ext(name) == ".yaml":
+			file = name
+			return fs.SkipAll
+		}
+		return nil
+	})
+	if file == "" {
+		t.Fatalf("nothing is published: %v", err)
+	}
+	return file
+}
