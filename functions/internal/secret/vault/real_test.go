@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -85,11 +86,11 @@ func TestRealSecrets(t *testing.T) {
 
 var rows = reference.Key{Mount: "transit", Name: "almanac-rows"}
 
-// rights are what functions may do with the key that wraps data keys; who is not named may do nothing.
+// rights are what functions may do with the key that wraps data keys and with that of pseudonyms; who is not named may do nothing.
 var rights = map[string][]string{
 	"collect": {"transit/datakey/plaintext/almanac-rows", "transit/decrypt/almanac-rows"},
-	"process": {"transit/decrypt/almanac-rows"},
-	"almanac": {"transit/datakey/plaintext/almanac-rows", "transit/decrypt/almanac-rows", "transit/rewrap/almanac-rows"},
+	"process": {"transit/decrypt/almanac-rows", "transit/hmac/almanac-pseudonym"},
+	"almanac": {"transit/datakey/plaintext/almanac-rows", "transit/decrypt/almanac-rows", "transit/rewrap/almanac-rows", "transit/hmac/almanac-pseudonym"},
 }
 
 // useRows tries all that can be done with it, by path.
@@ -101,15 +102,16 @@ func useRows(t *testing.T, c *vault.Client, wrapped string) map[string]error {
 	return map[string]error{"transit/datakey/plaintext/almanac-rows": made, "transit/decrypt/almanac-rows": used, "transit/rewrap/almanac-rows": again}
 }
 
-// TestRealDenials lets each function ask for what is each other's.
+// TestRealDenials lets each function ask for what is each other's. The audit log must have each denial: to whom, and of what.
 func TestRealDenials(t *testing.T) {
 	b := vaulttest.Start(t)
+	b.Authority(t)
 	functions := b.Functions(t)
 	b.Put(t, "almanac/shared/ca", map[string]string{"pem": "of all"})
 	for _, function := range functions {
 		b.Put(t, "almanac/"+function+"/kafka", map[string]string{"password": "of " + function})
 	}
-	want := map[string]bool{}
+	var want []vaulttest.Denial
 	maker, _ := open(t, b.Config(t, "almanac"), "almanac")
 	_, wrapped, err := maker.DataKey(t.Context(), rows)
 	if err != nil {
@@ -117,47 +119,87 @@ func TestRealDenials(t *testing.T) {
 	}
 	for _, function := range functions {
 		c, _ := open(t, b.Config(t, function), function)
-		for _, other := range functions {
-			path := "almanac/" + other + "/kafka"
-			_, err := c.Secret(t.Context(), "kv", path)
-			if other == function {
-				if err != nil {
-					t.Errorf("%s may not read its own secret: %v", function, err)
-				}
-				continue
-			}
-			want["kv/data/"+path] = true
-			wants(t, function+" reads "+path, err, "permission denied", `path "kv/data/`+path+`" { capabilities = ["read"] }`)
-		}
 		if _, err := c.Secret(t.Context(), "kv", "almanac/shared/ca"); err != nil {
 			t.Errorf("%s may not read what is shared: %v", function, err)
 		}
-		for path, err := range useRows(t, c, wrapped) {
-			if slices.Contains(rights[function], path) {
-				if err != nil {
-					t.Errorf("%s may not use %s: %v", function, path, err)
-				}
-				continue
-			}
-			want[path] = true
-			wants(t, function+" uses "+path, err, "permission denied", `path "`+path+`" { capabilities = ["update"] }`)
+		want = slices.Concat(want, readOthers(t, c, function, functions), useKeys(t, c, function, wrapped), writeOthers(t, b, function, functions))
+	}
+	denied := b.Denied(t)
+	for _, one := range want {
+		if !slices.Contains(denied, one) {
+			t.Errorf("the audit log holds no denial to %s of %s %s", one.Role, one.Operation, one.Path)
 		}
-		_, err := c.HMAC(t.Context(), pseudonym, nil, [][]byte{[]byte("x")})
-		if may := function == "process" || function == "almanac"; may {
+	}
+	if least := 3 * len(functions) * (len(functions) - 1); len(want) < least {
+		t.Errorf("%d denials were tried, want %d at least", len(want), least)
+	}
+	t.Logf("%d denials", len(want))
+}
+
+// readOthers reads the secret of each function. It returns what must have been denied, as useKeys and writeOthers do.
+func readOthers(t *testing.T, c *vault.Client, function string, functions []string) (denied []vaulttest.Denial) {
+	t.Helper()
+	for _, other := range functions {
+		path := "almanac/" + other + "/kafka"
+		_, err := c.Secret(t.Context(), "kv", path)
+		if other == function {
 			if err != nil {
-				t.Errorf("%s may not make pseudonyms: %v", function, err)
+				t.Errorf("%s may not read its own secret: %v", function, err)
 			}
 			continue
 		}
-		want["transit/hmac/almanac-pseudonym"] = true
-		wants(t, function+" makes pseudonyms", err, "permission denied", `path "transit/hmac/almanac-pseudonym" { capabilities = ["update"] }`)
+		denied = append(denied, vaulttest.Denial{Role: function, Operation: "read", Path: "kv/data/" + path})
+		wants(t, function+" reads "+path, err, "permission denied", `path "kv/data/`+path+`" { capabilities = ["read"] }`)
 	}
-	denied := b.Denied(t)
-	for path := range want {
-		if !slices.Contains(denied, path) {
-			t.Errorf("the audit log holds no denial of %s", path)
+	return denied
+}
+
+// useKeys tries all that can be done with the keys of transit.
+func useKeys(t *testing.T, c *vault.Client, function, wrapped string) (denied []vaulttest.Denial) {
+	t.Helper()
+	all := useRows(t, c, wrapped)
+	_, all["transit/hmac/almanac-pseudonym"] = c.HMAC(t.Context(), pseudonym, nil, [][]byte{[]byte("x")})
+	for path, err := range all {
+		if slices.Contains(rights[function], path) {
+			if err != nil {
+				t.Errorf("%s may not use %s: %v", function, path, err)
+			}
+			continue
+		}
+		denied = append(denied, vaulttest.Denial{Role: function, Operation: "update", Path: path})
+		wants(t, function+" uses "+path, err, "permission denied", `path "`+path+`" { capabilities = ["update"] }`)
+	}
+	return denied
+}
+
+// writeOthers tries what no client of a function does: to write secrets, its own, too, to have certificates of others issued, and to take keys out of the store.
+func writeOthers(t *testing.T, b *vaulttest.Bao, function string, functions []string) (denied []vaulttest.Denial) {
+	t.Helper()
+	ask := b.As(t, function)
+	refused := func(method, operation, path string, body any) {
+		t.Helper()
+		if status := ask(method, path, body); status != http.StatusForbidden {
+			t.Errorf("%s: %s %s = %d, want %d", function, method, path, status, http.StatusForbidden)
+		}
+		denied = append(denied, vaulttest.Denial{Role: function, Operation: operation, Path: path})
+	}
+	for _, other := range functions {
+		refused("POST", "update", "kv/data/almanac/"+other+"/kafka", map[string]any{"data": map[string]string{"password": "mine"}})
+		refused("POST", "create", "kv/data/almanac/"+other+"/new", map[string]any{"data": map[string]string{"password": "mine"}})
+		if issue, body := "pki/issue/"+other, map[string]any{"common_name": "almanac-" + other}; other != function {
+			refused("POST", "update", issue, body)
+		} else if status := ask("POST", issue, body); status != http.StatusOK {
+			t.Errorf("%s: POST %s = %d", function, issue, status)
 		}
 	}
+	for _, key := range []string{"hmac-key/almanac-pseudonym", "encryption-key/almanac-rows"} {
+		refused("GET", "read", "transit/export/"+key, nil)
+	}
+	for _, key := range []string{"almanac-pseudonym", "almanac-rows"} {
+		refused("POST", "update", "transit/keys/"+key+"/config", map[string]any{"exportable": true})
+		refused("POST", "update", "transit/keys/"+key+"/rotate", nil)
+	}
+	return denied
 }
 
 func TestRealTokensAreRenewedAndEndAndCome(t *testing.T) {

@@ -1,7 +1,6 @@
 package vaulttest
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -233,6 +232,33 @@ func (b *Bao) Role(tb testing.TB, function, ttl, most string) {
 // Call asks its API as root, and gives the answer.
 func (b *Bao) Call(tb testing.TB, method, path string, body any) map[string]any {
 	tb.Helper()
+	status, answer := b.ask(tb, b.root, method, path, body)
+	if status >= http.StatusMultipleChoices {
+		tb.Fatalf("%s %s is answered by %d: %v", method, path, status, answer)
+	}
+	return answer
+}
+
+// As logs in as a function, and gives what asks its API with that token: it returns the status.
+func (b *Bao) As(tb testing.TB, function string) func(method, path string, body any) int {
+	tb.Helper()
+	cfg := b.Config(tb, function)
+	id, err := os.ReadFile(cfg.SecretIDFile)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	login := map[string]any{"role_id": cfg.RoleID, "secret_id": strings.TrimSpace(string(id))}
+	auth, _ := b.Call(tb, "POST", "auth/approle/login", login)["auth"].(map[string]any)
+	token, _ := auth["client_token"].(string)
+	return func(method, path string, body any) int {
+		tb.Helper()
+		status, _ := b.ask(tb, token, method, path, body)
+		return status
+	}
+}
+
+func (b *Bao) ask(tb testing.TB, token, method, path string, body any) (int, map[string]any) {
+	tb.Helper()
 	text, err := json.Marshal(body)
 	if err != nil {
 		tb.Fatal(err)
@@ -241,15 +267,15 @@ func (b *Bao) Call(tb testing.TB, method, path string, body any) map[string]any 
 	if err != nil {
 		tb.Fatal(err)
 	}
-	request.Header.Set("X-Vault-Token", b.root)
+	request.Header.Set("X-Vault-Token", token)
 	response, err := b.client.Do(request)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	defer func() { _ = response.Body.Close() }() // it is read
 	raw, err := io.ReadAll(response.Body)
-	if err != nil || response.StatusCode >= http.StatusMultipleChoices {
-		tb.Fatalf("%s %s is answered by %d: %s, %v", method, path, response.StatusCode, raw, err)
+	if err != nil {
+		tb.Fatal(err)
 	}
 	var answer map[string]any
 	if len(raw) > 0 {
@@ -257,7 +283,19 @@ func (b *Bao) Call(tb testing.TB, method, path string, body any) map[string]any 
 			tb.Fatal(err)
 		}
 	}
-	return answer
+	return response.StatusCode, answer
+}
+
+// Authority makes it an authority that issues certificates, to each function those of its name.
+func (b *Bao) Authority(tb testing.TB) {
+	tb.Helper()
+	b.Call(tb, "POST", "sys/mounts/pki", map[string]any{"type": "pki"})
+	b.Call(tb, "POST", "pki/root/generate/internal", map[string]any{"common_name": "authority", "key_type": "ec"})
+	for _, function := range b.Functions(tb) {
+		b.Call(tb, "POST", "pki/roles/"+function, map[string]any{
+			"allowed_domains": []string{"almanac-" + function}, "allow_bare_domains": true, "enforce_hostnames": false, "key_type": "ec", "ttl": "1h",
+		})
+	}
 }
 
 // Put writes a secret of the mount kv.
@@ -301,30 +339,34 @@ func (b *Bao) RevokeTokens(tb testing.TB) {
 	b.Call(tb, "PUT", "sys/leases/revoke-prefix/auth/approle/login", nil)
 }
 
-// Denied lists the paths of requests that the audit log says were denied, each once.
-func (b *Bao) Denied(tb testing.TB) (paths []string) {
+// Denial is a request that was denied: the role of whom, what OpenBao calls what he wanted (read, create, update), and of what.
+type Denial struct{ Role, Operation, Path string }
+
+// Denied lists the denials that the audit log has, each once.
+func (b *Bao) Denied(tb testing.TB) (denials []Denial) {
 	tb.Helper()
-	f, err := os.Open(b.audit())
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer func() { _ = f.Close() }() // it is only read
-	for lines := bufio.NewReader(f); ; {
-		line, err := lines.ReadBytes('\n')
+	for line := range strings.Lines(b.Audit(tb)) {
 		var entry struct {
-			Type    string `json:"type"`
-			Error   string `json:"error"`
+			Error string `json:"error"`
+			Auth  struct {
+				Metadata struct {
+					Role string `json:"role_name"`
+				} `json:"metadata"`
+			} `json:"auth"`
 			Request struct {
-				Path string `json:"path"`
+				Operation string `json:"operation"`
+				Path      string `json:"path"`
 			} `json:"request"`
 		}
-		if json.Unmarshal(line, &entry) == nil && strings.Contains(entry.Error, "permission denied") && !slices.Contains(paths, entry.Request.Path) {
-			paths = append(paths, entry.Request.Path)
+		if err := json.Unmarshal([]byte(line), &entry); err != nil || !strings.Contains(entry.Error, "permission denied") {
+			continue
 		}
-		if err != nil {
-			return paths
+		denial := Denial{entry.Auth.Metadata.Role, entry.Request.Operation, entry.Request.Path}
+		if !slices.Contains(denials, denial) {
+			denials = append(denials, denial)
 		}
 	}
+	return denials
 }
 
 // Audit is the audit log.
