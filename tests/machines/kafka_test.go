@@ -152,35 +152,67 @@ func before13(conf *tls.Config) *tls.Config {
 	return conf
 }
 
+// TestKafkaKeepsItsMetadataFromFunctions takes the certificate of a function, which the listener of the controllers knows, too, to the log of what the cluster is: it
+// holds what passwords are proved by.
+func TestKafkaKeepsItsMetadataFromFunctions(t *testing.T) {
+	s := furnished(t)
+	via, pair := s.groups["kafka_brokers"].Hosts[0], s.pair(t, "process")
+	for _, host := range s.groups["kafka_controllers"].Hosts {
+		conf := showing(s.trusting(), pair)
+		conf.ServerName = host
+		conn := tls.Client(s.through(t, via, net.JoinHostPort(host, "9093")), conf)
+		part, of := kmsg.NewFetchRequestTopicPartition(), kmsg.NewFetchRequestTopic()
+		part.PartitionMaxBytes = 1 << 20
+		of.TopicID[15], of.Partitions = 1, []kmsg.FetchRequestTopicPartition{part} // the id of __cluster_metadata
+		request := kmsg.NewPtrFetchRequest()
+		request.Version, request.MaxBytes, request.Topics = 13, 1<<20, []kmsg.FetchRequestTopic{of}
+		answer, err := exchange(t, conn, request)
+		if got, ok := answer.(*kmsg.FetchResponse); err != nil || !ok || !errors.Is(kerr.ErrorForCode(got.ErrorCode), kerr.ClusterAuthorizationFailed) {
+			t.Errorf("%s: process fetches the metadata: %+v, %v, want it refused", host, answer, err)
+		}
+		_ = conn.Close() // all was said
+	}
+}
+
 // greet asks a listener of Kafka what it can. By TLS 1.3 a client takes its handshake for done before the server has looked at the certificate, so that the
 // answer tells whether it was let in.
 func greet(t *testing.T, conn *tls.Conn) error {
 	t.Helper()
 	defer func() { _ = conn.Close() }() // all was said
-	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	if err := conn.HandshakeContext(t.Context()); err != nil {
-		return err
-	}
-	request := kmsg.NewPtrApiVersionsRequest()
-	_, wrote := conn.Write(kmsg.NewRequestFormatter().AppendRequest(nil, request, 1))
-	head := make([]byte, 8) // length, and the number of the request
-	if _, err := io.ReadFull(conn, head); err != nil {
-		return errors.Join(err, wrote)
-	}
-	body := make([]byte, binary.BigEndian.Uint32(head)-4)
-	if _, err := io.ReadFull(conn, body); err != nil {
-		return err
-	}
-	answer := request.ResponseKind()
-	if err := answer.ReadFrom(body); err != nil {
+	answer, err := exchange(t, conn, kmsg.NewPtrApiVersionsRequest())
+	if err != nil {
 		return err
 	}
 	if versions, ok := answer.(*kmsg.ApiVersionsResponse); !ok || versions.ErrorCode != 0 || len(versions.ApiKeys) == 0 {
 		return fmt.Errorf("the answer is %+v", answer)
 	}
 	return nil
+}
+
+// exchange sends a request, the first of a connection, and reads the answer.
+func exchange(t *testing.T, conn *tls.Conn, request kmsg.Request) (kmsg.Response, error) {
+	t.Helper()
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.HandshakeContext(t.Context()); err != nil {
+		return nil, err
+	}
+	_, wrote := conn.Write(kmsg.NewRequestFormatter().AppendRequest(nil, request, 1))
+	size := make([]byte, 4)
+	if _, err := io.ReadFull(conn, size); err != nil {
+		return nil, errors.Join(err, wrote)
+	}
+	body := make([]byte, binary.BigEndian.Uint32(size))
+	if _, err := io.ReadFull(conn, body); err != nil {
+		return nil, err
+	}
+	head := 4 // the number of the request
+	if request.IsFlexible() {
+		head++ // and no tags
+	}
+	answer := request.ResponseKind()
+	return answer, answer.ReadFrom(body[head:])
 }
 
 // stranger is the certificate of a broker, by an authority that nobody knows.
