@@ -82,14 +82,14 @@ func TestSSHDIsHardened(t *testing.T) {
 	}
 }
 
-// TestSSHDTakesKeysAlone tries to log in as a stranger with no proof, with a password, and with a key that nobody knows. Each try is one of a single connection to each
-// machine, since sshd may shut out who fails often.
+// TestSSHDTakesKeysAlone tries to log in as a stranger with no proof, with a key that nobody knows, and with a password, in a single connection to each machine, since
+// sshd may shut out who fails often.
 func TestSSHDTakesKeysAlone(t *testing.T) {
 	s := furnished(t)
 	from := stray(t, s.addresses[s.groups["secrets"].Hosts[0]])
 	dir := t.TempDir()
 	word, key := filepath.Join(dir, "word"), filepath.Join(dir, "key")
-	if err := os.WriteFile(word, []byte("#!/bin/sh\necho guessed\n"), 0o700); err != nil { //nolint:gosec // ssh runs it
+	if err := os.WriteFile(word, []byte("#!/bin/sh\necho guessed\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)

@@ -196,10 +196,10 @@ func (b *Bao) Seal(tb testing.TB) {
 func (b *Bao) furnish(tb testing.TB) {
 	tb.Helper()
 	b.Call(tb, "POST", "sys/mounts/kv", map[string]any{"type": "kv", "options": map[string]any{"version": "2"}})
-	b.Call(tb, "POST", "sys/mounts/transit", map[string]any{"type": "transit"})
+	b.mount(tb, "sys/mounts/transit", "transit")
 	b.Call(tb, "POST", "transit/keys/almanac-pseudonym", map[string]any{"type": "hmac", "key_size": 32, "exportable": true})
 	b.Call(tb, "POST", "transit/keys/almanac-rows", map[string]any{"type": "aes256-gcm96"})
-	b.Call(tb, "POST", "sys/auth/approle", map[string]any{"type": "approle"})
+	b.mount(tb, "sys/auth/approle", "approle")
 	for _, function := range b.Functions(tb) {
 		text, err := os.ReadFile(filepath.Join(policies, function+".hcl"))
 		if err != nil {
@@ -208,6 +208,11 @@ func (b *Bao) furnish(tb testing.TB) {
 		b.Call(tb, "POST", "sys/policies/acl/"+function, map[string]any{"policy": string(text)})
 		b.Role(tb, function, "1h", "24h")
 	}
+}
+
+func (b *Bao) mount(tb testing.TB, path, kind string) {
+	tb.Helper()
+	b.Call(tb, "POST", path, map[string]any{"type": kind})
 }
 
 // Functions are those that have a policy.
@@ -289,7 +294,7 @@ func (b *Bao) ask(tb testing.TB, token, method, path string, body any) (int, map
 // Authority makes it an authority that issues certificates, to each function those of its name.
 func (b *Bao) Authority(tb testing.TB) {
 	tb.Helper()
-	b.Call(tb, "POST", "sys/mounts/pki", map[string]any{"type": "pki"})
+	b.mount(tb, "sys/mounts/pki", "pki")
 	b.Call(tb, "POST", "pki/root/generate/internal", map[string]any{"common_name": "authority", "key_type": "ec"})
 	for _, function := range b.Functions(tb) {
 		b.Call(tb, "POST", "pki/roles/"+function, map[string]any{
