@@ -159,7 +159,8 @@ func TestNoPersonalValueIsOpen(t *testing.T) {
 	s.restsSealed(t, host, since, name, canaries, sources)
 }
 
-// passedSealed holds what passed on a machine, and notes what was heard of that which travels in clear: paths of HDFS' requests, and events on loopback.
+// passedSealed holds what passed on a machine, as packets and as streams, which a name may be split or packed in, and notes what was heard of that which travels in clear: paths
+// of HDFS' requests, and events on loopback.
 func (s *site) passedSealed(t *testing.T, name, machine string, packets []byte, canaries []string, heard map[string]bool) {
 	t.Helper()
 	for _, open := range []string{"/almanac/" + name, "ce-type"} {
@@ -173,10 +174,16 @@ func (s *site) passedSealed(t *testing.T, name, machine string, packets []byte, 
 			break
 		}
 	}
-	for _, secret := range s.secrets(t) {
-		if bytes.Contains(packets, []byte(secret)) {
-			t.Errorf("a secret of the site travels in clear on %s", machine)
-		}
+	secrets := s.secrets(t)
+	if among(packets, secrets) != "" {
+		t.Errorf("a secret of the site travels in clear on %s", machine)
 	}
-	t.Logf("%s: %d names and the site's secrets are not among %d MB of packets", machine, len(canaries), len(packets)>>20)
+	passed, p := streamed(t, packets), newPacks(t)
+	for stream, who := range passed.standing(p, canaries) {
+		t.Errorf("%s travels from %s on %s", who, stream, machine)
+	}
+	for stream := range passed.standing(p, secrets) {
+		t.Errorf("a secret of the site travels from %s on %s", stream, machine)
+	}
+	t.Logf("%s: %d names and the site's secrets were looked for in %d MB of packets, which are %d streams with %d MB", machine, len(canaries), len(packets)>>20, len(passed), passed.size()>>20)
 }
