@@ -297,9 +297,13 @@ machines: ansible-tools build ## start the Debian machines of INVENTORY=lab (one
 	tests/machines/archives.sh $(CACHE)/machines/artefacts kafka openbao hadoop spark iceberg jmx
 	cd ansible && $(ANSIBLE)/ansible-playbook -i inventories/$(INVENTORY) lab.yml
 
+# With CAPTURE=1 tests of machines listen by tcpdump, that of Debian's package where none is installed.
+LISTENING = $(if $(CAPTURE),PATH=$$(tests/machines/tcpdump.sh $(CACHE)/tcpdump):$$PATH)
+
 .PHONY: machines-check
-machines-check: ansible-tools ## ask the machines of INVENTORY, furnished by site.yml, what they let in and what they refuse
-	go test ./tests/machines -count=1 -timeout 30m -v -args -inventory $(CURDIR)/ansible/inventories/$(INVENTORY) -ansible $(ANSIBLE)/ansible-inventory
+machines-check: ansible-tools ## ask the machines of INVENTORY, furnished by site.yml, what they let in and what they refuse (CAPTURE=1: and look for words in what passes, by tcpdump, as root)
+	$(LISTENING) go test ./tests/machines -count=1 -timeout 30m -v -args -inventory $(CURDIR)/ansible/inventories/$(INVENTORY) -ansible $(ANSIBLE)/ansible-inventory \
+	  $(if $(CAPTURE),-capture)
 
 .PHONY: scale-check
 scale-check: ansible-tools build ## add the machine that the file MORE of an inventory names to the machines of INVENTORY, drain it, and compare all records and files
@@ -325,7 +329,7 @@ restore-check: ansible-tools build functions-archive ## back up the machines of 
 
 .PHONY: check-machines
 check-machines: ansible-tools build ## do the job of two months on the machines of INVENTORY, furnished by functions.yml too, amid restarts and kills (SEED=n repeats their choice), and compare with one process (CAPTURE=1: and look for names in what passes, by tcpdump, as root)
-	go test ./tests/machines -count=1 -timeout 90m -v -run 'TestJobOnMachines|TestNoPersonalValue' -args -inventory $(CURDIR)/ansible/inventories/$(INVENTORY) \
+	$(LISTENING) go test ./tests/machines -count=1 -timeout 90m -v -run 'TestJobOnMachines|TestNoPersonalValue' -args -inventory $(CURDIR)/ansible/inventories/$(INVENTORY) \
 	  -ansible $(ANSIBLE)/ansible-inventory -almanac $(CURDIR)/$(BIN)/almanac -seed $(SEED) $(if $(CAPTURE),-capture)
 
 .PHONY: machines-sequence

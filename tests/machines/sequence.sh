@@ -12,6 +12,7 @@
 #   scale     a machine more (inventories/INVENTORY-m4.yml), and without it again; only where there is such a file
 #   recover   back up, drill, harm copies of it; lose all amid a job, restore onto empty machines of the same names, and go on to its releases
 #   down      take them away
+# Where tcpdump is to be had, verify and job also look for names, words and secrets in what passes on the machines and between them.
 # Steps that a former run has done may be left out. What passes stays in the machines until down.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -43,6 +44,15 @@ unchanged() {
 
 tests() { make --no-print-directory "$@" INVENTORY="$inventory"; }
 
+# listens says 1 where tcpdump is to be had: what passes is looked at, too.
+listens() {
+	if tests/machines/tcpdump.sh .cache/tcpdump >/dev/null; then
+		echo 1
+	else
+		echo "nothing that passes is looked at" >&2
+	fi
+}
+
 up() { tests machines; }
 check() { play check site.yml --check; }
 converge() { play converge site.yml; }
@@ -57,7 +67,7 @@ functions() {
 	play functions-again functions.yml
 	unchanged functions-again
 }
-verify() { tests machines-check; }
+verify() { tests machines-check CAPTURE="$(listens)"; }
 # amid CHANGES: does two months amid kills, as often as it takes until the function CHANGES is done.
 amid() {
 	"$1" &
@@ -80,7 +90,7 @@ changes() {
 	play passwords-make passwords.yml -e kafka_passwords_step=make
 	play passwords-set passwords.yml -e kafka_passwords_step=set
 }
-job() { amid changes; }
+job() { CAPTURE=$(listens) amid changes; }
 scale() {
 	local more=inventories/$inventory-m4.yml
 	[ -e "ansible/$more" ] || { echo "scale: there is no $more"; return; }
