@@ -28,9 +28,25 @@ type searched struct {
 // one of the sources are counted, and no more.
 func (s *site) disk(t *testing.T, host, since string, words []string, sources map[[32]byte]bool) searched {
 	t.Helper()
+	found, p := searched{open: map[string]string{}}, newPacks(t)
+	s.written(t, host, since, "/ -xdev -path /proc -prune -o -path /sys -prune -o -path /dev -prune -o -path /run -prune -o", func(name string, data []byte) {
+		found.files, found.bytes = found.files+1, found.bytes+len(data)
+		if sources[sha256.Sum256(data)] {
+			found.sources++
+			return
+		}
+		if word := p.standing(data, words); word != "" {
+			found.open[name] = word
+		}
+	})
+	return found
+}
+
+// written gives what the files of a machine hold that were written since a time (seconds since 1970), of those places that find is told.
+func (s *site) written(t *testing.T, host, since, places string, each func(name string, data []byte)) {
+	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "ssh", "-q", "-i", filepath.Join(s.dir, "ssh", "id_ed25519"), "-o", "UserKnownHostsFile="+filepath.Join(s.dir, "ssh", "known_hosts"),
-		"root@"+s.addresses[host], `find / -xdev -path /proc -prune -o -path /sys -prune -o -path /dev -prune -o -path /run -prune -o `+
-			`-type f -size -256M -newermt @`+since+` -print0 | tar --create --null --files-from=- --ignore-failed-read --sparse --warning=none || true`)
+		"root@"+s.addresses[host], "find "+places+" -type f -size -256M -newermt @"+since+" -print0 | tar --create --null --files-from=- --ignore-failed-read --sparse --warning=none || true")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +54,6 @@ func (s *site) disk(t *testing.T, host, since string, words []string, sources ma
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	found, p := searched{open: map[string]string{}}, newPacks(t)
 	for files := tar.NewReader(out); ; {
 		head, err := files.Next()
 		if errors.Is(err, io.EOF) {
@@ -51,19 +66,11 @@ func (s *site) disk(t *testing.T, host, since string, words []string, sources ma
 		if err != nil {
 			t.Fatalf("%s: %v", head.Name, err)
 		}
-		found.files, found.bytes = found.files+1, found.bytes+len(data)
-		if sources[sha256.Sum256(data)] {
-			found.sources++
-			continue
-		}
-		if word := p.standing(data, words); word != "" {
-			found.open[head.Name] = word
-		}
+		each(head.Name, data)
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	return found
 }
 
 // magic begins each frame of zstd (RFC 8878).
