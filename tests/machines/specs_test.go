@@ -2,10 +2,12 @@
 package machines_test
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -103,6 +105,30 @@ func plain(value any) bool {
 		return len(v) == 0
 	}
 	return true
+}
+
+// TestEachListenerIsProbed wants each listener whose certificate is compared when it was made anew to be one that Prometheus looks at.
+func TestEachListenerIsProbed(t *testing.T) {
+	var shown struct {
+		Listeners map[string]map[string][]int `yaml:"certificate_listeners"`
+	}
+	var probed struct {
+		Listeners map[string]any `yaml:"prometheus_listeners"`
+	}
+	read(t, filepath.Join(roles, "certificate", "defaults", "main.yml"), &shown)
+	read(t, filepath.Join(roles, "prometheus", "defaults", "main.yml"), &probed)
+	for group, names := range shown.Listeners {
+		for name, ports := range names {
+			for _, port := range ports {
+				if !regexp.MustCompile(fmt.Sprintf(`\b%d\b`, port)).MatchString(fmt.Sprint(probed.Listeners[group])) {
+					t.Errorf("port %d of %s (%s) is not among prometheus_listeners", port, group, name)
+				}
+			}
+		}
+	}
+	if len(shown.Listeners) < 10 {
+		t.Errorf("only %d groups have listeners", len(shown.Listeners))
+	}
 }
 
 func TestWhatRolesDoNotSayIsFound(t *testing.T) {
