@@ -70,7 +70,7 @@ func (c *connection) Accept(_ *layers.TCP, _ gopacket.CaptureInfo, _ reassembly.
 }
 
 func (c *connection) ReassembledSG(part reassembly.ScatterGather, _ reassembly.AssemblerContext) {
-	direction, _, _, _ := part.Info()
+	direction, _, _, _ := part.Info() //nolint:dogsled // the library gives four
 	n, _ := part.Lengths()
 	c.all[c.names[direction]] = append(c.all[c.names[direction]], part.Fetch(n)...)
 }
