@@ -68,7 +68,9 @@ func (s *site) backUp(t *testing.T) string {
 func TestABackupIsWholeOrRefused(t *testing.T) {
 	s := furnished(t)
 	host, kept := s.repository(t)
+	began := time.Now()
 	run := s.backUp(t)
+	ended := time.Now()
 	if left := s.on(t, host, "", "ls -d /run/almanac-backup /var/lib/almanac/backup/parts 2>/dev/null; true"); left != "" {
 		t.Errorf("what opens the backups, or parts of one, lie on the machine after it: %s", left)
 	}
@@ -78,38 +80,10 @@ func TestABackupIsWholeOrRefused(t *testing.T) {
 	if names := s.on(t, host, "", "find "+kept+" -type f | xargs grep -lsaE 'almanac.fact|BEGIN (EC )?PRIVATE KEY|krbtgt' | head -n 3"); names != "" {
 		t.Errorf("these files of the repository can be read by anybody: %s", names)
 	}
-	began := time.Now()
-	out, err := s.playbook(t, *inventory, "drill.yml")
-	if err != nil || !strings.Contains(out, "Backup "+run+" can be restored") {
-		t.Fatalf("drill.yml = %v:\n%s", err, tail(out))
-	}
-	t.Logf("drill.yml took %s: %s", time.Since(began).Round(time.Second), regexp.MustCompile(`Backup \S+ can be restored.*? old\.`).FindString(out))
+	s.drilled(t, host, run, began, ended)
 
 	harmed := kept + "-harmed"
-	other := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(other, "secrets", "backup"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(other, "secrets", "backup", "key"), []byte("another\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	newest := `$(ls -t ` + harmed + `/snapshots/* | head -n 1)`
-	tests := map[string]struct {
-		harm string // to a copy of the repository
-		args []string
-		says string
-	}{
-		"a byte of the data is another": {`f=$(ls -S ` + harmed + `/data/*/* | head -n 1); chmod u+w $f
-			printf X | dd of=$f bs=1 seek=1000 conv=notrunc status=none; rm -rf /var/cache/almanac-backup`, nil, "is damaged"},
-		"a file of the data is gone":        {`rm -f $(ls -S ` + harmed + `/data/*/* | head -n 1); rm -rf /var/cache/almanac-backup`, nil, "is damaged"},
-		"it ended before its manifest":      {"rm -f " + newest, []string{"-e", "backup_run=" + run}, "Backup " + run + " is partial"},
-		"there is none of that name":        {"true", []string{"-e", "backup_run=20010105T120000Z"}, "Backup 20010105T120000Z is not in the repository"},
-		"it is another site's":              {"true", []string{"-e", "almanac_realm=OTHER.TEST"}, "this inventory is almanac.test, realm OTHER.TEST"},
-		"the key is another":                {"true", []string{"-e", "almanac_state=" + other}, "it is the key of other backups"},
-		"the second place is not mounted":   {"rm -rf " + harmed + "; mkdir " + harmed, nil, "the place holds none"},
-		"the second place is another's too": {"sed -i s/./x/ " + harmed + "/config 2>/dev/null || { chmod u+w " + harmed + "/config; sed -i s/./x/ " + harmed + "/config; }", nil, "cannot be opened"},
-	}
-	for name, tt := range tests {
+	for name, tt := range s.harms(t, run, harmed) {
 		t.Run(name, func(t *testing.T) {
 			s.on(t, host, "", "rm -rf "+harmed+"; cp -a "+kept+" "+harmed+"; "+tt.harm)
 			defer s.on(t, host, "", "rm -rf "+harmed)
@@ -122,7 +96,44 @@ func TestABackupIsWholeOrRefused(t *testing.T) {
 	if note := s.on(t, host, "", "cat /var/lib/prometheus/node-exporter/drill.prom"); !strings.Contains(note, "almanac_drill_success 0") {
 		t.Errorf("after a drill that failed Prometheus is told %s", note)
 	}
-	if out, err := s.playbook(t, *inventory, "drill.yml"); err != nil {
-		t.Errorf("drill.yml of what was not harmed = %v:\n%s", err, tail(out))
+	s.drilled(t, host, run, began, ended)
+}
+
+// harm is what is done to a copy of a repository, and what is said of it.
+type harm struct {
+	harm string
+	args []string
+	says string
+}
+
+// harms are those of a copy of a repository, in which the backup run is the newest.
+func (s *site) harms(t *testing.T, run, harmed string) map[string]harm {
+	t.Helper()
+	other := s.otherState(t, func(state string) error {
+		return os.WriteFile(filepath.Join(state, "secrets", "backup", "key"), []byte("another\n"), 0o600)
+	})
+	largest, fresh := "$(ls -S "+harmed+"/data/*/* | head -n 1)", "; rm -rf /var/cache/almanac-backup"
+	return map[string]harm{
+		"a byte of the data is another": {`f=` + largest + `; chmod u+w $f; printf X | dd of=$f bs=1 seek=1000 conv=notrunc status=none` + fresh, nil, "is damaged"},
+		"a file of the data is gone":    {"rm -f " + largest + fresh, nil, "is damaged"},
+		"it ended before its manifest":  {"rm -f $(ls -t " + harmed + "/snapshots/* | head -n 1)", []string{"-e", "backup_run=" + run}, "Backup " + run + " is partial"},
+		"there is none of that name":    {"true", []string{"-e", "backup_run=20010105T120000Z"}, "Backup 20010105T120000Z is not in the repository"},
+		"it is another site's":          {"true", []string{"-e", "almanac_realm=OTHER.TEST"}, "this inventory is almanac.test, realm OTHER.TEST"},
+		"the key is another":            {"true", []string{"-e", "almanac_state=" + other}, "it is the key of other backups"},
+		"the second place is not there": {"rm -rf " + harmed + "; mkdir " + harmed, nil, "the place holds none"},
+		"its configuration is damaged":  {"chmod u+w " + harmed + "/config; sed -i s/./x/ " + harmed + "/config", nil, "cannot be opened"},
 	}
+}
+
+// otherState is a copy of the controller's state in which something is changed.
+func (s *site) otherState(t *testing.T, change func(state string) error) string {
+	t.Helper()
+	state := filepath.Join(t.TempDir(), "state")
+	if out, err := exec.CommandContext(t.Context(), "cp", "-a", s.dir, state).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if err := change(state); err != nil {
+		t.Fatal(err)
+	}
+	return state
 }
