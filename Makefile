@@ -320,8 +320,8 @@ on-backups = go test ./tests/machines -count=1 -timeout 240m -v $(1) -args -inve
 	-ansible $(ANSIBLE)/ansible-inventory -backups $(2)
 
 .PHONY: backup-check
-backup-check: ansible-tools build ## back up the machines of INVENTORY, drill it, harm copies of it
-	$(call on-backups,-run 'ABackup|NeverGoesOver')
+backup-check: ansible-tools build ## back up the machines of INVENTORY, drill it, harm copies of it; let go of old ones of another repository; seal a server of OpenBao and open it by wrong and right keys
+	$(call on-backups,-run 'ABackup|NeverGoesOver|Retention|UnsealKeys')
 
 .PHONY: restore-check
 restore-check: ansible-tools build functions-archive ## back up the machines of INVENTORY amid a job, LOSE THEM AND THEIR DATA, restore onto new ones of lab.yml, and go on with the job (EMPTY=folder of an inventory: restore onto those instead; KILL=10m: kill the restore once)
