@@ -323,6 +323,10 @@ on-backups = go test ./tests/machines -count=1 -timeout 240m -v $(1) -args -inve
 backup-check: ansible-tools build ## back up the machines of INVENTORY, drill it, harm copies of it; let go of old ones of another repository; seal a server of OpenBao and open it by wrong and right keys
 	$(call on-backups,-run 'ABackup|NeverGoesOver|Retention|UnsealKeys')
 
+.PHONY: destroyed-check
+destroyed-check: ansible-tools build ## ask the machines of INVENTORY, which destroy.yml has just emptied, what is left, and have them refuse backups that are harmed and keys that do not fit
+	$(call on-backups,-run 'NothingIsLeft|ABadBackup',-bare)
+
 .PHONY: restore-check
 restore-check: ansible-tools build functions-archive ## back up the machines of INVENTORY amid a job, LOSE THEM AND THEIR DATA, restore onto new ones of lab.yml, and go on with the job (EMPTY=folder of an inventory: restore onto those instead; KILL=10m: kill the restore once)
 	$(call on-backups,-run BringsAllBack,-almanac $(CURDIR)/$(BIN)/almanac $(if $(EMPTY),-empty $(abspath $(EMPTY)),-lose) $(if $(KILL),-kill $(KILL)))

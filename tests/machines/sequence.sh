@@ -10,7 +10,8 @@
 #   verify    status.yml, smoke.yml, and what is let in and refused, asked from outside
 #   job       two months amid kills, while all servers are restarted and certificates and passwords are made anew
 #   scale     a machine more (inventories/INVENTORY-m4.yml), and without it again; only where there is such a file
-#   recover   back up, drill, harm copies of it; lose all amid a job, restore onto empty machines of the same names, and go on to its releases
+#   recover   back up, drill, harm copies of it, let go of old ones, give OpenBao wrong keys; lose all amid a job, restore onto empty machines of the same names, and go on to its releases
+#   destroy   take Almanac and its data off them, ask from outside what is left, and have them refuse backups that are harmed
 #   down      take them away
 # Where tcpdump is to be had, verify and job also look for names, words and secrets in what passes on the machines and between them.
 # Steps that a former run has done may be left out. What passes stays in the machines until down.
@@ -105,9 +106,15 @@ recover() {
 	tests backup-check
 	tests restore-check
 }
+destroy() {
+	local domain
+	domain=$(awk '$1 == "almanac_domain:" {print $2}' "ansible/inventories/$inventory/group_vars/all.yml")
+	play destroy destroy.yml -e "destroy_domain=$domain"
+	tests destroyed-check
+}
 down() { tests machines-down WIPE=1; }
 
-[ $# -gt 0 ] || set -- up check before functions upgrade again verify job scale recover down
+[ $# -gt 0 ] || set -- up check before functions upgrade again verify job scale recover destroy down
 began=$SECONDS
 for step in "$@"; do
 	[ "$(type -t "$step")" = function ] || { echo "there is no step $step" >&2; exit 2; }
