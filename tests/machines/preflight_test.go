@@ -2,11 +2,19 @@ package machines_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,18 +37,28 @@ func TestBadInventoriesAreRefused(t *testing.T) {
 			"have the same ansible_host"},
 		"a broker without a number": {"kafka_brokers: {hosts: {other.almanac.test: {ansible_host: 10.77.0.99}}}", "",
 			"other.almanac.test is in kafka_controllers or kafka_brokers and has no kafka_node_id"},
-		"a name outside the domain":     {"", "almanac_domain=example.org", "is not a name directly in example.org"},
-		"a variable that is misspelt":   {"", "kafka_heep=1g", "kafka_heep is not an option of any role: did you mean kafka_heap?"},
-		"a variable of another type":    {"", "openbao_port=https", "argument 'openbao_port' is of type str and we were unable to convert to int"},
-		"a choice that is none":         {"", "base_ssh_root=yes", "value of base_ssh_root must be one of: no, prohibit-password"},
-		"too little memory":             {"", `{"preflight_memory": {"kafka_brokers": 9000000}}`, "MiB of memory and needs 9000256 MiB for kafka_brokers"},
+		"a name outside the domain":   {"", "almanac_domain=example.org", "is not a name directly in example.org"},
+		"a variable that is misspelt": {"", "kafka_heep=1g", "kafka_heep is not an option of any role: did you mean kafka_heap?"},
+		"a variable of another type":  {"", "openbao_port=https", "argument 'openbao_port' is of type str and we were unable to convert to int"},
+		"a choice that is none":       {"", "base_ssh_root=yes", "value of base_ssh_root must be one of: no, prohibit-password"},
+		"too little memory":           {"", `{"preflight_memory": {"kafka_brokers": 9000000}}`, "MiB of memory and needs 9000256 MiB for kafka_brokers"},
+		"too little disk": {"", `{"preflight_disk": {"kafka_brokers": 900000000}, "__preflight_furnished": {"stat": {"exists": false}}}`,
+			"needs 900001024 MiB for kafka_brokers. Give it more"},
+		"one machine under two names": {fmt.Sprintf("almanac: {hosts: {other.almanac.test: {ansible_host: 10.77.0.99, almanac_state: %q, "+
+			"ansible_ssh_common_args: -o HostName=%s -o UserKnownHostsFile=%s}}}", s.dir, s.addresses[host], filepath.Join(s.dir, "ssh", "known_hosts")), "",
+			"have the same /etc/machine-id: they are one machine, or copies of one. Correct ansible_host"},
+		"WireGuard without addresses": {"", `{"base_wireguard": true, "base_wireguard_address": ""}`, "no base_wireguard_address. It is between all machines or none"},
+		"WireGuard that carries nothing": {"", `{"base_wireguard": true, "base_wireguard_start": true, "base_wireguard_address": "{{ ansible_host | regex_replace('^10[.]77', '10.88') }}"}`,
+			"nothing would be encrypted by it. Set almanac_address to"},
+		"a disk that is not there":      {"", `{"base_luks_disks": [{"device": "/dev/disk/by-id/none", "name": "x", "path": "/srv/x"}]}`, "/dev/disk/by-id/none is not on "},
+		"a disk that is a file":         {"", `{"base_luks_disks": [{"device": "/etc/passwd", "name": "x", "path": "/srv/x"}]}`, "/etc/passwd is no disk"},
 		"a user who would be shut out":  {"", `{"base_ssh_root": "no"}`, "the next run would not get in"},
 		"a checksum of another archive": {"", "jmx_exporter_version=9.9.9 jmx_exporter_checksum=sha512:" + strings.Repeat("0", 128), "is not the file that was pinned"},
 		"a checksum of another kind":    {"", "jmx_exporter_version=9.9.9 jmx_exporter_checksum=sha256:00", "is not sha512: and 128 hexadecimal digits"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			args := []string{"-i", *inventory, "--tags", "preflight,base,kafka"}
+			args := []string{"--tags", "preflight,base,kafka"}
 			if tt.inventory != "" {
 				extra := filepath.Join(t.TempDir(), "extra.yml")
 				if err := os.WriteFile(extra, []byte("all: {children: {almanac: {children: {"+strings.Replace(tt.inventory, "almanac: {hosts", "strays: {hosts", 1)+"}}}}\n"), 0o600); err != nil {
@@ -51,13 +69,7 @@ func TestBadInventoriesAreRefused(t *testing.T) {
 			if tt.vars != "" {
 				args = append(args, "-e", tt.vars)
 			}
-			out, err := s.play(t, "site.yml", args...)
-			if err == nil || !strings.Contains(out, tt.says) {
-				t.Errorf("site.yml = %v, want it to say %q:\n%s", err, tt.says, tail(out))
-			}
-			if changed := regexp.MustCompile(`changed=[1-9]`).FindString(out); changed != "" {
-				t.Errorf("it was refused after something was changed: %s\n%s", changed, tail(out))
-			}
+			s.refused(t, tt.says, args...)
 		})
 	}
 }
@@ -81,6 +93,65 @@ func TestNamesThatDoNotResolveAreRefused(t *testing.T) {
 	defer s.on(t, host, "", "mv /etc/hosts.kept /etc/hosts")
 	if out, err := s.play(t, "site.yml", "-i", *inventory, "--tags", "preflight", "-e", "base_hosts=false"); err == nil || !strings.Contains(out, "do not resolve to each other, both ways") {
 		t.Errorf("site.yml where names do not resolve = %v:\n%s", err, tail(out))
+	}
+}
+
+// TestAnotherSystemIsRefused has Ansible remember facts of another system than that of the machines.
+func TestAnotherSystemIsRefused(t *testing.T) {
+	s := furnished(t)
+	facts := t.TempDir()
+	for _, host := range s.groups["almanac"].Hosts {
+		told, err := json.Marshal(map[string]string{"__payload__": `{"_ansible_facts_gathered": true, "ansible_distribution": "Ubuntu", "ansible_distribution_major_version": "24",
+			"ansible_distribution_version": "24.04", "ansible_architecture": "aarch64", "ansible_service_mgr": "systemd"}`})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(facts, "s1_"+host), told, 0o600); err != nil { // as the plugin names and wraps it
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("ANSIBLE_CACHE_PLUGIN", "jsonfile")
+	t.Setenv("ANSIBLE_CACHE_PLUGIN_CONNECTION", facts)
+	s.refused(t, "runs Ubuntu 24.04 on aarch64 with systemd. Install Debian 12 for x86-64 on it", "--tags", "preflight") // no more, lest it goes on with wrong facts
+}
+
+// TestAnotherAuthorityIsRefused runs site.yml with a state that the machines were not furnished from: one that is empty, and one with an authority of its own.
+func TestAnotherAuthorityIsRefused(t *testing.T) {
+	s := furnished(t)
+	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for says, files := range map[string]map[string]string{
+		"where there is none":             {},
+		"which the machine does not know": {"ca/key.pem": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))},
+	} {
+		for _, tags := range []string{"all", "node_exporter"} {
+			state := t.TempDir()
+			plant(t, state, files)
+			s.refused(t, says+". Set almanac_state to the folder that it was furnished from", "--tags", tags, "-e", "almanac_state="+state,
+				"-e", "ansible_ssh_private_key_file="+filepath.Join(s.dir, "ssh", "id_ed25519"),
+				"-e", fmt.Sprintf(`{"ansible_ssh_common_args": "-o UserKnownHostsFile=%s"}`, filepath.Join(s.dir, "ssh", "known_hosts")))
+			if left := grown(t, state); !maps.Equal(left, files) {
+				t.Errorf("the state holds %v, want %v as it was", slices.Sorted(maps.Keys(left)), slices.Sorted(maps.Keys(files)))
+			}
+		}
+	}
+}
+
+// refused wants site.yml to end with a sentence, and to have changed nothing.
+func (s *site) refused(t *testing.T, says string, args ...string) {
+	t.Helper()
+	out, err := s.play(t, "site.yml", append([]string{"-i", *inventory}, args...)...)
+	if err == nil || !strings.Contains(out, says) {
+		t.Errorf("site.yml = %v, want it to say %q:\n%s", err, says, tail(out))
+	}
+	if changed := regexp.MustCompile(`changed=[1-9]`).FindString(out); changed != "" {
+		t.Errorf("it was refused after something was changed: %s\n%s", changed, tail(out))
 	}
 }
 
