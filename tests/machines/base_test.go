@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -27,6 +28,18 @@ func TestFormsOfAuditRules(t *testing.T) {
 	} {
 		if got := rule.MatchString(line); got != want {
 			t.Errorf("%q is a rule: %v, want %v", line, got, want)
+		}
+	}
+}
+
+func TestAuditRulesHaveTheirForm(t *testing.T) {
+	text, err := os.ReadFile(roles + "/base/templates/audit.rules.j2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if line = strings.TrimSpace(line); !strings.HasPrefix(line, "#") && !rule.MatchString(line) {
+			t.Errorf("%q is no rule", line)
 		}
 	}
 }
