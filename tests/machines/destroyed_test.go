@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-var bare = flag.Bool("bare", false, "destroy.yml has just emptied the machines: ask what is left")
+var emptied = flag.Bool("bare", false, "destroy.yml has just emptied the machines: ask what is left")
 
 // leftovers prints what of Almanac is on a machine, in a line each, but for what stays so that it can be reached: sshd, people, the clock, the audit, and packages that apt has kept. Backups are kept in
 // KEPT, which a site has elsewhere.
@@ -35,7 +35,7 @@ const leftovers = `
 // TestNothingIsLeft asks machines that were destroyed what they hold, and knocks at their doors.
 func TestNothingIsLeft(t *testing.T) {
 	s := furnished(t)
-	if !*bare {
+	if !*emptied {
 		t.Skip("no -bare is given")
 	}
 	kept := "/srv/almanac-backup"
@@ -54,7 +54,7 @@ func TestNothingIsLeft(t *testing.T) {
 // data and the controller with its state.
 func TestABadBackupIsNotRestored(t *testing.T) {
 	s := furnished(t)
-	if !*bare {
+	if !*emptied {
 		t.Skip("no -bare is given")
 	}
 	host, kept := s.repository(t)

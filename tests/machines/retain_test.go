@@ -112,8 +112,8 @@ func stay(all map[string]bool) (runs []string) {
 func snapshots(t *testing.T, list, domain string) (all []string) {
 	t.Helper()
 	var found []struct {
-		Hostname string
-		Tags     []string
+		Hostname string   `json:"hostname"`
+		Tags     []string `json:"tags"`
 	}
 	if err := json.Unmarshal([]byte(list), &found); err != nil {
 		t.Fatal(err)

@@ -178,10 +178,10 @@ func (s *site) blocksOf(t *testing.T, host, since string, words []string, p *pac
 	return found
 }
 
-// ofSpark are the ports of drivers and executors, at either end of a stream; bare is the one that the Connect server has behind its TLS.
+// ofSpark are the ports of drivers and executors, at either end of a stream; unveiled is the one that the Connect server has behind its TLS.
 var (
-	ofSpark = regexp.MustCompile(`:(70(7[89]|[89]\d)|71(0\d|1[01]))( |$)`)
-	bare    = regexp.MustCompile(`127\.0\.0\.1:15003 > `)
+	ofSpark  = regexp.MustCompile(`:(70(7[89]|[89]\d)|71(0\d|1[01]))( |$)`)
+	unveiled = regexp.MustCompile(`127\.0\.0\.1:15003 > `)
 )
 
 // passedAmongSparks holds what passed while Spark shuffled words and collected them.
@@ -191,7 +191,7 @@ func (s *site) passedAmongSparks(t *testing.T, recorded map[string]func() []byte
 	for host, packets := range recorded {
 		passed := streamed(t, packets())
 		for stream, word := range passed.standing(p, words) {
-			if bare.MatchString(stream) {
+			if unveiled.MatchString(stream) {
 				heard = true
 				continue
 			}
