@@ -234,7 +234,7 @@ func TestSparkRunsSealed(t *testing.T) {
 	ask("applications/"+running[0].ID+"/environment", &environment)
 	for name, want := range map[string]string{
 		"spark.authenticate": "true", "spark.io.encryption.enabled": "true", "spark.io.encryption.keySizeBits": "256", "spark.network.crypto.enabled": "true",
-		"spark.network.crypto.cipher": "AES/GCM/NoPadding", "spark.network.crypto.keyLength": "256",
+		"spark.network.crypto.cipher": "AES/GCM/NoPadding", "spark.network.crypto.keyLength": "256", "spark.network.crypto.saslFallback": "false",
 	} {
 		if !slices.Contains(environment.Settings, [2]string{name, want}) {
 			t.Errorf("%s runs without %s=%s: %v", running[0].ID, name, want, environment.Settings)
