@@ -2,6 +2,7 @@ package machines_test
 
 import (
 	"context"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -12,7 +13,11 @@ import (
 
 // TestBadFunctionsAreRefused tells functions.yml what cannot be, one thing at a time. Each must be refused with a sentence, and before anything is changed.
 func TestBadFunctionsAreRefused(t *testing.T) {
-	withFunctions(t)
+	s, _ := withFunctions(t)
+	unfurnished := t.TempDir() // knows the authority of the machines, and nothing else of them
+	if err := os.CopyFS(filepath.Join(unfurnished, "ca"), os.DirFS(filepath.Join(s.dir, "ca"))); err != nil {
+		t.Fatal(err)
+	}
 	for name, tt := range map[string]struct{ vars, says string }{
 		"a function that there is not":        {`{"functions_run": ["store", "stove"]}`, "value of functions_run must be one or more of: calendar, collect, process, validate, store, aggregate, deliver, serve. Got no match for: stove"},
 		"no function":                         {`{"functions_run": []}`, "names no function. There are calendar, collect"},
@@ -28,7 +33,8 @@ func TestBadFunctionsAreRefused(t *testing.T) {
 		"programs that are not there":         {`{"functions_artefact_url": "/nowhere/functions.tar.gz"}`, "run make functions-archive there"},
 		"programs without a checksum":         {`{"functions_artefact_checksum": "sha512:12"}`, "128 hexadecimal digits"},
 		"an option that is misspelt":          {`{"functions_dataset": []}`, "functions_dataset is not an option of any role: did you mean functions_datasets?"},
-		"a site that was not furnished":       {`{"almanac_state": "` + t.TempDir() + `"}`, "run site.yml first"},
+		"a site that was not furnished":       {`{"almanac_state": "` + unfurnished + `"}`, "run site.yml first"},
+		"another site's state":                {`{"almanac_state": "` + t.TempDir() + `"}`, "was furnished with another certificate authority than"},
 		"memory of a function that is a word": {`{"functions_memory": "much"}`, "argument 'functions_memory' is of type"},
 	} {
 		t.Run(name, func(t *testing.T) {
