@@ -45,7 +45,7 @@ func TestPackagesGoThereAndBack(t *testing.T) {
 	}
 	names := strings.Join(debian(t), " ")
 	was, back := map[string]string{}, map[string]string{}
-	for host := range s.addresses {
+	for _, host := range s.groups["almanac"].Hosts {
 		t.Cleanup(func() { s.on(t, host, "", older) })
 		was[host] = s.on(t, host, newer, "bash -s -- "+names)
 		for line := range strings.Lines(was[host]) {
