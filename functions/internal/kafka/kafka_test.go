@@ -62,16 +62,22 @@ func connectReal(t testing.TB, lab kafkatest.Lab) *Cluster {
 	return c
 }
 
-// led counts which of the topics have leaders.
+// led counts which of the topics have leaders, as each broker knows it.
 func led(t testing.TB, c *Cluster, names []string) (n int) {
 	t.Helper()
-	resp, err := c.Metadata(t.Context(), names...)
+	brokers, err := c.Admin.ListBrokers(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, topic := range resp.Topics {
-		if topic.ErrorCode == 0 && len(topic.Partitions) > 0 {
-			n++
+	for _, broker := range brokers { // one may be behind
+		resp, err := c.MetadataOf(t.Context(), broker.NodeID, names...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, topic := range resp.Topics {
+			if topic.ErrorCode == 0 && len(topic.Partitions) > 0 {
+				n++
+			}
 		}
 	}
 	return n
