@@ -1,8 +1,6 @@
 package machines_test
 
 import (
-	"context"
-	"errors"
 	"flag"
 	"os"
 	"os/exec"
@@ -18,21 +16,7 @@ var backups = flag.Bool("backups", false, "take backups, drill them, and harm co
 // playbook runs one on the inventory, and returns what it said in one line.
 func (s *site) playbook(t *testing.T, inventory, name string, args ...string) (string, error) {
 	t.Helper()
-	return s.playbookFor(t, 50*time.Minute, inventory, name, args...)
-}
-
-// playbookFor runs one, and kills it after a time.
-func (s *site) playbookFor(t *testing.T, limit time.Duration, inventory, name string, args ...string) (string, error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(filepath.Dir(*ansible), "ansible-playbook"), append([]string{"-i", inventory, name}, args...)...)
-	cmd.Dir, cmd.WaitDelay = "../../ansible", 10*time.Second // its workers outlive it
-	out, err := cmd.CombinedOutput()
-	if errors.Is(err, exec.ErrWaitDelay) {
-		err = nil
-	}
-	return strings.Join(strings.Fields(string(out)), " "), err
+	return s.playFor(t, 50*time.Minute, name, append([]string{"-i", inventory}, args...)...)
 }
 
 // repository is the folder on the NameNode's machine where the inventory keeps backups.
@@ -82,17 +66,13 @@ func TestABackupIsWholeOrRefused(t *testing.T) {
 	}
 	s.drilled(t, host, run, began, ended)
 
-	harmed := kept + "-harmed"
-	for name, tt := range s.harms(t, run, harmed) {
-		t.Run(name, func(t *testing.T) {
-			s.on(t, host, "", "rm -rf "+harmed+"; cp -a "+kept+" "+harmed+"; "+tt.harm)
-			defer s.on(t, host, "", "rm -rf "+harmed)
-			out, err := s.playbook(t, *inventory, "drill.yml", append(tt.args, "-e", "backup_repository="+harmed)...)
-			if err == nil || !strings.Contains(out, tt.says) {
-				t.Errorf("drill.yml = %v, want it to say %q:\n%s", err, tt.says, tail(out))
-			}
-		})
-	}
+	s.harmed(t, run, func(t *testing.T, says string, args ...string) {
+		t.Helper()
+		out, err := s.playbook(t, *inventory, "drill.yml", args...)
+		if err == nil || !strings.Contains(out, says) {
+			t.Errorf("drill.yml = %v, want it to say %q:\n%s", err, says, tail(out))
+		}
+	})
 	if note := s.on(t, host, "", "cat /var/lib/prometheus/node-exporter/drill.prom"); !strings.Contains(note, "almanac_drill_success 0") {
 		t.Errorf("after a drill that failed Prometheus is told %s", note)
 	}
@@ -104,6 +84,20 @@ type harm struct {
 	harm string
 	args []string
 	says string
+}
+
+// harmed harms copies of the repository, in which the backup run is the newest, one after the other, and has each met by what uses it with these arguments.
+func (s *site) harmed(t *testing.T, run string, meets func(t *testing.T, says string, args ...string)) {
+	t.Helper()
+	host, kept := s.repository(t)
+	harmed := kept + "-harmed"
+	for name, tt := range s.harms(t, run, harmed) {
+		t.Run(name, func(t *testing.T) {
+			s.on(t, host, "", "rm -rf "+harmed+"; cp -a "+kept+" "+harmed+"; "+tt.harm)
+			defer s.on(t, host, "", "rm -rf "+harmed)
+			meets(t, tt.says, append(tt.args, "-e", "backup_repository="+harmed)...)
+		})
+	}
 }
 
 // harms are those of a copy of a repository, in which the backup run is the newest.

@@ -1,7 +1,6 @@
 package machines_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -9,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/almanac-data/almanac/tests/internal/inventories"
 )
 
 // rule is the form of a line of audit.rules(7): a watch of a path, or a rule of system calls.
@@ -72,29 +73,18 @@ func TestAuditRulesAreWritten(t *testing.T) {
 	}
 }
 
-// peer is what an inventory says of a machine's WireGuard.
-type peer struct {
-	Address string `json:"ansible_host"`
-	Inside  string `json:"base_wireguard_address"`
-	On      bool   `json:"base_wireguard"`
-}
-
 // TestWireGuardNamesTheOtherMachines compares the configuration of each machine with the inventory and with the keys of the others, and looks for the private ones on the
 // controller.
 func TestWireGuardNamesTheOtherMachines(t *testing.T) {
 	s := furnished(t)
-	var list struct {
-		Meta struct {
-			Hosts map[string]peer `json:"hostvars"`
-		} `json:"_meta"`
-	}
-	if err := json.Unmarshal(listed(t, *inventory), &list); err != nil {
+	told, err := inventories.Hosts(listed(t, *inventory))
+	if err != nil {
 		t.Fatal(err)
 	}
 	hosts := s.groups["almanac"].Hosts
 	public, private := map[string]string{}, map[string]string{}
 	for _, host := range hosts {
-		if !list.Meta.Hosts[host].On {
+		if !told[host].WireGuard {
 			t.Skip("the inventory has no base_wireguard")
 		}
 		private[host] = s.on(t, host, "", "cat /etc/wireguard/almanac.key")
@@ -104,8 +94,8 @@ func TestWireGuardNamesTheOtherMachines(t *testing.T) {
 	for _, host := range hosts {
 		var want []string
 		for _, other := range hosts {
-			if p := list.Meta.Hosts[other]; other != host {
-				want = append(want, fmt.Sprintf("PublicKey = %s\nAllowedIPs = %s/32\nEndpoint = %s:51820", public[other], p.Inside, p.Address))
+			if p := told[other]; other != host {
+				want = append(want, fmt.Sprintf("PublicKey = %s\nAllowedIPs = %s/32\nEndpoint = %s:51820", public[other], p.WireGuardAddress, p.Address))
 			}
 		}
 		var got []string

@@ -101,17 +101,7 @@ func TestKafkaRefusesEachFunctionWhatIsOthers(t *testing.T) {
 			t.Errorf("%d refusals were tried%s, want %d at least", n, operation, least)
 		}
 	}
-	missing := s.retold(t, "kafka_brokers", "journalctl -u kafka --no-pager --since @"+began+" | grep 'is Denied operation' || true", func(log string) []string {
-		logged := map[string]bool{}
-		for _, found := range deniedByKafka.FindAllStringSubmatch(log, -1) {
-			logged[denial(found[1], found[2], found[3])] = true
-		}
-		return slices.DeleteFunc(slices.Clone(refusals), func(refusal string) bool { return logged[refusal] })
-	})
-	if len(missing) > 0 {
-		t.Errorf("of %d refusals %d are not in Kafka's log: %s", len(refusals), len(missing), strings.Join(missing, "; "))
-	}
-	t.Logf("%d refusals", len(refusals))
+	s.logged(t, "kafka_brokers", "journalctl -u kafka --no-pager --since @"+began+" | grep 'is Denied operation' || true", refusals, denials(deniedByKafka))
 }
 
 var deniedByKafka = regexp.MustCompile(`Principal = User:(\S+) is Denied operation = (\S+) .* on resource = (\S+) `)
@@ -119,6 +109,30 @@ var deniedByKafka = regexp.MustCompile(`Principal = User:(\S+) is Denied operati
 // denial is a refusal in few words: to whom, what, and of what.
 func denial(principal, operation, resource string) string {
 	return principal + " to " + operation + " " + resource
+}
+
+// denials reads those that a log has, each as an expression finds it: to whom, what, and of what.
+func denials(each *regexp.Regexp) func(log string) map[string]bool {
+	return func(log string) map[string]bool {
+		all := map[string]bool{}
+		for _, found := range each.FindAllStringSubmatch(log, -1) {
+			all[denial(found[1], found[2], found[3])] = true
+		}
+		return all
+	}
+}
+
+// logged wants each of the refusals in the logs of a group, as a command shows them and a function reads them.
+func (s *site) logged(t *testing.T, group, command string, refusals []string, read func(log string) map[string]bool) {
+	t.Helper()
+	missing := s.retold(t, group, command, func(log string) []string {
+		found := read(log)
+		return slices.DeleteFunc(slices.Clone(refusals), func(refusal string) bool { return found[refusal] })
+	})
+	if len(missing) > 0 {
+		t.Errorf("of %d refusals %d are not in the logs of %s: %s", len(refusals), len(missing), group, strings.Join(missing, "; "))
+	}
+	t.Logf("%d refusals", len(refusals))
 }
 
 // unseen is the operation that Kafka refuses first: a client asks where a topic is before it writes, and who may not see it is refused that.

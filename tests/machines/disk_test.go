@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -45,8 +44,7 @@ func (s *site) disk(t *testing.T, host, since string, words []string, sources ma
 // written gives what the files of a machine hold that were written since a time (seconds since 1970), of those places that find is told.
 func (s *site) written(t *testing.T, host, since, places string, each func(name string, data []byte)) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "ssh", "-q", "-i", filepath.Join(s.dir, "ssh", "id_ed25519"), "-o", "UserKnownHostsFile="+filepath.Join(s.dir, "ssh", "known_hosts"),
-		"root@"+s.addresses[host], "find "+places+" -type f -size -256M -newermt @"+since+" -print0 | tar --create --null --files-from=- --ignore-failed-read --sparse --warning=none || true")
+	cmd := s.login(t.Context(), host, "find "+places+" -type f -size -256M -newermt @"+since+" -print0 | tar --create --null --files-from=- --ignore-failed-read --sparse --warning=none || true")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

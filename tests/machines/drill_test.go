@@ -17,7 +17,7 @@ const watch = `for _ in $(seq 900); do
 		systemd-analyze security --no-pager almanac-drill-openbao.service | tail -n 1
 		curl -s --max-time 5 http://127.0.0.1:8290/v1/sys/health; echo
 		curl -s --max-time 5 https://127.0.0.1:8290/v1/sys/health >/dev/null; echo "curl $?"
-		ls /proc/$pid/root/var/lib/openbao 2>&1
+		nsenter --target $pid --mount ls /var/lib/openbao 2>&1
 		exit
 	fi
 	sleep 0.5
@@ -71,8 +71,8 @@ func (s *site) drilled(t *testing.T, host, run string, from, to time.Time) {
 // sandboxed holds what was seen of the OpenBao of a drill.
 func (s *site) sandboxed(t *testing.T, seen string) {
 	t.Helper()
-	exposed := regexp.MustCompile(`level for \S+: ([\d.]+)`).FindStringSubmatch(seen)
-	if exposed == nil || !(number(exposed[1]) <= 2.5) || !strings.HasPrefix(seen, "openbao\n") {
+	level := exposure(seen)
+	if !(level <= 2.5) || !strings.HasPrefix(seen, "openbao\n") {
 		t.Errorf("the OpenBao of a drill is not the user openbao's, or exposed by more than 2.5:\n%s", seen)
 	}
 	if !strings.Contains(seen, "HTTP request to an HTTPS server") || !strings.Contains(seen, "curl 60") {
@@ -81,9 +81,7 @@ func (s *site) sandboxed(t *testing.T, seen string) {
 	if strings.Contains(seen, "vault.db") {
 		t.Errorf("the OpenBao of a drill sees the data of the site's own:\n%s", seen)
 	}
-	if exposed != nil {
-		t.Logf("the OpenBao of the drill was exposed by %s", exposed[1])
-	}
+	t.Logf("the OpenBao of the drill was exposed by %.1f", level)
 }
 
 // number is what a text says, or nothing that is within anything.

@@ -1,14 +1,9 @@
 package machines_test
 
 import (
-	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
-	"strings"
 	"testing"
-	"time"
 )
 
 // TestBadFunctionsAreRefused tells functions.yml what cannot be, one thing at a time. Each must be refused with a sentence, and before anything is changed.
@@ -38,18 +33,7 @@ func TestBadFunctionsAreRefused(t *testing.T) {
 		"memory of a function that is a word": {`{"functions_memory": "much"}`, "argument 'functions_memory' is of type"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-			defer cancel()
-			cmd := exec.CommandContext(ctx, filepath.Join(filepath.Dir(*ansible), "ansible-playbook"), "-i", *inventory, "functions.yml", "--tags", "functions_preflight", "-e", tt.vars)
-			cmd.Dir = "../../ansible"
-			text, err := cmd.CombinedOutput()
-			out := strings.Join(strings.Fields(string(text)), " ")
-			if err == nil || !strings.Contains(out, tt.says) {
-				t.Errorf("functions.yml = %v, want it to say %q:\n%s", err, tt.says, tail(out))
-			}
-			if changed := regexp.MustCompile(`changed=[1-9]`).FindString(out); changed != "" {
-				t.Errorf("it was refused after something was changed: %s\n%s", changed, tail(out))
-			}
+			s.refusedBy(t, "functions.yml", tt.says, "--tags", "functions_preflight", "-e", tt.vars)
 		})
 	}
 }

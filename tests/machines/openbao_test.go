@@ -178,14 +178,12 @@ func TestEachFunctionReachesItsOwnSecretsAlone(t *testing.T) {
 		})
 	}
 	// The server that leads writes it, by its own clock.
-	missing := s.retold(t, "secrets", "grep -hsF 'permission denied' /var/log/openbao/audit.log || true", func(log string) []string {
-		logged := refusals(t, log, began.Add(-2*time.Second))
-		return slices.DeleteFunc(slices.Clone(refused), func(refusal string) bool { return logged[refusal] })
+	s.logged(t, "secrets", "grep -hsF 'permission denied' /var/log/openbao/audit.log || true", refused, func(log string) map[string]bool {
+		return refusals(t, log, began.Add(-2*time.Second))
 	})
-	if len(refused) < 300 || len(missing) > 0 {
-		t.Errorf("of %d refusals %d are not in the audit log: %s", len(refused), len(missing), strings.Join(missing, "; "))
+	if len(refused) < 300 {
+		t.Errorf("only %d refusals were tried", len(refused))
 	}
-	t.Logf("%d refusals", len(refused))
 }
 
 // TestPseudonymsComeInBatches asks each server: that which leads takes batches of the size that the role sets, others forward those that OpenBao takes by itself.

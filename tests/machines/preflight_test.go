@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -143,14 +144,23 @@ func TestAnotherAuthorityIsRefused(t *testing.T) {
 	}
 }
 
+// changes says in the last lines of a playbook that it has changed something.
+var changes = regexp.MustCompile(`changed=[1-9]`)
+
 // refused wants site.yml to end with a sentence, and to have changed nothing.
 func (s *site) refused(t *testing.T, says string, args ...string) {
 	t.Helper()
-	out, err := s.play(t, "site.yml", append([]string{"-i", *inventory}, args...)...)
+	s.refusedBy(t, "site.yml", says, args...)
+}
+
+// refusedBy is refused for any playbook.
+func (s *site) refusedBy(t *testing.T, book, says string, args ...string) {
+	t.Helper()
+	out, err := s.play(t, book, append([]string{"-i", *inventory}, args...)...)
 	if err == nil || !strings.Contains(out, says) {
-		t.Errorf("site.yml = %v, want it to say %q:\n%s", err, says, tail(out))
+		t.Errorf("%s %q = %v, want it to say %q:\n%s", book, args, err, says, tail(out))
 	}
-	if changed := regexp.MustCompile(`changed=[1-9]`).FindString(out); changed != "" {
+	if changed := changes.FindString(out); changed != "" {
 		t.Errorf("it was refused after something was changed: %s\n%s", changed, tail(out))
 	}
 }
@@ -161,14 +171,27 @@ func (s *site) play(t *testing.T, book string, args ...string) (string, error) {
 	return s.playFor(t, 5*time.Minute, book, args...)
 }
 
-// playFor is play for a playbook that takes its time.
-func (s *site) playFor(t *testing.T, patience time.Duration, book string, args ...string) (string, error) {
+// played is what a playbook said that takes its time, and must end well.
+func (s *site) played(t *testing.T, book string, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	out, err := s.playFor(t, time.Hour, book, args...)
+	if err != nil {
+		t.Fatalf("%s %q = %v:\n%s", book, args, err, tail(out))
+	}
+	return out
+}
+
+// playFor is play for a playbook that takes its time, and is killed after that.
+func (s *site) playFor(t *testing.T, limit time.Duration, book string, args ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join(filepath.Dir(*ansible), "ansible-playbook"), append(args, book)...)
-	cmd.Dir = "../../ansible"
+	cmd.Dir, cmd.WaitDelay = "../../ansible", 10*time.Second // its workers outlive it
 	out, err := cmd.CombinedOutput()
+	if errors.Is(err, exec.ErrWaitDelay) {
+		err = nil
+	}
 	return strings.Join(strings.Fields(string(out)), " "), err
 }
 

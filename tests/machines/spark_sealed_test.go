@@ -2,14 +2,11 @@ package machines_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
-	"crypto/tls"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"net"
 	"path"
 	"regexp"
 	"slices"
@@ -17,29 +14,7 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/almanac-data/almanac/tests/internal/sparksql"
 )
-
-// sparkSession is one that runs several queries.
-func (s *site) sparkSession(t *testing.T) (sql func(query string) ([]string, error)) {
-	t.Helper()
-	host := s.groups["spark_connect"].Hosts[0]
-	secured := s.trusting()
-	secured.ServerName = host
-	return sessionOf(t, net.JoinHostPort(s.addresses[host], "15002"), secured, s.file(t, "secrets", "spark_connect", "token"))
-}
-
-func sessionOf(t *testing.T, address string, secured *tls.Config, token string) (sql func(query string) ([]string, error)) {
-	t.Helper()
-	session := sparksql.Open(address, secured, token)
-	t.Cleanup(session.Close)
-	return func(query string) ([]string, error) {
-		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
-		defer cancel()
-		return session.SQL(ctx, query)
-	}
-}
 
 // shuffled are how many rows a query shuffles and spills. Each holds a word that is like no other, of random letters: what Spark's LZ4 makes of it shows most of them as they are, so
 // that a file that is compressed and not sealed holds words that the test knows.
@@ -109,7 +84,7 @@ func (b *blocks) look(t *testing.T, p *packs, words []string) func(name string, 
 // machines while they do and while the driver collects rows. What was planted there must be found, as must what passes on loopback, behind Spark's TLS.
 func TestSparkSealsWhatItShuffles(t *testing.T) {
 	s := furnished(t)
-	sql, canary := s.sparkSession(t), fmt.Sprintf("canary%d", time.Now().UnixNano())
+	sql, canary := s.session(t, s.trusting(), s.file(t, "secrets", "spark_connect", "token")), fmt.Sprintf("canary%d", time.Now().UnixNano())
 	words, p := some(canary, shuffled), newPacks(t)
 	recorded := map[string]func() []byte{}
 	for _, host := range s.sparks() {

@@ -13,8 +13,8 @@ import (
 	"github.com/almanac-data/almanac/tests/internal/sparksql"
 )
 
-// sql runs a query by Spark's Connect server, over TLS if there is a configuration of it.
-func (s *site) sql(t *testing.T, secured *tls.Config, token, query string) ([]string, error) {
+// session is one of Spark's Connect server, over TLS if there is a configuration of it, which runs queries of some minutes and ends with the test.
+func (s *site) session(t *testing.T, secured *tls.Config, token string) (sql func(query string) ([]string, error)) {
 	t.Helper()
 	host := s.groups["spark_connect"].Hosts[0]
 	if secured != nil {
@@ -22,10 +22,18 @@ func (s *site) sql(t *testing.T, secured *tls.Config, token, query string) ([]st
 		secured.ServerName = host
 	}
 	session := sparksql.Open(net.JoinHostPort(s.addresses[host], "15002"), secured, token)
-	defer session.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
-	defer cancel()
-	return session.SQL(ctx, query)
+	t.Cleanup(session.Close)
+	return func(query string) ([]string, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+		defer cancel()
+		return session.SQL(ctx, query)
+	}
+}
+
+// sql runs a query in a session of its own.
+func (s *site) sql(t *testing.T, secured *tls.Config, token, query string) ([]string, error) {
+	t.Helper()
+	return s.session(t, secured, token)(query)
 }
 
 // TestSparkComputesOnYARN makes a table on HDFS, in tasks of an executor, and reads it.

@@ -2,7 +2,6 @@ package machines_test
 
 import (
 	"context"
-	"encoding/json"
 	"maps"
 	"os"
 	"os/exec"
@@ -11,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/almanac-data/almanac/tests/internal/inventories"
 )
 
 // sshd is what the role base sets, as sshd tells it. Whether root may log in is the inventory's.
@@ -43,19 +44,13 @@ func TestSSHDIsWhatTheRoleSets(t *testing.T) {
 // root says for each machine whether root may log in, as sshd tells it.
 func (s *site) root(t *testing.T) map[string]string {
 	t.Helper()
-	var list struct {
-		Meta struct {
-			Hosts map[string]struct {
-				Root string `json:"base_ssh_root"`
-			} `json:"hostvars"`
-		} `json:"_meta"`
-	}
-	if err := json.Unmarshal(listed(t, s.inventory), &list); err != nil {
+	told, err := inventories.Hosts(listed(t, s.inventory))
+	if err != nil {
 		t.Fatal(err)
 	}
 	may := map[string]string{}
 	for _, host := range s.groups["almanac"].Hosts {
-		if may[host] = "no"; list.Meta.Hosts[host].Root == "prohibit-password" {
+		if may[host] = "no"; told[host].Root == "prohibit-password" {
 			may[host] = "without-password" // its older name, which sshd goes on to use
 		}
 	}

@@ -25,6 +25,10 @@ func List(ctx context.Context, command string, inventories ...string) ([]byte, e
 type Host struct {
 	Address string `json:"ansible_host"`
 	Broker  int32  `json:"kafka_node_id"` // 0 if it is none
+	Root    string `json:"base_ssh_root"`
+
+	WireGuard        bool   `json:"base_wireguard"`
+	WireGuardAddress string `json:"base_wireguard_address"`
 }
 
 // Hosts are the machines of a list, by name.
