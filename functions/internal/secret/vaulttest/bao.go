@@ -294,11 +294,11 @@ func (b *Bao) ask(tb testing.TB, token, method, path string, body any) (int, map
 // Authority makes it an authority that issues certificates, to each function those of its name.
 func (b *Bao) Authority(tb testing.TB) {
 	tb.Helper()
-	const pki = "pki/"
-	b.mount(tb, "sys/mounts/"+pki, "pki")
-	b.Call(tb, "POST", pki+"root/generate/internal", map[string]any{"common_name": "authority", "key_type": "ec"})
+	const pki = "pki"
+	b.mount(tb, "sys/mounts/"+pki, pki)
+	b.Call(tb, "POST", pki+"/root/generate/internal", map[string]any{"common_name": "authority", "key_type": "ec"})
 	for _, function := range b.Functions(tb) {
-		b.Call(tb, "POST", pki+"roles/"+function, map[string]any{
+		b.Call(tb, "POST", pki+"/roles/"+function, map[string]any{
 			"allowed_domains": []string{"almanac-" + function}, "allow_bare_domains": true, "enforce_hostnames": false, "key_type": "ec", "ttl": "1h",
 		})
 	}
