@@ -40,29 +40,40 @@ func (n Names) all(c *link.Cluster) map[string]wanted {
 func Ensure(ctx context.Context, c *link.Cluster, names Names) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	want := names.all(c)
-	all := slices.Sorted(maps.Keys(want))
-	there, err := describe(ctx, c, all)
+	made, err := raise(ctx, c, names.all(c))
 	if err != nil {
-		return err
-	}
-	var made []string // by us, or by another instance that was quicker
-	var errs []error
-	for _, name := range all {
-		if _, ok := there[name]; !ok {
-			made = append(made, name)
-			_, err := Create(ctx, c, name, want[name].partitions, want[name].settings())
-			errs = append(errs, err)
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
-	if err := Settle(ctx, c, all); err != nil {
 		return err
 	}
 	Spread(ctx, c, made)
 	return joined(Check(ctx, c, names))
+}
+
+// raise makes those that are missing, and waits until every topic has leaders. It lists those that were made, by us or by another instance that was quicker.
+// A topic that was there a moment ago may be gone: a broker that is behind shows one that was deleted.
+func raise(ctx context.Context, c *link.Cluster, want map[string]wanted) (made []string, err error) {
+	all := slices.Sorted(maps.Keys(want))
+	for {
+		there, err := describe(ctx, c, all)
+		if err != nil {
+			return nil, err
+		}
+		if count(there) == len(want) {
+			return made, nil
+		}
+		var errs []error
+		for _, name := range all {
+			if _, ok := there[name]; !ok && !slices.Contains(made, name) {
+				_, err := Create(ctx, c, name, want[name].partitions, want[name].settings())
+				made, errs = append(made, name), append(errs, err)
+			}
+		}
+		if err := errors.Join(errs...); err != nil {
+			return nil, err
+		}
+		if err := again(ctx, there, len(want)); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // Create makes a topic, and says whether it did: one that is there is left as it is.
@@ -93,10 +104,18 @@ func Settle(ctx context.Context, c *link.Cluster, names []string) error {
 		if count(there) == len(names) {
 			return nil
 		}
-		if err := link.Pause(ctx, 20*time.Millisecond); err != nil {
-			return fmt.Errorf("create topics: %d of %d have leaders: %w", count(there), len(names), err)
+		if err := again(ctx, there, len(names)); err != nil {
+			return err
 		}
 	}
+}
+
+// again waits a moment before topics are looked at again.
+func again(ctx context.Context, there map[string]state, wanted int) error {
+	if err := link.Pause(ctx, 20*time.Millisecond); err != nil {
+		return fmt.Errorf("create topics: %d of %d have leaders: %w", count(there), wanted, err)
+	}
+	return nil
 }
 
 // spread bounds how long brokers are waited for once one has heard of new topics.
