@@ -302,7 +302,7 @@ LISTENING = $(if $(CAPTURE),PATH=$$(tests/machines/tcpdump.sh $(CACHE)/tcpdump):
 
 .PHONY: machines-check
 machines-check: ansible-tools ## ask the machines of INVENTORY, furnished by site.yml, what they let in and what they refuse (CAPTURE=1: and look for words in what passes, by tcpdump, as root)
-	$(LISTENING) go test ./tests/machines -count=1 -timeout 30m -v -args -inventory $(CURDIR)/ansible/inventories/$(INVENTORY) -ansible $(ANSIBLE)/ansible-inventory \
+	$(LISTENING) go test ./tests/machines -count=1 -timeout 120m -v -args -inventory $(CURDIR)/ansible/inventories/$(INVENTORY) -ansible $(ANSIBLE)/ansible-inventory \
 	  $(if $(CAPTURE),-capture)
 
 .PHONY: scale-check

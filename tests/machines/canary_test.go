@@ -163,9 +163,12 @@ func TestNoPersonalValueIsOpen(t *testing.T) {
 // of HDFS' requests, and events on loopback.
 func (s *site) passedSealed(t *testing.T, name, machine string, packets []byte, canaries []string, heard map[string]bool) {
 	t.Helper()
+	passed, p := streamed(t, packets), newPacks(t)
 	for _, open := range []string{"/almanac/" + name, "ce-type"} {
-		if bytes.Contains(bytes.ToLower(packets), []byte(open)) {
-			heard[open] = true
+		for _, data := range passed {
+			if bytes.Contains(bytes.ToLower(data), []byte(open)) {
+				heard[open] = true
+			}
 		}
 	}
 	for _, who := range canaries {
@@ -178,7 +181,6 @@ func (s *site) passedSealed(t *testing.T, name, machine string, packets []byte, 
 	if among(packets, secrets) != "" {
 		t.Errorf("a secret of the site travels in clear on %s", machine)
 	}
-	passed, p := streamed(t, packets), newPacks(t)
 	for stream, who := range passed.standing(p, canaries) {
 		t.Errorf("%s travels from %s on %s", who, stream, machine)
 	}

@@ -57,7 +57,7 @@ func TestABadBackupIsNotRestored(t *testing.T) {
 	if !*emptied {
 		t.Skip("no -bare is given")
 	}
-	host, _ := s.repository(t)
+	s.repository(t)
 	holds := func() string {
 		t.Helper()
 		var all strings.Builder
@@ -92,7 +92,7 @@ func TestABadBackupIsNotRestored(t *testing.T) {
 	s.harmed(t, runs[1][strings.LastIndexByte(runs[1], ' ')+1:], refused)
 	t.Run("too few unseal keys", func(t *testing.T) {
 		refused(t, "3 unseal keys open the OpenBao of the backup, which does not hold them, and ", "-e", "almanac_state="+s.otherState(t, twoKeys))
-		if s.on(t, host, "", "ls -d /opt/openbao* 2>/dev/null; true") != "" {
+		if s.on(t, s.groups["secrets"].Hosts[0], "", "ls -d /opt/openbao* 2>/dev/null; true") != "" {
 			t.Error("they were refused after OpenBao was installed")
 		}
 	})

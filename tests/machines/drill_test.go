@@ -60,10 +60,10 @@ func (s *site) drilled(t *testing.T, host, run string, from, to time.Time) {
 	within("almanac_drill_loss_seconds", told["almanac_drill_loss_seconds"], loss-0.51, loss+0.51)
 	within("almanac_drill_success", told["almanac_drill_success"], 1, 1)
 	within("almanac_drill_completed_timestamp_seconds", told["almanac_drill_completed_timestamp_seconds"], float64(began.Unix()), float64(time.Now().Unix()+1))
-	for _, secrets := range s.groups["secrets"].Hosts {
-		left := s.on(t, secrets, "", "ls -d /var/lib/almanac-drill /run/systemd/system/almanac-drill* 2>/dev/null; ss -Hltn sport = 8290; pgrep -f [a]lmanac-drill/config; true")
+	for _, machine := range s.groups["almanac"].Hosts {
+		left := s.on(t, machine, "", "ls -d /var/lib/almanac-drill /run/systemd/system/almanac-drill* 2>/dev/null; ss -Hltn sport = 8290; pgrep -f [a]lmanac-drill/config; true")
 		if left != "" {
-			t.Errorf("the drill leaves on %s: %s", secrets, left)
+			t.Errorf("the drill leaves on %s: %s", machine, left)
 		}
 	}
 }

@@ -58,18 +58,40 @@ func (s *site) api() *api {
 	return &api{site: s, host: s.groups["functions"].Hosts[0], client: &http.Client{Timeout: time.Minute, Transport: &http.Transport{DialContext: s.dial, TLSClientConfig: s.trusting()}}}
 }
 
-// renewed gets the application's token from OpenBao; it is good for minutes.
+// renewed gets the application's token from OpenBao; it is good for minutes. A server that is being restarted, and the only one, is waited for.
 func (a *api) renewed(t *testing.T) string {
 	t.Helper()
-	if time.Since(a.since) > 5*time.Minute {
-		status, data := a.site.bao(t, http.MethodGet, "identity/oidc/token/almanac", a.site.token(t, "app-trainer"), nil)
-		token, ok := data["token"].(string)
-		if status != http.StatusOK || !ok {
-			t.Fatalf("OpenBao gives no token: %d, %v", status, data)
+	var err error
+	for began := time.Now(); time.Since(a.since) > 5*time.Minute; time.Sleep(time.Second) {
+		for _, host := range a.site.groups["secrets"].Hosts {
+			if a.token, err = a.site.oidc(t, host, "app-trainer"); err == nil {
+				a.since = time.Now()
+				return a.token
+			}
 		}
-		a.token, a.since = token, time.Now()
+		if time.Since(began) > 5*time.Minute {
+			t.Fatal(err)
+		}
 	}
 	return a.token
+}
+
+// oidc logs an application in to a server of OpenBao, and gets what serve takes.
+func (s *site) oidc(t *testing.T, host, application string) (string, error) {
+	t.Helper()
+	token, err := s.tokenOn(t, host, application)
+	if err != nil {
+		return "", err
+	}
+	status, data, err := s.tryBao(t, host, http.MethodGet, "identity/oidc/token/almanac", token, nil)
+	if err != nil {
+		return "", err
+	}
+	bearer, ok := data["token"].(string)
+	if status != http.StatusOK || !ok {
+		return "", fmt.Errorf("OpenBao of %s gives %s no token: %d, %v", host, application, status, data)
+	}
+	return bearer, nil
 }
 
 // get asks for a path with a token, or without if it is empty. While serve is started anew nobody answers: then the status is 0.
@@ -258,17 +280,50 @@ func (s *site) admin(t *testing.T, opts ...kgo.Opt) *kgo.Client {
 	return s.client(t, "9092", s.trusting(), append(opts, password("admin", s.file(t, "secrets", "kafka", "admin")), kgo.RequestRetries(5))...)
 }
 
-// end is the number of records that a topic of one partition ever had.
+// end is the number of records that a topic of one partition ever had. A broker that is being restarted is waited for, and so is a password that is being set.
 func (s *site) end(t *testing.T, topic string) int64 {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	ends, err := kadm.NewClient(s.admin(t)).ListEndOffsets(ctx, topic)
-	end, ok := ends.Lookup(topic, 0)
-	if err != nil || !ok || end.Err != nil {
-		t.Fatalf("end of %s = %v, %v", topic, end, err)
+	for began := time.Now(); ; time.Sleep(time.Second) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		cl := s.admin(t)
+		ends, err := kadm.NewClient(cl).ListEndOffsets(ctx, topic)
+		cancel()
+		cl.Close()
+		end, ok := ends.Lookup(topic, 0)
+		if err == nil && ok && end.Err == nil {
+			return end.Offset
+		}
+		if time.Since(began) > 3*time.Minute {
+			t.Fatalf("end of %s = %v, %v", topic, end, err)
+		}
 	}
-	return end.Offset
+}
+
+// each gives all records of topics of one partition, up to their ends of now.
+func (s *site) each(t *testing.T, topics []string, do func(*kgo.Record)) {
+	t.Helper()
+	left := map[string]int64{}
+	for _, topic := range topics {
+		if end := s.end(t, topic); end > 0 {
+			left[topic] = end
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	cl := s.admin(t, kgo.ConsumeTopics(topics...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	defer cl.Close()
+	for len(left) > 0 {
+		fetched := cl.PollFetches(ctx)
+		if err := fetched.Err(); err != nil {
+			t.Fatalf("read %s: %v", strings.Join(topics, ", "), err)
+		}
+		fetched.EachRecord(func(r *kgo.Record) {
+			do(r)
+			if r.Offset+1 >= left[r.Topic] {
+				delete(left, r.Topic)
+			}
+		})
+	}
 }
 
 // said reads the facts of a dataset: each kind comes from the function whose work it is, or from the calendar, which says again what nobody has answered, and what a store that was
@@ -278,35 +333,24 @@ func (s *site) said(t *testing.T, dataset string) {
 	by := map[string]string{
 		"collected": "collect", "processed": "process", "validated": "validate", "staged": "store", "stored": "store", "aggregated": "aggregate", "released": "deliver",
 	}
-	counts := map[string]int{}
-	for fact, function := range by {
-		topic := "almanac.fact." + fact
-		end := s.end(t, topic)
-		cl := s.admin(t, kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		for at := int64(0); at < end; {
-			fetches := cl.PollFetches(ctx)
-			if err := fetches.Err(); err != nil {
-				t.Fatalf("read %s: %v", topic, err)
-			}
-			fetches.EachRecord(func(r *kgo.Record) {
-				at = r.Offset + 1
-				headers := map[string]string{}
-				for _, h := range r.Headers {
-					headers[h.Key] = string(h.Value)
-				}
-				if headers["ce_dataset"] != dataset {
-					return
-				}
-				counts[fact]++
-				again := headers["ce_source"] == "/almanac/calendar" && slices.Contains([]string{"collected", "processed", "validated", "stored"}, fact)
-				if want := "/almanac/" + function; headers["ce_source"] != want && !again && r.Value != nil {
-					t.Errorf("%s at %d is said by %s, want %s", topic, r.Offset, headers["ce_source"], want)
-				}
-			})
-		}
-		cancel()
+	counts, topics := map[string]int{}, []string{}
+	for fact := range by {
+		topics = append(topics, "almanac.fact."+fact)
 	}
+	s.each(t, topics, func(r *kgo.Record) {
+		headers, fact := map[string]string{}, strings.TrimPrefix(r.Topic, "almanac.fact.")
+		for _, h := range r.Headers {
+			headers[h.Key] = string(h.Value)
+		}
+		if headers["ce_dataset"] != dataset {
+			return
+		}
+		counts[fact]++
+		again := headers["ce_source"] == "/almanac/calendar" && slices.Contains([]string{"collected", "processed", "validated", "stored"}, fact)
+		if want := "/almanac/" + by[fact]; headers["ce_source"] != want && !again && r.Value != nil {
+			t.Errorf("%s at %d is said by %s, want %s", r.Topic, r.Offset, headers["ce_source"], want)
+		}
+	})
 	for fact := range by {
 		if counts[fact] == 0 {
 			t.Errorf("no %s of %s was said", fact, dataset)

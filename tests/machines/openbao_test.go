@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -22,6 +23,16 @@ func (s *site) bao(t *testing.T, method, path, token string, body map[string]any
 
 func (s *site) baoOn(t *testing.T, host, method, path, token string, body map[string]any) (int, map[string]any) {
 	t.Helper()
+	status, answer, err := s.tryBao(t, host, method, path, token, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return status, answer
+}
+
+// tryBao is bao for a server that may be away.
+func (s *site) tryBao(t *testing.T, host, method, path, token string, body map[string]any) (int, map[string]any, error) {
+	t.Helper()
 	var sent bytes.Buffer
 	if body != nil {
 		if err := json.NewEncoder(&sent).Encode(body); err != nil {
@@ -36,29 +47,42 @@ func (s *site) baoOn(t *testing.T, host, method, path, token string, body map[st
 	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DialContext: s.dial, TLSClientConfig: s.trusting(), DisableKeepAlives: true}}
 	resp, err := client.Do(req)
 	if err != nil {
-		t.Fatal(err)
+		return 0, nil, err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	var answer map[string]any
 	_ = json.NewDecoder(resp.Body).Decode(&answer) // some answers are empty
 	if data, ok := answer["data"].(map[string]any); ok {
-		return resp.StatusCode, data
+		return resp.StatusCode, data, nil
 	}
-	return resp.StatusCode, answer
+	return resp.StatusCode, answer, nil
 }
 
 // token logs a function in by what Ansible keeps of it.
 func (s *site) token(t *testing.T, function string) string {
 	t.Helper()
-	status, answer := s.bao(t, http.MethodPost, "auth/approle/login", "", map[string]any{
+	token, err := s.tokenOn(t, s.groups["secrets"].Hosts[0], function)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+// tokenOn is token of a server that may be away.
+func (s *site) tokenOn(t *testing.T, host, function string) (string, error) {
+	t.Helper()
+	status, answer, err := s.tryBao(t, host, http.MethodPost, "auth/approle/login", "", map[string]any{
 		"role_id": s.file(t, "openbao", "approle", function, "role_id"), "secret_id": s.file(t, "openbao", "approle", function, "secret_id"),
 	})
+	if err != nil {
+		return "", err
+	}
 	auth, ok := answer["auth"].(map[string]any)
 	if status != http.StatusOK || !ok {
-		t.Fatalf("login of %s = %d, %v", function, status, answer)
+		return "", fmt.Errorf("login of %s = %d, %v", function, status, answer)
 	}
 	token, _ := auth["client_token"].(string)
-	return token
+	return token, nil
 }
 
 // issue has OpenBao make a key and a certificate for a function, the certificate followed by that of who signed it.

@@ -123,6 +123,15 @@ func (s *site) fill(t *testing.T) (files []string) {
 	if err != nil || made.Err != nil {
 		t.Fatalf("make topic %s: %v, %v", topic, err, made.Err)
 	}
+	folder := "/scratch/" + topic
+	t.Cleanup(func() {
+		s.as(t, s.groups["spark_connect"].Hosts[0], "spark", "spark", "almanac-hadoop dfs -rm -r -f -skipTrash "+folder)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if _, err := kadm.NewClient(admin).DeleteTopic(ctx, topic); err != nil {
+			t.Errorf("remove topic %s: %v", topic, err)
+		}
+	})
 	for i := range 2000 {
 		admin.Produce(ctx, &kgo.Record{Topic: topic, Partition: int32(i % 8), Value: fmt.Append(nil, topic, i)}, func(_ *kgo.Record, err error) {
 			if err != nil {
@@ -133,7 +142,6 @@ func (s *site) fill(t *testing.T) (files []string) {
 	if err := admin.Flush(ctx); err != nil {
 		t.Fatal(err)
 	}
-	folder := "/scratch/" + topic
 	said := s.as(t, s.groups["spark_connect"].Hosts[0], "spark", "spark", `
 		made=$(mktemp -d)
 		for i in 1 2 3 4 5 6 7 8 9 10 11 12; do head -c 300000 /dev/urandom > $made/$i; done
@@ -149,14 +157,6 @@ func (s *site) fill(t *testing.T) (files []string) {
 	if len(files) != 12 {
 		t.Fatalf("%d files are made in HDFS, want 12:\n%s", len(files), tail(said))
 	}
-	t.Cleanup(func() {
-		s.as(t, s.groups["spark_connect"].Hosts[0], "spark", "spark", "almanac-hadoop dfs -rm -r -skipTrash "+folder)
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		if _, err := kadm.NewClient(admin).DeleteTopic(ctx, topic); err != nil {
-			t.Errorf("remove topic %s: %v", topic, err)
-		}
-	})
 	return files
 }
 

@@ -67,8 +67,6 @@ func TestSparkComputesOnYARN(t *testing.T) {
 func TestSparkRefusesOthers(t *testing.T) {
 	s := furnished(t)
 	token := s.file(t, "secrets", "spark_connect", "token")
-	old := s.trusting()
-	old.MinVersion, old.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
 	for name, tt := range map[string]struct {
 		secured *tls.Config
 		token   string
@@ -76,7 +74,7 @@ func TestSparkRefusesOthers(t *testing.T) {
 	}{
 		"without a token":      {s.trusting(), "", "gRPC status 16"},
 		"with another's token": {s.trusting(), s.file(t, "secrets", "kafka", "almanac-store"), "gRPC status 16"},
-		"by TLS 1.2":           {old, token, "protocol version"},
+		"by TLS 1.2":           {before13(s.trusting()), token, "protocol version"},
 		"without TLS":          {nil, token, ""},
 	} {
 		if got, err := s.sql(t, tt.secured, tt.token, "SELECT 1"); err == nil || !strings.Contains(err.Error(), tt.says) {

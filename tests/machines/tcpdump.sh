@@ -12,8 +12,7 @@ if [ ! -e "$to/bin/tcpdump" ]; then
 	rm -rf "$to"
 	mkdir -p "$to/packages" "$to/new"
 	cd "$to/packages"
-	library=$(apt-cache depends --important tcpdump | awk '/libpcap/ {print $2; exit}')
-	if ! apt-get -qq download tcpdump "$library" >log 2>&1; then
+	if ! { library=$(apt-cache depends --important tcpdump | awk '/libpcap/ {print $2; exit}') && apt-get -qq download tcpdump "$library"; } >log 2>&1; then
 		cat log >&2
 		echo "tcpdump is not here, and its package cannot be fetched: install it, or run apt-get update and try again" >&2
 		exit 1
