@@ -84,16 +84,20 @@ func TestKafkaLetsInWhomItKnows(t *testing.T) {
 
 func TestKafkaRefusesOthers(t *testing.T) {
 	s := furnished(t)
-	for name, cl := range map[string]*kgo.Client{
-		"without TLS":                s.client(t, "9092", nil, password("almanac-collect", s.file(t, "secrets", "kafka", "almanac-collect"))),
-		"by TLS 1.2":                 s.client(t, "9092", before13(s.trusting()), password("almanac-collect", s.file(t, "secrets", "kafka", "almanac-collect"))),
-		"with another's password":    s.client(t, "9092", s.trusting(), password("almanac-collect", s.file(t, "secrets", "kafka", "almanac-store"))),
-		"without a password":         s.client(t, "9092", s.trusting()),
-		"without a certificate":      s.client(t, "9094", s.trusting()),
-		"by a certificate of nobody": s.client(t, "9094", showing(s.trusting(), stranger(t))),
+	collect := password("almanac-collect", s.file(t, "secrets", "kafka", "almanac-collect"))
+	for name, tt := range map[string]struct {
+		client *kgo.Client
+		says   string
+	}{
+		"without TLS":                {s.client(t, "9092", nil, collect), "tls alert"},
+		"by TLS 1.2":                 {s.client(t, "9092", before13(s.trusting()), collect), "protocol version"},
+		"with another's password":    {s.client(t, "9092", s.trusting(), password("almanac-collect", s.file(t, "secrets", "kafka", "almanac-store"))), "SASL_AUTHENTICATION_FAILED"},
+		"without a password":         {s.client(t, "9092", s.trusting()), "is SASL missing"},
+		"without a certificate":      {s.client(t, "9094", s.trusting()), "certificate required"},
+		"by a certificate of nobody": {s.client(t, "9094", showing(s.trusting(), stranger(t))), "unknown certificate"},
 	} {
-		if topics, err := facts(t, cl); err == nil {
-			t.Errorf("%s: Kafka answers %v", name, topics.Names())
+		if topics, err := facts(t, tt.client); err == nil || !strings.Contains(err.Error(), tt.says) {
+			t.Errorf("%s: Kafka answers %v, %v, want %q", name, topics.Names(), err, tt.says)
 		}
 	}
 }

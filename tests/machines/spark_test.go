@@ -75,7 +75,7 @@ func TestSparkRefusesOthers(t *testing.T) {
 		"without a token":      {s.trusting(), "", "gRPC status 16"},
 		"with another's token": {s.trusting(), s.file(t, "secrets", "kafka", "almanac-store"), "gRPC status 16"},
 		"by TLS 1.2":           {before13(s.trusting()), token, "protocol version"},
-		"without TLS":          {nil, token, ""},
+		"without TLS":          {nil, token, "EOF"},
 	} {
 		if got, err := s.sql(t, tt.secured, tt.token, "SELECT 1"); err == nil || !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%s: Spark answers %v, %v, want %s", name, got, err, tt.says)
