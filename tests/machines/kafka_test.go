@@ -14,6 +14,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -82,21 +83,24 @@ func TestKafkaLetsInWhomItKnows(t *testing.T) {
 	}
 }
 
+// cut is what becomes of a connection that the server hangs up on, by chance one or the other.
+const cut = "EOF|broken pipe|connection reset"
+
 func TestKafkaRefusesOthers(t *testing.T) {
 	s := furnished(t)
 	collect := password("almanac-collect", s.file(t, "secrets", "kafka", "almanac-collect"))
 	for name, tt := range map[string]struct {
 		client *kgo.Client
-		says   string
+		says   string // a regular expression
 	}{
-		"without TLS":                {s.client(t, "9092", nil, collect), "tls alert"},
+		"without TLS":                {s.client(t, "9092", nil, collect), "tls alert|" + cut},
 		"by TLS 1.2":                 {s.client(t, "9092", before13(s.trusting()), collect), "protocol version"},
 		"with another's password":    {s.client(t, "9092", s.trusting(), password("almanac-collect", s.file(t, "secrets", "kafka", "almanac-store"))), "SASL_AUTHENTICATION_FAILED"},
 		"without a password":         {s.client(t, "9092", s.trusting()), "is SASL missing"},
 		"without a certificate":      {s.client(t, "9094", s.trusting()), "certificate required"},
 		"by a certificate of nobody": {s.client(t, "9094", showing(s.trusting(), stranger(t))), "unknown certificate"},
 	} {
-		if topics, err := facts(t, tt.client); err == nil || !strings.Contains(err.Error(), tt.says) {
+		if topics, err := facts(t, tt.client); err == nil || !regexp.MustCompile(tt.says).MatchString(err.Error()) {
 			t.Errorf("%s: Kafka answers %v, %v, want %q", name, topics.Names(), err, tt.says)
 		}
 	}
