@@ -315,6 +315,11 @@ packages-check: ansible-tools build ## have apt tell of newer packages on the ma
 	go test ./tests/machines -count=1 -timeout 60m -v -run TestPackagesGoThereAndBack -args -inventory $(CURDIR)/ansible/inventories/$(INVENTORY) \
 	  -ansible $(ANSIBLE)/ansible-inventory -packages
 
+.PHONY: anew-check
+anew-check: ansible-tools ## make all secrets of the site of INVENTORY anew, and see that those of before let nobody in and the new ones do
+	go test ./tests/machines -count=1 -timeout 120m -v -run TestSecretsAreMadeAnew -args -inventory $(CURDIR)/ansible/inventories/$(INVENTORY) \
+	  -ansible $(ANSIBLE)/ansible-inventory -anew
+
 # on-backups are tests of the backups of a site: which, and what else they are told.
 on-backups = go test ./tests/machines -count=1 -timeout 240m -v $(1) -args -inventory $(CURDIR)/ansible/inventories/$(INVENTORY) \
 	-ansible $(ANSIBLE)/ansible-inventory -backups $(2)

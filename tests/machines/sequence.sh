@@ -8,7 +8,7 @@
 #   upgrade   back up; to the servers of the inventory while two months are done amid kills; make it final; newer packages of Debian, and back
 #   again     furnish them again, which must change nothing
 #   verify    status.yml, smoke.yml, and what is let in and refused, asked from outside
-#   job       two months amid kills, while all servers are restarted and certificates and passwords are made anew
+#   job       two months amid kills, while all servers are restarted and certificates, passwords and other secrets are made anew
 #   scale     a machine more (inventories/INVENTORY-m4.yml), and without it again; only where there is such a file
 #   recover   back up, drill, harm copies of it, let go of old ones, give OpenBao wrong keys; lose all amid a job, restore onto empty machines of the same names, and go on to its releases
 #   destroy   take Almanac and its data off them, ask from outside what is left, and have them refuse backups that are harmed
@@ -84,14 +84,18 @@ upgrade() {
 	play finalize upgrade.yml -e upgrade_step=finalize
 	tests packages-check
 }
-# All servers are restarted and get other certificates and passwords.
+# All servers are restarted and get other certificates, passwords and secrets.
 changes() {
 	play restart restart.yml
 	play certificates certificates.yml
 	play passwords-make passwords.yml -e kafka_passwords_step=make
 	play passwords-set passwords.yml -e kafka_passwords_step=set
+	play secrets secrets.yml -e secrets_of=spark,monitoring,cookies,logins,keytabs
 }
-job() { CAPTURE=$(listens) amid changes; }
+job() {
+	CAPTURE=$(listens) amid changes
+	tests anew-check
+}
 scale() {
 	local more=inventories/$inventory-m4.yml
 	[ -e "ansible/$more" ] || { echo "scale: there is no $more"; return; }

@@ -14,6 +14,9 @@ path "sys/storage/raft/*" {
 path "auth/approle/role/*" {
   capabilities = ["create", "read", "update", "delete", "list"]
 }
+path "sys/leases/revoke-prefix/auth/approle/login" {
+  capabilities = ["update", "sudo"]
+}
 path "auth/kubernetes/*" {
   capabilities = ["create", "read", "update"]
 }
