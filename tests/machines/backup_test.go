@@ -108,14 +108,14 @@ func (s *site) harms(t *testing.T, run, harmed string) map[string]harm {
 	other := s.otherState(t, func(state string) error {
 		return os.WriteFile(filepath.Join(state, "secrets", "backup", "key"), []byte("another\n"), 0o600)
 	})
-	largest, fresh := "$(ls -S "+harmed+"/data/*/* | head -n 1)", "; rm -rf /var/cache/almanac-backup"
-	// A file may also hold what only older backups need, so a byte of each large one is turned round; the manifest lies in a small one.
-	turned := `for f in $(find ` + harmed + `/data -type f -size +256k); do
+	largest := "$(ls -S " + harmed + "/data/*/* | head -n 1)"
+	// A file may also hold what only older backups need, so a byte of each large one is turned round, and of the largest; the manifest lies in a small one.
+	turned := `for f in $({ find ` + harmed + `/data -type f -size +256k; echo ` + largest + `; } | sort -u); do
 		at=$(($(stat --format %s $f) / 2)); was=$(od -An -tu1 -j $at -N 1 $f)
 		chmod u+w $f; printf "\\$(printf %o $((255 - was)))" | dd of=$f bs=1 seek=$at conv=notrunc status=none; done`
 	return map[string]harm{
-		"bytes of the data are others":  {turned + fresh, nil, "is damaged"},
-		"a file of the data is gone":    {"rm -f " + largest + fresh, nil, "is damaged"},
+		"bytes of the data are others":  {turned, nil, "is damaged"},
+		"a file of the data is gone":    {"rm -f " + largest, nil, "is damaged"},
 		"it ended before its manifest":  {"rm -f $(ls -t " + harmed + "/snapshots/* | head -n 1)", []string{"-e", "backup_run=" + run}, "Backup " + run + " is partial"},
 		"there is none of that name":    {"true", []string{"-e", "backup_run=20010105T120000Z"}, "Backup 20010105T120000Z is not in the repository"},
 		"it is another site's":          {"true", []string{"-e", "almanac_realm=OTHER.TEST"}, "this inventory is almanac.test, realm OTHER.TEST"},
