@@ -40,40 +40,18 @@ func (n Names) all(c *link.Cluster) map[string]wanted {
 func Ensure(ctx context.Context, c *link.Cluster, names Names) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	made, err := raise(ctx, c, names.all(c))
+	want := names.all(c)
+	var made []string // by us, or by another instance that was quicker
+	err := settle(ctx, c, slices.Sorted(maps.Keys(want)), func(name string) error {
+		made = append(made, name)
+		_, err := Create(ctx, c, name, want[name].partitions, want[name].settings())
+		return err
+	})
 	if err != nil {
 		return err
 	}
 	Spread(ctx, c, made)
 	return joined(Check(ctx, c, names))
-}
-
-// raise makes those that are missing, and waits until every topic has leaders. It lists those that were made, by us or by another instance that was quicker.
-// A topic that was there a moment ago may be gone: a broker that is behind shows one that was deleted.
-func raise(ctx context.Context, c *link.Cluster, want map[string]wanted) (made []string, err error) {
-	all := slices.Sorted(maps.Keys(want))
-	for {
-		there, err := describe(ctx, c, all)
-		if err != nil {
-			return nil, err
-		}
-		if count(there) == len(want) {
-			return made, nil
-		}
-		var errs []error
-		for _, name := range all {
-			if _, ok := there[name]; !ok && !slices.Contains(made, name) {
-				_, err := Create(ctx, c, name, want[name].partitions, want[name].settings())
-				made, errs = append(made, name), append(errs, err)
-			}
-		}
-		if err := errors.Join(errs...); err != nil {
-			return nil, err
-		}
-		if err := again(ctx, there, len(want)); err != nil {
-			return nil, err
-		}
-	}
 }
 
 // Create makes a topic, and says whether it did: one that is there is left as it is.
@@ -96,6 +74,12 @@ func Create(ctx context.Context, c *link.Cluster, name string, partitions int32,
 
 // Settle waits until every topic has leaders: brokers learn of a new topic a moment after it was made.
 func Settle(ctx context.Context, c *link.Cluster, names []string) error {
+	return settle(ctx, c, names, func(string) error { return nil })
+}
+
+// settle is Settle that tells of each topic that is not there, once. One that was there a moment ago may be gone: a broker that is behind shows one that was deleted.
+func settle(ctx context.Context, c *link.Cluster, names []string, absent func(name string) error) error {
+	told := map[string]bool{}
 	for {
 		there, err := describe(ctx, c, names)
 		if err != nil {
@@ -104,18 +88,20 @@ func Settle(ctx context.Context, c *link.Cluster, names []string) error {
 		if count(there) == len(names) {
 			return nil
 		}
-		if err := again(ctx, there, len(names)); err != nil {
+		var errs []error
+		for _, name := range names {
+			if _, ok := there[name]; !ok && !told[name] {
+				told[name] = true
+				errs = append(errs, absent(name))
+			}
+		}
+		if err := errors.Join(errs...); err != nil {
 			return err
 		}
+		if err := link.Pause(ctx, 20*time.Millisecond); err != nil {
+			return fmt.Errorf("create topics: %d of %d have leaders: %w", count(there), len(names), err)
+		}
 	}
-}
-
-// again waits a moment before topics are looked at again.
-func again(ctx context.Context, there map[string]state, wanted int) error {
-	if err := link.Pause(ctx, 20*time.Millisecond); err != nil {
-		return fmt.Errorf("create topics: %d of %d have leaders: %w", count(there), wanted, err)
-	}
-	return nil
 }
 
 // spread bounds how long brokers are waited for once one has heard of new topics.
