@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -296,9 +297,9 @@ func (b *Bao) Authority(tb testing.TB) {
 	tb.Helper()
 	const pki = "pki"
 	b.mount(tb, "sys/mounts/"+pki, pki)
-	b.Call(tb, "POST", pki+"/root/generate/internal", map[string]any{"common_name": "authority", "key_type": "ec"})
+	b.Call(tb, "POST", path.Join(pki, "root", "generate", "internal"), map[string]any{"common_name": "authority", "key_type": "ec"})
 	for _, function := range b.Functions(tb) {
-		b.Call(tb, "POST", pki+"/roles/"+function, map[string]any{
+		b.Call(tb, "POST", path.Join(pki, "roles", function), map[string]any{
 			"allowed_domains": []string{"almanac-" + function}, "allow_bare_domains": true, "enforce_hostnames": false, "key_type": "ec", "ttl": "1h",
 		})
 	}
