@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -37,8 +36,7 @@ func (s *site) answers(t *testing.T, passwords map[string]string) map[string]str
 	got := map[string]string{}
 	for name, of := range s.watched() {
 		for _, address := range of[1:] {
-			got[address] = s.on(t, s.groups["monitoring"].Hosts[0], fmt.Sprintf("user = %q\n", of[0]+":"+passwords[name]),
-				"curl -s -o /dev/null -w '%{http_code}' --max-time 20 --cacert /etc/almanac/tls/prometheus/ca.pem --config - "+address+" || true")
+			got[address] = s.curl(t, of[0], passwords[name], "-s -o /dev/null -w '%{http_code}' "+address+" || true")
 		}
 	}
 	return got
@@ -47,25 +45,25 @@ func (s *site) answers(t *testing.T, passwords map[string]string) map[string]str
 // logsIn tells by what status OpenBao answers to a secret id of a role, and by which token.
 func (s *site) logsIn(t *testing.T, role, secret string) (status int, token string) {
 	t.Helper()
-	status, answer := s.bao(t, http.MethodPost, "auth/approle/login", "", map[string]any{"role_id": s.file(t, "openbao", "approle", role, "role_id"), "secret_id": secret})
-	auth, _ := answer["auth"].(map[string]any)
-	token, _ = auth["client_token"].(string)
+	status, token, _, err := s.logIn(t, s.groups["secrets"].Hosts[0], role, secret)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return status, token
 }
 
 var versions = regexp.MustCompile(`(?m)^ *(\d+) (\S+)@`)
 
-// keys are the newest versions of the keys in the keytabs of a machine, by keytab.
-func (s *site) keys(t *testing.T, host string) map[string]int {
+// keys are the newest versions of the keys in the keytabs of all machines, by machine and keytab.
+func (s *site) keys(t *testing.T) map[string]int {
 	t.Helper()
 	newest := map[string]int{}
-	for file := range strings.FieldsSeq(s.on(t, host, "", "ls /etc/almanac/keytabs/*.keytab")) {
-		for _, match := range versions.FindAllStringSubmatch(s.on(t, host, "", "klist -k "+file), -1) {
-			version, err := strconv.Atoi(match[1])
-			if err != nil {
-				t.Fatal(err)
+	for _, host := range s.groups["almanac"].Hosts {
+		for file := range strings.FieldsSeq(s.on(t, host, "", "ls /etc/almanac/keytabs/*.keytab")) {
+			for _, match := range versions.FindAllStringSubmatch(s.on(t, host, "", "klist -k "+file), -1) {
+				at := host + ":" + file
+				newest[at] = max(newest[at], count(t, match[1]))
 			}
-			newest[file] = max(newest[file], version)
 		}
 	}
 	return newest
@@ -99,7 +97,7 @@ func TestSecretsAreMadeAnew(t *testing.T) {
 	if got := enters(); got != "401" {
 		t.Errorf("the NameNode's page answers %s to a cookie of before", got)
 	}
-	spark, keys, passwords := s.file(t, "secrets", "spark_connect", "token"), s.allKeys(t), s.passwords(t)
+	spark, keys, passwords := s.file(t, "secrets", "spark_connect", "token"), s.keys(t), s.passwords(t)
 	renew("spark,monitoring,keytabs")
 	s.sparkTakes(t, spark)
 	for address, got := range s.answers(t, passwords) {
@@ -112,7 +110,7 @@ func TestSecretsAreMadeAnew(t *testing.T) {
 			t.Errorf("%s answers %s to its password", address, got)
 		}
 	}
-	for file, version := range s.allKeys(t) {
+	for file, version := range s.keys(t) {
 		if strings.HasSuffix(file, "almanac-knative.keytab") == (version == keys[file]+1) {
 			t.Errorf("%s has version %d of its key, after %d", file, version, keys[file])
 		}
@@ -129,18 +127,6 @@ func (s *site) passwords(t *testing.T) map[string]string {
 	all := map[string]string{}
 	for name := range s.watched() {
 		all[name] = s.file(t, "secrets", name, "password")
-	}
-	return all
-}
-
-// allKeys are keys of all machines.
-func (s *site) allKeys(t *testing.T) map[string]int {
-	t.Helper()
-	all := map[string]int{}
-	for _, host := range s.groups["almanac"].Hosts {
-		for file, version := range s.keys(t, host) {
-			all[host+":"+file] = version
-		}
 	}
 	return all
 }
@@ -185,7 +171,7 @@ func (s *site) loginsEnd(t *testing.T, renew func(secrets string)) {
 func (s *site) cookie(t *testing.T) (answer func() string) {
 	t.Helper()
 	host := s.groups["namenodes"].Hosts[0]
-	jar := strings.TrimSpace(s.on(t, host, "", "mktemp /root/cookie.XXXXXX"))
+	jar := strings.TrimSpace(s.on(t, host, "", "mktemp -t cookie.XXXXXX"))
 	t.Cleanup(func() { s.on(t, host, "", "rm -f "+jar) })
 	address := " --cacert /etc/almanac/tls/hadoop/ca.pem https://" + host + ":9871/jmx"
 	s.on(t, host, "", "almanac-spnego /etc/almanac/keytabs/nn.keytab -o /dev/null --cookie-jar "+jar+address)

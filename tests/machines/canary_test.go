@@ -164,9 +164,10 @@ func TestNoPersonalValueIsOpen(t *testing.T) {
 func (s *site) passedSealed(t *testing.T, name, machine string, packets []byte, canaries []string, heard map[string]bool) {
 	t.Helper()
 	passed, p := streamed(t, packets), newPacks(t)
-	for _, open := range []string{"/almanac/" + name, "ce-type"} {
-		for _, data := range passed {
-			if bytes.Contains(bytes.ToLower(data), []byte(open)) {
+	for _, data := range passed {
+		lower := bytes.ToLower(data)
+		for _, open := range []string{"/almanac/" + name, "ce-type"} {
+			if bytes.Contains(lower, []byte(open)) {
 				heard[open] = true
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -280,21 +281,33 @@ func (s *site) admin(t *testing.T, opts ...kgo.Opt) *kgo.Client {
 	return s.client(t, "9092", s.trusting(), append(opts, password("admin", s.file(t, "secrets", "kafka", "admin")), kgo.RequestRetries(5))...)
 }
 
-// end is the number of records that a topic of one partition ever had. A broker that is being restarted is waited for, and so is a password that is being set.
+// end is the number of records that a topic of one partition ever had.
 func (s *site) end(t *testing.T, topic string) int64 {
+	t.Helper()
+	return s.ends(t, topic)[topic]
+}
+
+// ends are those of some topics. A broker that is being restarted is waited for, and so is a password that is being set.
+func (s *site) ends(t *testing.T, topics ...string) map[string]int64 {
 	t.Helper()
 	for began := time.Now(); ; time.Sleep(time.Second) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		cl := s.admin(t)
-		ends, err := kadm.NewClient(cl).ListEndOffsets(ctx, topic)
+		found, err := kadm.NewClient(cl).ListEndOffsets(ctx, topics...)
 		cancel()
 		cl.Close()
-		end, ok := ends.Lookup(topic, 0)
-		if err == nil && ok && end.Err == nil {
-			return end.Offset
+		ends := map[string]int64{}
+		for _, topic := range topics {
+			end, ok := found.Lookup(topic, 0)
+			if ends[topic] = end.Offset; !ok || end.Err != nil {
+				err = errors.Join(err, fmt.Errorf("end of %s = %v", topic, end))
+			}
+		}
+		if err == nil {
+			return ends
 		}
 		if time.Since(began) > 3*time.Minute {
-			t.Fatalf("end of %s = %v, %v", topic, end, err)
+			t.Fatal(err)
 		}
 	}
 }
@@ -302,12 +315,8 @@ func (s *site) end(t *testing.T, topic string) int64 {
 // each gives all records of topics of one partition, up to their ends of now.
 func (s *site) each(t *testing.T, topics []string, do func(*kgo.Record)) {
 	t.Helper()
-	left := map[string]int64{}
-	for _, topic := range topics {
-		if end := s.end(t, topic); end > 0 {
-			left[topic] = end
-		}
-	}
+	left := s.ends(t, topics...)
+	maps.DeleteFunc(left, func(_ string, end int64) bool { return end == 0 })
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	cl := s.admin(t, kgo.ConsumeTopics(topics...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))

@@ -2,6 +2,7 @@ package machines_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -9,12 +10,17 @@ import (
 	"time"
 )
 
-// prometheus asks Prometheus on its machine, which lets nobody else in; its password goes by standard input.
+// curl asks on the machine of Prometheus, which lets nobody else in, by a password that goes by standard input.
+func (s *site) curl(t *testing.T, user, password, what string) string {
+	t.Helper()
+	return s.on(t, s.groups["monitoring"].Hosts[0], fmt.Sprintf("user = %q\n", user+":"+password),
+		"curl --max-time 20 --cacert /etc/almanac/tls/prometheus/ca.pem --config - "+what)
+}
+
+// prometheus asks Prometheus.
 func (s *site) prometheus(t *testing.T, path string, into any) {
 	t.Helper()
-	host := s.groups["monitoring"].Hosts[0]
-	said := s.on(t, host, "user = \"almanac:"+s.file(t, "secrets", "prometheus", "password")+"\"\n",
-		"curl -sS --max-time 20 --cacert /etc/almanac/tls/prometheus/ca.pem --config - 'https://"+host+":9090/api/v1/"+path+"'")
+	said := s.curl(t, "almanac", s.file(t, "secrets", "prometheus", "password"), "-sS 'https://"+s.groups["monitoring"].Hosts[0]+":9090/api/v1/"+path+"'")
 	var answer struct {
 		Data json.RawMessage `json:"data"`
 	}
@@ -101,9 +107,7 @@ func TestPrometheusHasTheMetricsOfAll(t *testing.T) {
 // TestTheWatchdogReachesAlertmanager follows the one alert that always fires, from the rules of Prometheus to Alertmanager. The others are told, as they may be true.
 func TestTheWatchdogReachesAlertmanager(t *testing.T) {
 	s := furnished(t)
-	host := s.groups["monitoring"].Hosts[0]
-	said := s.on(t, host, "user = \"almanac:"+s.file(t, "secrets", "alertmanager", "password")+"\"\n",
-		"curl -sS --max-time 20 --cacert /etc/almanac/tls/alertmanager/ca.pem --config - https://"+host+":9193/api/v2/alerts")
+	said := s.curl(t, "almanac", s.file(t, "secrets", "alertmanager", "password"), "-sS https://"+s.groups["monitoring"].Hosts[0]+":9193/api/v2/alerts")
 	var alerts []struct {
 		Labels map[string]string `json:"labels"`
 	}

@@ -71,18 +71,22 @@ func (s *site) token(t *testing.T, function string) string {
 // tokenOn is token of a server that may be away.
 func (s *site) tokenOn(t *testing.T, host, function string) (string, error) {
 	t.Helper()
-	status, answer, err := s.tryBao(t, host, http.MethodPost, "auth/approle/login", "", map[string]any{
-		"role_id": s.file(t, "openbao", "approle", function, "role_id"), "secret_id": s.file(t, "openbao", "approle", function, "secret_id"),
+	status, token, answer, err := s.logIn(t, host, function, s.file(t, "openbao", "approle", function, "secret_id"))
+	if err == nil && (status != http.StatusOK || token == "") {
+		err = fmt.Errorf("login of %s = %d, %v", function, status, answer)
+	}
+	return token, err
+}
+
+// logIn logs a role in to a server of OpenBao, which may be away, by a secret id. It returns the status, the token, if it is let in, and the answer.
+func (s *site) logIn(t *testing.T, host, role, secret string) (status int, token string, answer map[string]any, err error) {
+	t.Helper()
+	status, answer, err = s.tryBao(t, host, http.MethodPost, "auth/approle/login", "", map[string]any{
+		"role_id": s.file(t, "openbao", "approle", role, "role_id"), "secret_id": secret,
 	})
-	if err != nil {
-		return "", err
-	}
-	auth, ok := answer["auth"].(map[string]any)
-	if status != http.StatusOK || !ok {
-		return "", fmt.Errorf("login of %s = %d, %v", function, status, answer)
-	}
-	token, _ := auth["client_token"].(string)
-	return token, nil
+	auth, _ := answer["auth"].(map[string]any)
+	token, _ = auth["client_token"].(string)
+	return status, token, answer, err
 }
 
 // issue has OpenBao make a key and a certificate for a function, the certificate followed by that of who signed it.
