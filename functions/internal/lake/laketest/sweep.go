@@ -33,7 +33,10 @@ func leave(t *testing.T, l *lake.Lake) left {
 	if err == nil {
 		err = l.WriteFile(t.Context(), folder+"/data/1", []byte("one"))
 	}
-	if err = errors.Join(err, l.WriteFile(t.Context(), "flights/rows/metadata/left-m0.avro", []byte("x"))); err != nil {
+	for _, name := range []string{"flights/rows/metadata/left-m0.avro", "flights/.staging/.tmp-0"} { // the latter where former writers had what they made
+		err = errors.Join(err, l.WriteFile(t.Context(), name, []byte("x")))
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	return left{f, folder}
@@ -68,7 +71,7 @@ func sweepAbandoned(t *testing.T, open Open) {
 	if young := kinds(t, other, time.Hour); len(young) != 0 {
 		t.Errorf("a sweep of what is older than an hour removed %v", young)
 	}
-	want := []string{"flights/.staging", "flights/rows/metadata/left-m0.avro", "releases/flights"}
+	want := []string{"flights/.staging", "flights/rows/.staging", "flights/rows/metadata/left-m0.avro", "releases/flights"}
 	if diff := cmp.Diff(want, kinds(t, other, 0)); diff != "" {
 		t.Errorf("swept (-want +got):\n%s", diff)
 	}

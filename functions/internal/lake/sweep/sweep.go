@@ -78,7 +78,7 @@ func (s *sweeper) folder(ctx context.Context, dir string, depth int) error {
 			all = append(all, s.abandoned(name, e))
 		case !e.IsDir():
 		case e.Name() == fsys.Staging:
-			all = append(all, s.folder(ctx, name, depth+2)) // files, and nothing below
+			all = append(all, s.folder(ctx, name, depth+2)) // files, and nothing below; former writers had one in each dataset
 		case depth < 2:
 			all = append(all, s.folder(ctx, name, depth+1))
 		case depth == 2 && e.Name() == "metadata":
