@@ -37,6 +37,9 @@ func NewSecrets(env envconfig.Lookuper, name string, log *slog.Logger) *Secrets 
 	}}
 }
 
+// Name is whose environment it is.
+func (s *Secrets) Name() string { return s.name }
+
 // Store logs in to the store, once.
 func (s *Secrets) Store(ctx context.Context) (*vault.Client, error) {
 	s.mu.Lock()

@@ -67,6 +67,24 @@ func TestLoadPutsFilesInPlaceOfReferences(t *testing.T) {
 	}
 }
 
+func TestLoadPutsTheNameOfTheFunctionWhereItIsAskedFor(t *testing.T) {
+	f := vaulttest.NewFake(t)
+	env := map[string]string{"ALMANAC_T_PRINCIPAL": "almanac-{function}/m1@X", "ALMANAC_T_USERS": "almanac-{function}"}
+	type inner struct {
+		Principal string `each:"name" env:"ALMANAC_T_PRINCIPAL"`
+	}
+	var got struct {
+		Users string `env:"ALMANAC_T_USERS"`
+		Of    inner
+	}
+	if err := fn.Load(t.Context(), secrets(t, f, env), &got); err != nil || got.Of.Principal != "almanac-process/m1@X" || got.Users != "almanac-{function}" {
+		t.Errorf("Load() = %+v, %v", got, err)
+	}
+	if err := fn.Load(t.Context(), envconfig.MapLookuper(env), &got); err != nil || got.Of.Principal != "almanac-{function}/m1@X" {
+		t.Errorf("Load() of an environment that is nobody's = %+v, %v", got, err)
+	}
+}
+
 func TestLoadWithoutReferencesAsksNoStore(t *testing.T) {
 	var got credentials
 	f := vaulttest.NewFake(t)

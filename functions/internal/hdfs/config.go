@@ -1,34 +1,41 @@
 package hdfs
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/almanac-data/almanac/functions/internal/hdfs/remote"
 )
 
 // Config says how to reach a cluster.
 type Config struct {
-	NameNodes   []string      `env:"ALMANAC_HDFS_NAMENODES"`                                  // host:port of their RPC; that of the warehouse if none is named
-	Web         []string      `env:"ALMANAC_HDFS_WEB,required"`                               // http(s)://host:port of their WebHDFS
-	User        string        `env:"ALMANAC_HDFS_USER,default=almanac"`                       // where there is no Kerberos
-	Keytab      string        `env:"ALMANAC_HDFS_KEYTAB"                       secret:"file"` // file; with it everything logs in by Kerberos
-	Principal   string        `env:"ALMANAC_HDFS_PRINCIPAL"`                                  // as whom
-	Krb5Conf    string        `env:"ALMANAC_HDFS_KRB5_CONF"`                                  // file; /etc/krb5.conf if empty
-	Service     string        `env:"ALMANAC_HDFS_SERVICE,default=nn/_HOST"`                   // dfs.namenode.kerberos.principal without its realm
-	Protection  string        `env:"ALMANAC_HDFS_PROTECTION"`                                 // of data with Kerberos: authentication, integrity, privacy (if empty)
-	CA          string        `env:"ALMANAC_HDFS_CA"                           secret:"file"` // PEM file of who signs the certificates of WebHDFS; the system's if empty
-	Hostnames   bool          `env:"ALMANAC_HDFS_HOSTNAMES,default=false"`                    // reach DataNodes by their names
-	Replication int           `env:"ALMANAC_HDFS_REPLICATION,default=3"`                      // of new files
+	NameNodes   []string      `env:"ALMANAC_HDFS_NAMENODES"`                                                 // host:port of their RPC; that of the warehouse if none is named
+	Web         []string      `env:"ALMANAC_HDFS_WEB,required"`                                              // http(s)://host:port of their WebHDFS
+	User        string        `env:"ALMANAC_HDFS_USER,default=almanac"`                                      // where there is no Kerberos
+	Keytab      string        `env:"ALMANAC_HDFS_KEYTAB"                       secret:"file"`                // file; with it everything logs in by Kerberos
+	Principal   string        `each:"name"                                     env:"ALMANAC_HDFS_PRINCIPAL"` // as whom; {function} stands for the function's name
+	Krb5Conf    string        `env:"ALMANAC_HDFS_KRB5_CONF"`                                                 // file; /etc/krb5.conf if empty
+	Service     string        `env:"ALMANAC_HDFS_SERVICE,default=nn/_HOST"`                                  // dfs.namenode.kerberos.principal without its realm
+	Protection  string        `env:"ALMANAC_HDFS_PROTECTION"`                                                // of data with Kerberos: authentication, integrity, privacy (if empty)
+	CA          string        `env:"ALMANAC_HDFS_CA"                           secret:"file"`                // PEM file of who signs WebHDFS's certificates; the system's if empty
+	Hostnames   bool          `env:"ALMANAC_HDFS_HOSTNAMES,default=false"`                                   // reach DataNodes by their names
+	Replication int           `env:"ALMANAC_HDFS_REPLICATION,default=3"`                                     // of new files
+	Umask       string        `env:"ALMANAC_HDFS_UMASK,default=027"`                                         // octal: what of 777 folders and of 666 files are made without
 	BlockSize   int64         `env:"ALMANAC_HDFS_BLOCK_SIZE,default=134217728"`
 	Timeout     time.Duration `env:"ALMANAC_HDFS_TIMEOUT,default=20s"`  // of one request, and of one step of reading or writing
 	Patience    time.Duration `env:"ALMANAC_HDFS_PATIENCE,default=90s"` // of one operation with its further attempts: a failover takes 10 s and more
+	Users       string        `env:"ALMANAC_HDFS_USERS"`                // almanac-{function}, where each function is a user of its own; read by who publishes
 	Metadata    string        `env:"ALMANAC_HDFS_METADATA,default=rpc"` // rpc; or web: everything goes through WebHDFS, as RPC shows names in clear
 }
 
@@ -58,8 +65,23 @@ func (c Config) Check() error {
 	wrong(c.BlockSize < 1<<16 || c.BlockSize%512 != 0, "ALMANAC_HDFS_BLOCK_SIZE must be a multiple of 512 of at least 65536, not %d", c.BlockSize)
 	wrong(c.Timeout < time.Second, "ALMANAC_HDFS_TIMEOUT must be at least 1s, not %s", c.Timeout)
 	wrong(c.Patience < c.Timeout, "ALMANAC_HDFS_PATIENCE must not be shorter than ALMANAC_HDFS_TIMEOUT, %s, not %s", c.Timeout, c.Patience)
+	m, err := c.made()
+	wrong(err != nil, "ALMANAC_HDFS_UMASK must be three octal digits of which the first is 0, such as 027, not %q", c.Umask)
+	wrong(c.Users != "" && (!strings.Contains(c.Users, "{function}") || strings.ContainsAny(c.Users, ":,/@ ")),
+		"ALMANAC_HDFS_USERS must name the users that functions are, as almanac-{function} does, not %q", c.Users)
+	wrong(err == nil && c.Users != "" && m.Folder&0o070 != 0o070,
+		"ALMANAC_HDFS_UMASK must be 007 where ALMANAC_HDFS_USERS is set, not %q: it bounds what others may be let do", c.Umask)
 	wrong(c.Metadata != "rpc" && c.Metadata != "web", "ALMANAC_HDFS_METADATA must be rpc or web, not %q", c.Metadata)
 	return errors.Join(all...)
+}
+
+// made is with what rights folders and files are made.
+func (c Config) made() (m remote.Modes, err error) {
+	mask, err := strconv.ParseUint(cmp.Or(c.Umask, "027"), 8, 32)
+	if err != nil || mask > 0o077 {
+		return m, errors.New("no umask")
+	}
+	return remote.Modes{Folder: 0o777 &^ fs.FileMode(mask), File: 0o666 &^ fs.FileMode(mask)}, nil
 }
 
 // tls is what WebHDFS is trusted by.

@@ -22,6 +22,13 @@ func TestConfig(t *testing.T) {
 			"ALMANAC_HDFS_WEB": "https://nn1:9871,https://nn2:9871", "ALMANAC_HDFS_NAMENODES": "nn1:8020,nn2:8020", "ALMANAC_HDFS_KEYTAB": "/k",
 			"ALMANAC_HDFS_PRINCIPAL": "almanac@X", "ALMANAC_HDFS_METADATA": "web",
 		}, nil},
+		"functions that are users": {map[string]string{"ALMANAC_HDFS_WEB": "http://nn:9870", "ALMANAC_HDFS_USERS": "almanac-{function}", "ALMANAC_HDFS_UMASK": "007"}, nil},
+		"functions that are one user": {map[string]string{"ALMANAC_HDFS_WEB": "http://nn:9870", "ALMANAC_HDFS_USERS": "almanac", "ALMANAC_HDFS_UMASK": "007"},
+			[]string{`read configuration: ALMANAC_HDFS_USERS must name the users that functions are, as almanac-{function} does, not "almanac"`}},
+		"a umask that shuts users out": {map[string]string{"ALMANAC_HDFS_WEB": "http://nn:9870", "ALMANAC_HDFS_USERS": "almanac-{function}"},
+			[]string{`read configuration: ALMANAC_HDFS_UMASK must be 007 where ALMANAC_HDFS_USERS is set, not "027": it bounds what others may be let do`}},
+		"a umask that shuts Almanac out": {map[string]string{"ALMANAC_HDFS_WEB": "http://nn:9870", "ALMANAC_HDFS_UMASK": "777"},
+			[]string{`read configuration: ALMANAC_HDFS_UMASK must be three octal digits of which the first is 0, such as 027, not "777"`}},
 		"every mistake at once": {map[string]string{
 			"ALMANAC_HDFS_WEB": "nn:9870", "ALMANAC_HDFS_NAMENODES": "nn", "ALMANAC_HDFS_KEYTAB": "/k", "ALMANAC_HDFS_PROTECTION": "none",
 			"ALMANAC_HDFS_REPLICATION": "0", "ALMANAC_HDFS_BLOCK_SIZE": "1000", "ALMANAC_HDFS_TIMEOUT": "1ms", "ALMANAC_HDFS_PATIENCE": "0s", "ALMANAC_HDFS_METADATA": "tcp",

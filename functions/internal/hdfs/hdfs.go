@@ -128,6 +128,10 @@ func (f *FS) connect(cfg Config) error {
 	if err != nil {
 		return err
 	}
+	modes, err := cfg.made()
+	if err != nil {
+		return err
+	}
 	var ticket *krb.Client
 	if cfg.Keytab != "" {
 		if cfg.Krb5Conf == "" {
@@ -144,14 +148,14 @@ func (f *FS) connect(cfg Config) error {
 	newWeb := func(failed int) *webhdfs.Client {
 		return webhdfs.New(webhdfs.Config{
 			URLs: rotate(cfg.Web, failed), TLS: trust, User: cfg.User, Kerberos: ticket,
-			Replication: cfg.Replication, BlockSize: cfg.BlockSize, Timeout: cfg.Timeout,
+			Replication: cfg.Replication, BlockSize: cfg.BlockSize, Modes: modes, Timeout: cfg.Timeout,
 		})
 	}
 	f.web = newWeb(0)
 	dial := func(failed int) (session.Transport, error) {
 		c, err := native.Dial(native.Config{
 			NameNodes: rotate(cfg.NameNodes, failed), User: cfg.User, Kerberos: ticket, Service: cfg.Service, Protection: cfg.Protection, Hostnames: cfg.Hostnames,
-			Replication: cfg.Replication, BlockSize: cfg.BlockSize, Timeout: cfg.Timeout,
+			Replication: cfg.Replication, BlockSize: cfg.BlockSize, Modes: modes, Timeout: cfg.Timeout,
 		})
 		return rpc{c, f.web}, err
 	}

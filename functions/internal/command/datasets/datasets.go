@@ -31,7 +31,7 @@ func New(o *command.Options) *cobra.Command {
 		Example: "  almanac datasets --config cluster.yaml\n  almanac datasets --config cluster.yaml --datasets ./spark-jobs --json",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return listDatasets(cmd.Context(), o) },
 	}
-	cmd.AddCommand(newPublish(o),
+	cmd.AddCommand(newPublish(o), newShare(o),
 		&cobra.Command{
 			Use: "withdraw NAME", Short: "Let nothing more be due of a dataset; what is stored of it stays", Args: command.Args(cobra.ExactArgs(1)),
 			Example: "  almanac datasets withdraw flights --config cluster.yaml",

@@ -87,6 +87,18 @@ func TestDatasetsArePublishedListedAndWithdrawn(t *testing.T) {
 	}
 }
 
+func TestShareSaysWhomItWouldLetIn(t *testing.T) {
+	config := filepath.Join(t.TempDir(), "cluster.yaml")
+	if err := os.WriteFile(config, []byte("warehouse: "+t.TempDir()+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"datasets", "share"}, {"datasets", "share", "--config", config}} {
+		if _, code, err := almanac.Call(t, args...); code != 2 || !strings.Contains(err.Error(), "ALMANAC_HDFS_USERS") {
+			t.Errorf("%v: exit %d, %v, want a refusal that names the setting", args, code, err)
+		}
+	}
+}
+
 func TestAFolderWithMistakesIsNotPublished(t *testing.T) {
 	root, write := commandtest.Trips(t)
 	data := filepath.Join(t.TempDir(), "data")

@@ -21,12 +21,10 @@ import (
 	"github.com/almanac-data/almanac/functions/internal/dataset"
 	"github.com/almanac-data/almanac/functions/internal/dataset/folder"
 	"github.com/almanac-data/almanac/functions/internal/fn"
-	"github.com/almanac-data/almanac/functions/internal/hdfs"
 	"github.com/almanac-data/almanac/functions/internal/kafka"
 	"github.com/almanac-data/almanac/functions/internal/lake"
 	"github.com/almanac-data/almanac/functions/internal/platform"
 	"github.com/almanac-data/almanac/functions/internal/published"
-	"github.com/almanac-data/almanac/functions/internal/secret/envelope"
 )
 
 const publishHelp = `Publish checks the folders of datasets, makes the topics that they need, copies the folders to the warehouse as they were checked, and
@@ -72,6 +70,7 @@ type publications struct {
 	DryRun   bool          `json:"dry_run"`
 	Datasets []publication `json:"datasets"`
 	Topics   []string      `json:"topics"` // that were made, or would be
+	Shared   []string      `json:"shared"` // folders of HDFS that functions were let into, or would be
 }
 
 func publish(ctx context.Context, o *command.Options, names []string, dry bool) (err error) {
@@ -101,6 +100,10 @@ func publish(ctx context.Context, o *command.Options, names []string, dry bool) 
 	if result.Topics, err = to.topics(ctx, dataset.NewCatalog(loaded...), dry); err != nil {
 		return err
 	}
+	// Before they are current: functions find the folders that are theirs.
+	if result.Shared, err = share(ctx, o, loaded, dry); err != nil {
+		return err
+	}
 	var errs []error
 	for _, c := range all {
 		p, err := to.put(ctx, c, signed, dry)
@@ -110,30 +113,7 @@ func publish(ctx context.Context, o *command.Options, names []string, dry bool) 
 		}
 		result.Datasets = append(result.Datasets, p)
 	}
-	if !dry {
-		errs = append(errs, shareKeys(ctx, o, all))
-	}
 	return errors.Join(append(errs, printPublications(o, result))...)
-}
-
-// shareKeys lets those read the data keys of datasets who are to, where they do not own the warehouse.
-func shareKeys(ctx context.Context, o *command.Options, all []candidate) error {
-	env, err := o.Variables()
-	if err != nil {
-		return err
-	}
-	var cfg envelope.Config
-	if err := fn.Load(ctx, env, &cfg); err != nil || len(cfg.Readers) == 0 {
-		return err
-	}
-	return open.HDFS(ctx, o, func(f *hdfs.FS) error { //nolint:contextcheck // calls of WebHDFS have deadlines of their own
-		for _, c := range all {
-			if err := f.Share(envelope.Folder(c.manifest.Dataset), cfg.Readers); err != nil {
-				return fmt.Errorf("let %s read the data keys of %s: %w", strings.Join(cfg.Readers, " and "), c.manifest.Dataset, err)
-			}
-		}
-		return nil
-	})
 }
 
 // candidates copies the named datasets of the folder, or all, and checks the copies. The error names every mistake in every one.
@@ -308,6 +288,7 @@ func printPublications(o *command.Options, all publications) error {
 	if o.JSON {
 		return o.PrintJSON(all)
 	}
+	printShared(o, all.Shared, all.DryRun)
 	verb := "published"
 	if all.DryRun {
 		verb = "would be published"

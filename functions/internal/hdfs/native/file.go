@@ -105,7 +105,7 @@ type sink struct {
 
 // Create makes a file that must not be there, in a folder that must.
 func (c *Client) Create(name string) (remote.Sink, error) {
-	f, err := c.client.CreateFile(name, c.cfg.Replication, c.cfg.BlockSize, fileMode)
+	f, err := c.client.CreateFile(name, c.cfg.Replication, c.cfg.BlockSize, c.cfg.Modes.File)
 	if err != nil {
 		return nil, translate(err)
 	}

@@ -28,6 +28,7 @@ type Config struct {
 	Hostnames   bool   // reach DataNodes by their names instead of their addresses
 	Replication int
 	BlockSize   int64         // bytes
+	Modes       remote.Modes  // of what is made
 	Timeout     time.Duration // of each connection, read and write
 }
 
@@ -90,7 +91,9 @@ func (c *Client) List(name string) ([]remote.Info, error) {
 }
 
 // Mkdirs makes a folder and those above it. That it is there already is no error.
-func (c *Client) Mkdirs(name string) error { return translate(c.client.MkdirAll(name, folderMode)) }
+func (c *Client) Mkdirs(name string) error {
+	return translate(c.client.MkdirAll(name, c.cfg.Modes.Folder))
+}
 
 // Replace renames a file over whatever file has the name.
 func (c *Client) Replace(old, name string) error { return translate(c.client.Rename(old, name)) }
@@ -105,11 +108,6 @@ func (c *Client) Delete(name string, all bool) error {
 	}
 	return translate(c.client.RemoveAll(name))
 }
-
-const (
-	folderMode = 0o750
-	fileMode   = 0o640
-)
 
 func describe(i fs.FileInfo) remote.Info {
 	info := remote.Info{Path: path.Base(i.Name()), Bytes: i.Size(), Folder: i.IsDir(), Perm: i.Mode().Perm(), Modified: i.ModTime()}

@@ -54,6 +54,9 @@ func (i Info) Info() (fs.FileInfo, error) { return i, nil }
 // Sys is itself.
 func (i Info) Sys() any { return i }
 
+// Modes are the rights with which folders and files are made.
+type Modes struct{ Folder, File fs.FileMode }
+
 // Source is a file that is open for reading over one connection. It is not safe for concurrent use, and does not try again.
 type Source interface {
 	io.ReaderAt

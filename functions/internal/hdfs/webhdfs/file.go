@@ -154,7 +154,7 @@ func (c *Client) Create(name string) (remote.Sink, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	to, err := c.redirect(ctx, http.MethodPut, name, url.Values{
-		"op": {"CREATE"}, "overwrite": {"false"}, "permission": {"640"},
+		"op": {"CREATE"}, "overwrite": {"false"}, "permission": {octal(c.cfg.Modes.File)},
 		"replication": {strconv.Itoa(c.cfg.Replication)}, "blocksize": {strconv.FormatInt(c.cfg.BlockSize, 10)},
 	})
 	if err != nil {

@@ -69,12 +69,14 @@ func (c *Client) list(name string) ([]status, error) {
 // Mkdirs makes a folder and those above it. That it is there already is no error.
 func (c *Client) Mkdirs(name string) error {
 	var done struct{ Boolean bool }
-	err := c.call(http.MethodPut, name, url.Values{"op": {"MKDIRS"}, "permission": {"750"}}, &done)
+	err := c.call(http.MethodPut, name, url.Values{"op": {"MKDIRS"}, "permission": {octal(c.cfg.Modes.Folder)}}, &done)
 	if err == nil && !done.Boolean {
 		err = remote.NewError("FileAlreadyExistsException", name)
 	}
 	return err
 }
+
+func octal(mode fs.FileMode) string { return strconv.FormatUint(uint64(mode), 8) }
 
 // Replace renames a file over whatever file has the name.
 func (c *Client) Replace(old, name string) error { return c.rename(old, name, "OVERWRITE") }

@@ -35,6 +35,7 @@ type Config struct {
 	Kerberos    *krb.Client   // the service is HTTP/<host>
 	Replication int           // of files
 	BlockSize   int64         // of files, in bytes
+	Modes       remote.Modes  // of what is made
 	Timeout     time.Duration // of each connection, read and write
 }
 

@@ -61,7 +61,8 @@ func (n *nameNode) data(w http.ResponseWriter, r *http.Request, _ string) {
 
 func newClient(tb testing.TB, urls ...string) *webhdfs.Client {
 	tb.Helper()
-	c := webhdfs.New(webhdfs.Config{URLs: urls, User: "almanac", Replication: 2, BlockSize: 1 << 20, Timeout: 2 * time.Second})
+	c := webhdfs.New(webhdfs.Config{URLs: urls, User: "almanac", Replication: 2, BlockSize: 1 << 20, Modes: remote.Modes{Folder: 0o770, File: 0o660},
+		Timeout: 2 * time.Second})
 	tb.Cleanup(c.Close)
 	return c
 }
@@ -105,7 +106,7 @@ func TestVerbs(t *testing.T) {
 		"GET /webhdfs/v1/w/x?op=GETFILESTATUS&user.name=almanac",
 		"GET /webhdfs/v1/w?op=LISTSTATUS_BATCH&user.name=almanac",
 		"GET /webhdfs/v1/w?op=LISTSTATUS_BATCH&startAfter=b&user.name=almanac",
-		"PUT /webhdfs/v1/w/d?op=MKDIRS&permission=750&user.name=almanac",
+		"PUT /webhdfs/v1/w/d?op=MKDIRS&permission=770&user.name=almanac",
 		"PUT /webhdfs/v1/w/a?destination=%2Fw%2Fb&op=RENAME&renameoptions=OVERWRITE&user.name=almanac",
 		"PUT /webhdfs/v1/w/a?destination=%2Fw%2Fb%2Bc&op=RENAME&renameoptions=NONE&user.name=almanac",
 		"DELETE /webhdfs/v1/w/x?op=DELETE&recursive=true&user.name=almanac",

@@ -17,8 +17,7 @@ import (
 
 // Config names the key that wraps.
 type Config struct {
-	Key     string   `env:"ALMANAC_ENVELOPE_KEY"     secret:"key"` // vault://transit/almanac-rows, or a key file, made if it is missing; nothing is sealed if empty
-	Readers []string `env:"ALMANAC_ENVELOPE_READERS"`              // users of HDFS whom a publisher lets read the data keys, where these do not own the warehouse
+	Key string `env:"ALMANAC_ENVELOPE_KEY" secret:"key"` // vault://transit/almanac-rows, or a key file, made if it is missing; nothing is sealed if empty
 }
 
 // Files are those of the warehouse. A missing one is fs.ErrNotExist.
