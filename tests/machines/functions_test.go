@@ -157,7 +157,9 @@ func TestFunctionsReadOfTheWarehouseWhatTheyNeed(t *testing.T) {
 		{"serve", "GET", "/releases?op=LISTSTATUS", "200"},
 		{"serve", "PUT", "/releases/x?op=MKDIRS", "403"},
 		{"serve", "DELETE", "/releases/none?op=DELETE", "403"}, // HDFS looks at rights first: nothing is lost if it lets in
-		{"store", "GET", "/releases?op=LISTSTATUS", "200"},
+		{"deliver", "PUT", "/releases/x?op=MKDIRS", "403"},
+		{"store", "GET", "/releases?op=LISTSTATUS", "403"},
+		{"calendar", "GET", "/releases?op=LISTSTATUS", "200"},
 		{"deliver", "DELETE", "/../user/spark/none?op=DELETE", "403"},
 	} {
 		if got := ask(tt.function, tt.method, tt.path); got != tt.want {

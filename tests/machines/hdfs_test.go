@@ -58,8 +58,60 @@ func (s *site) hdfs(t *testing.T, host, name string) (c *hdfs.Client, principal 
 
 var deniedByHDFS = regexp.MustCompile(`allowed=false\s+ugi=(\S+) .*\scmd=(\S+)\s+src=(\S+)`)
 
-// TestHDFSRefusesEachFunctionWhatIsOthers takes the keytab of each function to folders of others: those of Spark, of HDFS itself, and of the warehouse where it is not
-// theirs. Functions that write are one user to HDFS, which owns the warehouse, and one principal each in its log, which must have each of these refusals.
+// warehouse says who may write and who read each folder of it, and of a dataset in it; what else a dataset has are aggregates. The operator may do all.
+var warehouse = map[string]struct{ writer, readers string }{
+	"":            {"calendar", "operator"},
+	"/datasets":   {"calendar", "aggregate collect deliver process serve store validate"},
+	"/releases":   {"calendar", "serve"},
+	"/DATASET":    {"calendar", ""},
+	"/raw":        {"calendar store", "collect"},
+	"/data-keys":  {"calendar collect", "process"},
+	"/staging":    {"calendar store", ""},
+	"/rows":       {"calendar store", "aggregate deliver"},
+	"/quarantine": {"calendar store", ""},
+	"/AGGREGATE":  {"calendar aggregate", "deliver"},
+	"/RELEASES":   {"calendar deliver", "serve"},
+}
+
+// folders are those of the warehouse, each with what the table calls it.
+func folders(t *testing.T, c *hdfs.Client) map[string]string {
+	t.Helper()
+	names := func(dir string) (all []string) {
+		found, err := c.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range found {
+			if f.IsDir() && !strings.HasPrefix(f.Name(), ".") {
+				all = append(all, f.Name())
+			}
+		}
+		return all
+	}
+	all := map[string]string{"/almanac": "", "/almanac/datasets": "/datasets", "/almanac/releases": "/releases"}
+	for _, dataset := range names("/almanac/releases") {
+		all["/almanac/"+dataset], all["/almanac/releases/"+dataset] = "/DATASET", "/RELEASES"
+		aggregates := 0
+		for _, name := range names("/almanac/" + dataset) {
+			if _, ok := warehouse["/"+name]; ok {
+				all["/almanac/"+dataset+"/"+name] = "/" + name
+			} else {
+				all["/almanac/"+dataset+"/"+name] = "/AGGREGATE"
+				aggregates++
+			}
+		}
+		if aggregates == 0 {
+			t.Errorf("%s has no aggregate", dataset)
+		}
+	}
+	if len(all) < 11 {
+		t.Fatalf("the warehouse has the folders %v, want those of a dataset among them", all)
+	}
+	return all
+}
+
+// TestHDFSRefusesEachFunctionWhatIsOthers takes the keytab of each function to folders of others: those of Spark, of HDFS itself, and of each other in the warehouse.
+// The log of HDFS must have each of these refusals. What is a function's own it may read, or write.
 func TestHDFSRefusesEachFunctionWhatIsOthers(t *testing.T) {
 	s, host := withFunctions(t)
 	began := time.Now()
@@ -84,26 +136,45 @@ func TestHDFSRefusesEachFunctionWhatIsOthers(t *testing.T) {
 		{list, "listStatus", "/spark-history"}, {list, "listStatus", "/user/spark"}, {mkdir, "getfileinfo", "/user/spark" + made}, // the library looks first
 		{mkdir, "getfileinfo", "/spark-history" + made}, {mkdir, "mkdirs", made}, {mkdir, "mkdirs", "/user" + made}, {give, "setOwner", "/tmp"},
 	}
-	readers := []try{
-		{list, "listStatus", "/user/almanac"}, {mkdir, "mkdirs", "/almanac" + made}, {mkdir, "mkdirs", "/almanac/datasets" + made}, {mkdir, "mkdirs", "/scratch" + made}, {give, "setOwner", "/almanac"},
-	}
-	blind := []try{{list, "listStatus", "/almanac/releases"}, {mkdir, "getfileinfo", "/almanac/releases" + made}}
-	sees := []try{{mkdir, "mkdirs", "/almanac/releases" + made}}
-	more := map[string][]try{"process": slices.Concat(readers, blind), "validate": slices.Concat(readers, blind), "serve": slices.Concat(readers, sees)}
+	functions := []try{{list, "listStatus", "/user/almanac"}, {mkdir, "mkdirs", "/scratch" + made}, {give, "setOwner", "/almanac"}}
+	operator, _ := s.hdfs(t, host, "almanac-operator")
+	all := folders(t, operator)
 	var want []string
 	for name := range strings.FieldsSeq(s.on(t, host, "", "ls /etc/almanac/keytabs | sed -n 's/^almanac-\\(.*\\)[.]keytab$/\\1/p'")) {
 		c, principal := s.hdfs(t, host, "almanac-"+name)
-		if err := list(c, "/almanac/datasets"); err != nil {
-			t.Errorf("%s may read what is published: %v", name, err)
+		tries := everybody
+		if name != "operator" {
+			tries = slices.Concat(everybody, functions)
 		}
-		for _, one := range slices.Concat(everybody, more[name]) {
+		for folder, kind := range all {
+			may := func(who string) bool { return name == "operator" || slices.Contains(strings.Fields(who), name) }
+			writes, reads := may(warehouse[kind].writer), may(warehouse[kind].writer+" "+warehouse[kind].readers)
+			if writes {
+				if err := mkdir(c, folder+made); err != nil {
+					t.Errorf("%s makes a folder in %s: %v", name, folder, err)
+				}
+			}
+			if reads {
+				if err := list(c, folder); err != nil {
+					t.Errorf("%s lists %s: %v", name, folder, err)
+				}
+			} else {
+				tries = append(tries, try{list, "listStatus", folder})
+			}
+			if _, err := c.Stat(folder + made); !writes && errors.Is(err, fs.ErrNotExist) { // it may pass, so that it is refused when it makes one
+				tries = append(tries, try{mkdir, "mkdirs", folder + made})
+			} else if !writes {
+				tries = append(tries, try{mkdir, "getfileinfo", folder + made})
+			}
+		}
+		for _, one := range tries {
 			if err := one.do(c, one.name); !errors.Is(err, fs.ErrPermission) {
 				t.Errorf("%s asks for %s of %s: %v, want it refused", name, one.cmd, one.name, err)
 			}
 			want = append(want, denial(principal, one.cmd, one.name))
 		}
 	}
-	if len(want) < 80 {
+	if len(want) < 200 {
 		t.Errorf("only %d refusals were tried", len(want))
 	}
 	s.logged(t, "namenodes", "journalctl -u almanac-hdfs-namenode -o cat --no-pager --since @"+strconv.FormatInt(began.Unix(), 10)+" | grep -F allowed=false || true",
