@@ -26,6 +26,15 @@ func TestRulesSeeWhatIsBroken(t *testing.T) {
 	resources := func(part, key string, value any) func(o object) {
 		return inContainer(func(c map[string]any) { at(c, "resources", part).(map[string]any)[key] = value })
 	}
+	secret := func(from, to string) func(o object) { // another in its place
+		return func(o object) {
+			for _, s := range list(at(list(pods([]object{o})[0].template, "spec.volumes"), 0), "projected.sources") {
+				if text(s, "secret.name") == from {
+					set(s.(map[string]any), "secret.name", to)
+				}
+			}
+		}
+	}
 	tests := map[string]struct {
 		rule, kind, name string
 		change           func(o object)
@@ -96,6 +105,13 @@ func TestRulesSeeWhatIsBroken(t *testing.T) {
 		"a token among the settings":      {"secrets are references", "ConfigMap", "", func(o object) { o["data"].(map[string]any)["ALMANAC_SPARK_TOKEN_FILE"] = "abc" }},
 		"a password in a reference":       {"secrets are references", "Service", "store", env("ALMANAC_KAFKA_PASSWORD", "vault://me:hunter2@kv/almanac#password")},
 		"a secret among the manifests":    {"secrets are references", "ServiceAccount", "store", func(o object) { o["kind"] = "Secret" }},
+		"another's keytab":                {"each has its own keys", "Service", "store", secret("hdfs-store", "hdfs-collect")},
+		"a keytab for all":                {"each has its own keys", "JobSink", "deliver", secret("hdfs-deliver", "hdfs")},
+		"a keytab for dead letters":       {"each has its own keys", "Service", "deadletter", secret("ca", "hdfs-deadletter")},
+		"another's certificate":           {"each has its own keys", "ContainerSource", "store", secret("kafka-source", "kafka-store")},
+		"a way to no realm":               {"each has its own keys", "Service", "serve", secret("krb5", "ca")},
+		"a principal for all":             {"each has its own keys", "ConfigMap", "", func(o object) { o["data"].(map[string]any)["ALMANAC_HDFS_PRINCIPAL"] = "almanac@EXAMPLE.ORG" }},
+		"a keytab of the store for all":   {"each has its own keys", "Service", "store", env("ALMANAC_HDFS_KEYTAB", "vault://kv/almanac/shared/hdfs?encoding=base64#keytab")},
 		"another namespace":               {"all lies in a restricted namespace", "Service", "store", put("metadata.namespace", "default")},
 		"a namespace that lets all in": {"all lies in a restricted namespace", "Namespace", "almanac", func(o object) {
 			dotted(o, "metadata.labels").(map[string]any)["pod-security.kubernetes.io/enforce"] = "privileged"

@@ -30,6 +30,7 @@ var rules = map[string]rule{
 	"only the API is public":                   private,
 	"traffic is denied but for what is needed": isolated,
 	"secrets are references":                   noSecrets,
+	"each has its own keys":                    own,
 	"all lies in a restricted namespace":       namespaced,
 }
 
