@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -44,7 +45,7 @@ func TestSecuredDeploy(t *testing.T) {
 	if out, _ := d.must(t, map[string]any{"deploy_datasets": []string{first.Folder()}}, "--check", "--diff"); !strings.Contains(out, "The namespace almanac would be made") || k.there(t) {
 		t.Errorf("check mode made the namespace, or does not say that it would be: %s", ending(out))
 	}
-	own := []string{"kafka-store", "pseudonym", "spark"}
+	own := []string{"hdfs-store", "kafka-store", "pseudonym", "spark"}
 	d.does(t, first, false)
 	for _, name := range own {
 		if !d.has(t, "secret", name) {
@@ -137,13 +138,35 @@ const (
 // units runs a command on each machine of the functions, of which there may be none.
 func (d *deployment) units(t *testing.T, command string) {
 	t.Helper()
+	d.on(t, "functions", command)
+}
+
+// on runs a command on machines of the site, and gives what Ansible prints of it.
+func (d *deployment) on(t *testing.T, machines, command string) string {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience) // also while the test is cleaned up
 	defer cancel()
-	cmd := exec.CommandContext(ctx, tool(t, "ansible"), "functions", "-i", d.inventories[0], "-m", "ansible.builtin.shell", "-a", command)
+	cmd := exec.CommandContext(ctx, tool(t, "ansible"), machines, "-i", d.inventories[0], "-m", "ansible.builtin.shell", "-a", command)
 	cmd.Dir = filepath.Join(root, "ansible")
-	if out, err := cmd.CombinedOutput(); err != nil {
+	out, err := cmd.CombinedOutput()
+	if err != nil {
 		t.Fatalf("%s: %v: %s", command, err, out)
 	}
+	return string(out)
+}
+
+// owner is that of an entry which is not in the making, as WebHDFS writes it: by the names of its fields.
+var owner = regexp.MustCompile(`"owner":"([^"]*)","pathSuffix":"[^."]`)
+
+// owners are the users of HDFS whose a folder's entries are.
+func (d *deployment) owners(t *testing.T, folder string) (users []string) {
+	t.Helper()
+	const list = "almanac-spnego /etc/almanac/keytabs/nn.keytab --cacert /etc/almanac/tls/hadoop/ca.pem 'https://{{ inventory_hostname }}:9871/webhdfs/v1/almanac/%s?op=LISTSTATUS'"
+	for _, match := range owner.FindAllStringSubmatch(d.on(t, "namenodes[0]", fmt.Sprintf(list, folder)), -1) {
+		users = append(users, match[1])
+	}
+	slices.Sort(users)
+	return slices.Compact(users)
 }
 
 // box is the operator's command over the site, as deploy.yml has set it up.
@@ -190,6 +213,9 @@ func (d *deployment) does(t *testing.T, r flights.Trial, store bool) {
 			t.Error(text)
 		}
 		t.Logf("%s: content and %d files are compared with those of one process", version, files)
+	}
+	if users := d.owners(t, "releases/"+r.Name); !slices.Equal(users, []string{"almanac-deliver"}) {
+		t.Errorf("releases of %s are owned by %v, want almanac-deliver alone", r.Name, users)
 	}
 	letters, err := d.box().DeadLetters(patient(t))
 	if err != nil {
