@@ -13,9 +13,8 @@ import (
 
 // cast is the folder of one owner on the real cluster, as several users see it.
 type cast struct {
-	cfg  hdfs.Config
-	base string // which all may pass
-	dir  string
+	cfg hdfs.Config
+	dir string
 }
 
 func (c cast) as(t *testing.T, user string) *hdfs.FS {
