@@ -58,19 +58,35 @@ func (s *site) hdfs(t *testing.T, host, name string) (c *hdfs.Client, principal 
 
 var deniedByHDFS = regexp.MustCompile(`allowed=false\s+ugi=(\S+) .*\scmd=(\S+)\s+src=(\S+)`)
 
-// warehouse says who may write and who read each folder of it, and of a dataset in it; what else a dataset has are aggregates. The operator may do all.
-var warehouse = map[string]struct{ writer, readers string }{
-	"":            {"calendar", "operator"},
-	"/datasets":   {"calendar", "aggregate collect deliver process serve store validate"},
-	"/releases":   {"calendar", "serve"},
-	"/DATASET":    {"calendar", ""},
-	"/raw":        {"calendar store", "collect"},
-	"/data-keys":  {"calendar collect", "process"},
-	"/staging":    {"calendar store", ""},
-	"/rows":       {"calendar store", "aggregate deliver"},
-	"/quarantine": {"calendar store", ""},
-	"/AGGREGATE":  {"calendar aggregate", "deliver"},
-	"/RELEASES":   {"calendar deliver", "serve"},
+// warehouse says who may write and who read each folder of it, and of a dataset in it, and who may only pass; what else a dataset has are aggregates. The
+// operator may do all.
+var warehouse = map[string]struct{ writers, readers, pass string }{
+	"":            {"calendar", "", "aggregate collect deliver process serve store validate"},
+	"/datasets":   {"calendar", "aggregate collect deliver process serve store validate", ""},
+	"/releases":   {"calendar", "serve", "deliver"},
+	"/DATASET":    {"calendar", "", "aggregate collect deliver process store"},
+	"/raw":        {"calendar store", "collect", ""},
+	"/data-keys":  {"calendar collect", "process", ""},
+	"/staging":    {"calendar store", "", ""},
+	"/rows":       {"calendar store", "aggregate deliver", ""},
+	"/quarantine": {"calendar store", "", ""},
+	"/AGGREGATE":  {"calendar aggregate", "deliver", ""},
+	"/RELEASES":   {"calendar deliver", "serve", ""},
+}
+
+// first is some file below a folder, or empty.
+func first(t *testing.T, c *hdfs.Client, folder string) (name string) {
+	t.Helper()
+	err := c.Walk(folder, func(at string, info fs.FileInfo, err error) error {
+		if err == nil && !info.IsDir() && info.Size() > 0 {
+			name, err = at, io.EOF
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, io.EOF) {
+		t.Fatal(err)
+	}
+	return name
 }
 
 // folders are those of the warehouse, each with what the table calls it.
@@ -126,6 +142,14 @@ func TestHDFSRefusesEachFunctionWhatIsOthers(t *testing.T) {
 		}
 		return err
 	}
+	read := func(c *hdfs.Client, name string) error {
+		f, err := c.Open(name)
+		if err != nil {
+			return err
+		}
+		_, err = io.ReadFull(f, make([]byte, 1))
+		return errors.Join(err, f.Close())
+	}
 	give := func(c *hdfs.Client, name string) error { return c.Chown(name, "hdfs", "supergroup") } // whose it is
 	type try struct {
 		do        func(c *hdfs.Client, name string) error
@@ -139,6 +163,15 @@ func TestHDFSRefusesEachFunctionWhatIsOthers(t *testing.T) {
 	functions := []try{{list, "listStatus", "/user/almanac"}, {mkdir, "mkdirs", "/scratch" + made}, {give, "setOwner", "/almanac"}}
 	operator, _ := s.hdfs(t, host, "almanac-operator")
 	all := folders(t, operator)
+	files := map[string]string{} // one deep in each folder of data
+	for folder, kind := range all {
+		if kind != "" && kind != "/datasets" && kind != "/releases" && kind != "/DATASET" {
+			files[folder] = first(t, operator, folder)
+		}
+		if kind == "/rows" && files[folder] == "" {
+			t.Errorf("%s has no file", folder)
+		}
+	}
 	var want []string
 	for name := range strings.FieldsSeq(s.on(t, host, "", "ls /etc/almanac/keytabs | sed -n 's/^almanac-\\(.*\\)[.]keytab$/\\1/p'")) {
 		c, principal := s.hdfs(t, host, "almanac-"+name)
@@ -147,24 +180,31 @@ func TestHDFSRefusesEachFunctionWhatIsOthers(t *testing.T) {
 			tries = slices.Concat(everybody, functions)
 		}
 		for folder, kind := range all {
+			of := warehouse[kind]
 			may := func(who string) bool { return name == "operator" || slices.Contains(strings.Fields(who), name) }
-			writes, reads := may(warehouse[kind].writer), may(warehouse[kind].writer+" "+warehouse[kind].readers)
-			if writes {
+			switch {
+			case may(of.writers):
 				if err := mkdir(c, folder+made); err != nil {
 					t.Errorf("%s makes a folder in %s: %v", name, folder, err)
 				}
-			}
-			if reads {
-				if err := list(c, folder); err != nil {
-					t.Errorf("%s lists %s: %v", name, folder, err)
-				}
-			} else {
-				tries = append(tries, try{list, "listStatus", folder})
-			}
-			if _, err := c.Stat(folder + made); !writes && errors.Is(err, fs.ErrNotExist) { // it may pass, so that it is refused when it makes one
+			case may(of.readers + " " + of.pass):
 				tries = append(tries, try{mkdir, "mkdirs", folder + made})
-			} else if !writes {
-				tries = append(tries, try{mkdir, "getfileinfo", folder + made})
+			default:
+				tries = append(tries, try{mkdir, "getfileinfo", folder + made}) // the library looks first
+			}
+			asks := map[string]func(*hdfs.Client, string) error{folder: list, files[folder]: read}
+			for at, ask := range asks {
+				switch {
+				case at == "":
+				case may(of.writers + " " + of.readers):
+					if err := ask(c, at); err != nil {
+						t.Errorf("%s reads %s: %v", name, at, err)
+					}
+				case at == folder:
+					tries = append(tries, try{list, "listStatus", at})
+				default:
+					tries = append(tries, try{read, "getfileinfo", at})
+				}
 			}
 		}
 		for _, one := range tries {

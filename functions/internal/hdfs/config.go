@@ -58,6 +58,7 @@ func (c Config) Check() error {
 		wrong(ok && c.Keytab != "" && u.Scheme == "http", "ALMANAC_HDFS_WEB must be https://… where ALMANAC_HDFS_KEYTAB is set, not %q", w)
 	}
 	wrong((c.Keytab == "") != (c.Principal == ""), "ALMANAC_HDFS_KEYTAB and ALMANAC_HDFS_PRINCIPAL must be set together")
+	wrong(strings.Contains(c.Principal, "{function}"), "ALMANAC_HDFS_PRINCIPAL is %q, where only the program of a function has a name to put in: name the principal", c.Principal)
 	wrong(c.Keytab == "" && c.Protection != "", "ALMANAC_HDFS_PROTECTION needs ALMANAC_HDFS_KEYTAB")
 	wrong(!slices.Contains([]string{"", "authentication", "integrity", "privacy"}, c.Protection),
 		"ALMANAC_HDFS_PROTECTION must be authentication, integrity or privacy, not %q", c.Protection)
@@ -69,7 +70,7 @@ func (c Config) Check() error {
 	wrong(err != nil, "ALMANAC_HDFS_UMASK must be three octal digits of which the first is 0, such as 027, not %q", c.Umask)
 	wrong(c.Users != "" && (!strings.Contains(c.Users, "{function}") || strings.ContainsAny(c.Users, ":,/@ ")),
 		"ALMANAC_HDFS_USERS must name the users that functions are, as almanac-{function} does, not %q", c.Users)
-	wrong(err == nil && c.Users != "" && m.Folder&0o070 != 0o070,
+	wrong(err == nil && c.Users != "" && m.Folder != 0o770,
 		"ALMANAC_HDFS_UMASK must be 007 where ALMANAC_HDFS_USERS is set, not %q: it bounds what others may be let do", c.Umask)
 	wrong(c.Metadata != "rpc" && c.Metadata != "web", "ALMANAC_HDFS_METADATA must be rpc or web, not %q", c.Metadata)
 	return errors.Join(all...)
@@ -78,7 +79,7 @@ func (c Config) Check() error {
 // made is with what rights folders and files are made.
 func (c Config) made() (m remote.Modes, err error) {
 	mask, err := strconv.ParseUint(cmp.Or(c.Umask, "027"), 8, 32)
-	if err != nil || mask > 0o077 {
+	if err != nil || mask > 0o077 || len(cmp.Or(c.Umask, "027")) != 3 {
 		return m, errors.New("no umask")
 	}
 	return remote.Modes{Folder: 0o777 &^ fs.FileMode(mask), File: 0o666 &^ fs.FileMode(mask)}, nil

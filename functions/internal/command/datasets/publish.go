@@ -101,7 +101,7 @@ func publish(ctx context.Context, o *command.Options, names []string, dry bool) 
 		return err
 	}
 	// Before they are current: functions find the folders that are theirs.
-	if result.Shared, err = share(ctx, o, loaded, dry); err != nil {
+	if result.Shared, err = share(ctx, o, loaded, dry, false); err != nil {
 		return err
 	}
 	var errs []error

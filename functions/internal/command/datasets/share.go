@@ -3,6 +3,7 @@ package datasets
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"strings"
 
@@ -18,7 +19,7 @@ import (
 
 const shareHelp = `Share makes the folders of the warehouse and of the datasets that are published, and lets each function write and read there what is its own, by
 access control lists of HDFS. It is for sites where functions are users of HDFS of their own, which ALMANAC_HDFS_USERS names. Publish does the same for
-what it publishes. What other users may stays as it is.`
+what it publishes. What users may who are no functions stays as it is, but that the group may not write.`
 
 // sharing is what share prints.
 type sharing struct {
@@ -27,19 +28,20 @@ type sharing struct {
 }
 
 func newShare(o *command.Options) *cobra.Command {
-	var dry bool
+	var dry, all bool
 	cmd := &cobra.Command{
 		Use: "share", Short: "Let each function write and read what is its own on HDFS", Long: shareHelp, Args: command.Args(cobra.NoArgs),
 		Example: "  almanac datasets share --config cluster.yaml\n  almanac datasets share --config cluster.yaml --dry-run",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return shareAll(cmd.Context(), o, dry)
+			return shareAll(cmd.Context(), o, dry, all)
 		},
 	}
+	cmd.Flags().BoolVar(&all, "all", false, "go through all that lies in the folders, also where they let functions in already")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "say what would be done, and do nothing")
 	return cmd
 }
 
-func shareAll(ctx context.Context, o *command.Options, dry bool) error {
+func shareAll(ctx context.Context, o *command.Options, dry, all bool) error {
 	switch cfg, err := users(ctx, o); {
 	case err != nil:
 		return err
@@ -47,16 +49,16 @@ func shareAll(ctx context.Context, o *command.Options, dry bool) error {
 		return command.Exit(command.Usage, errors.New("nobody is to be let in: name the users of HDFS that functions are by ALMANAC_HDFS_USERS, "+
 			"which is hdfs.users in the file of --config, such as almanac-{function}"))
 	}
-	all, err := open.Datasets(ctx, o, slog.New(slog.DiscardHandler))
+	found, err := open.Datasets(ctx, o, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
-	defer func() { _ = all.Close() }()
-	there, err := all.Datasets()
+	defer func() { _ = found.Close() }()
+	datasets, err := found.Datasets()
 	if err != nil {
 		return err
 	}
-	shared, err := share(ctx, o, there, dry)
+	shared, err := share(ctx, o, datasets, dry, all)
 	if err != nil {
 		return err
 	}
@@ -97,28 +99,29 @@ func users(ctx context.Context, o *command.Options) (hdfs.Config, error) {
 }
 
 // share lets functions into the folders of datasets, where they are users of HDFS of their own, and lists those that it changed, or would.
-func share(ctx context.Context, o *command.Options, datasets []*dataset.Dataset, dry bool) ([]string, error) {
+func share(ctx context.Context, o *command.Options, datasets []*dataset.Dataset, dry, all bool) ([]string, error) {
 	shared := []string{}
 	cfg, err := users(ctx, o)
 	if err != nil || cfg.Users == "" {
 		return shared, err
 	}
 	err = open.HDFS(ctx, o, func(f *hdfs.FS) error {
+		var errs []error
 		for _, folder := range rights.Of(datasets...) {
 			grant := hdfs.Grant{Folder: folder.Path, Pass: named(cfg.Users, folder.Pass), Read: named(cfg.Users, folder.Read), Write: named(cfg.Users, folder.Write)}
 			change := f.Grant
 			if dry {
 				change = f.Lacks
 			}
-			changed, err := change(grant)
-			if err != nil {
-				return err
-			}
+			changed, err := change(grant, all)
 			if changed {
 				shared = append(shared, folder.Path)
 			}
+			if errs = append(errs, err); err != nil && !errors.Is(err, fs.ErrPermission) {
+				break
+			}
 		}
-		return nil
+		return errors.Join(errs...)
 	})
 	return shared, err
 }

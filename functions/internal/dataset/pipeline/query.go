@@ -25,7 +25,7 @@ func (l *loader) queries(aggregates, releases document.Node) {
 			tables[name] = true
 		}
 	}
-	names := map[string]bool{"rows": true, "quarantine": true, "raw": true}
+	names := map[string]bool{"rows": true, "quarantine": true, "raw": true, "staging": true}
 	for _, item := range items {
 		f := item.Fields("name", "sql", "every", "delay", "inputs", "order_by", "part_by", "part_rows")
 		q := l.query(item, f, names, tables)
