@@ -6,8 +6,10 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/almanac-data/almanac/tests/internal/inventories"
 )
@@ -155,5 +157,18 @@ func TestDisksThatHoldSomethingAreRefused(t *testing.T) {
 				t.Errorf("%s was made", left)
 			}
 		})
+	}
+}
+
+// TestTheJournalKeepsWhatIsSaidFast has a unit say more than journald lets by itself in half a minute, on a disk that is empty: audit logs of servers go there.
+func TestTheJournalKeepsWhatIsSaidFast(t *testing.T) {
+	s := furnished(t)
+	const lines = 100_000
+	host := s.groups["almanac"].Hosts[0]
+	unit := fmt.Sprintf("almanac-check-%d", time.Now().UnixNano())
+	s.on(t, host, "", fmt.Sprintf("systemd-run --quiet --wait --unit=%s seq %d && journalctl --sync", unit, lines))
+	kept := s.on(t, host, "", fmt.Sprintf("journalctl --output=cat --no-pager --unit=%s | grep -cxE '[0-9]+'", unit))
+	if n, err := strconv.Atoi(strings.TrimSpace(kept)); err != nil || n != lines {
+		t.Errorf("the journal has %s of %d lines (%v)", strings.TrimSpace(kept), lines, err)
 	}
 }
