@@ -97,7 +97,7 @@ func (k Knative) apply(ctx context.Context, part string, list []object) error {
 	if err := k.write(ctx, part+"-definitions", definitions); err != nil {
 		return err
 	}
-	if _, err := k.Kubectl.Run(ctx, nil, "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"); err != nil {
+	if err := k.established(ctx); err != nil {
 		return err
 	}
 	if err := k.write(ctx, part, rest); err != nil {
@@ -110,6 +110,21 @@ func (k Knative) apply(ctx context.Context, part string, list []object) error {
 		return err
 	}
 	return k.write(ctx, part+"-late", late)
+}
+
+// established waits for definitions. kubectl fails at once where one has no conditions yet, in the first moment after it was made.
+func (k Knative) established(ctx context.Context) error {
+	for tries := 1; ; tries++ {
+		_, err := k.Kubectl.Run(ctx, nil, "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+		if err == nil || tries == 10 || !strings.Contains(err.Error(), "conditions accessor error") {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 // write applies objects from a file that people can read. In a cluster that was started again, Knative's webhooks are asked
