@@ -11,7 +11,7 @@
 #   job       two months amid kills, while all servers are restarted and certificates, passwords and other secrets are made anew
 #   scale     a machine more (inventories/INVENTORY-m4.yml), and without it again; only where there is such a file
 #   recover   back up, drill, harm copies of it, let go of old ones, give OpenBao wrong keys; lose all amid a job, restore onto empty machines of the same names, and go on to its releases
-#   destroy   take Almanac and its data off them, ask from outside what is left, and have them refuse backups that are harmed
+#   destroy   take Almanac and its data off them, ask from outside what is left, and have them refuse backups that are harmed (recover makes some)
 #   down      take them away
 # Where tcpdump is to be had, verify and job also look for names, words and secrets in what passes on the machines and between them.
 # Steps that a former run has done may be left out. What passes stays in the machines until down.
