@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"net"
-	"os"
 	"path"
 	"reflect"
 	"regexp"
@@ -74,16 +73,16 @@ var warehouse = map[string]struct{ writers, readers, pass string }{
 	"/RELEASES":   {"calendar deliver", "serve", ""},
 }
 
-// first is some file below a folder, or empty.
-func first(t *testing.T, c *hdfs.Client, folder string) (name string) {
+// first is some file below a folder that holds something and whose name ends so, or empty.
+func first(t *testing.T, c *hdfs.Client, folder, end string) (name string) {
 	t.Helper()
 	err := c.Walk(folder, func(at string, info fs.FileInfo, err error) error {
-		if err == nil && !info.IsDir() && info.Size() > 0 {
-			name, err = at, io.EOF
+		if err == nil && info.Mode().IsRegular() && info.Size() > 0 && strings.HasSuffix(at, end) {
+			name, err = at, fs.SkipAll
 		}
 		return err
 	})
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil && name == "" {
 		t.Fatal(err)
 	}
 	return name
@@ -166,7 +165,7 @@ func TestHDFSRefusesEachFunctionWhatIsOthers(t *testing.T) {
 	files := map[string]string{} // one deep in each folder of data
 	for folder, kind := range all {
 		if kind != "" && kind != "/datasets" && kind != "/releases" && kind != "/DATASET" {
-			files[folder] = first(t, operator, folder)
+			files[folder] = first(t, operator, folder, "")
 		}
 		if kind == "/rows" && files[folder] == "" {
 			t.Errorf("%s has no file", folder)
@@ -196,21 +195,24 @@ func TestHDFSRefusesEachFunctionWhatIsOthers(t *testing.T) {
 			default:
 				tries = append(tries, try{mkdir, "getfileinfo", folder + made}) // the library looks first
 			}
-			asks := map[string]func(*hdfs.Client, string) error{folder: list, files[folder]: read}
-			for at, ask := range asks {
-				switch {
-				case at == "":
-				case may(of.writers + " " + of.readers):
-					if err := ask(c, at); err != nil {
-						t.Errorf("%s reads %s: %v", name, at, err)
-					}
-				case at == folder && passes(path.Dir(folder)):
-					tries = append(tries, try{list, "listStatus", at})
-				case at == folder:
-					tries = append(tries, try{list, "getfileinfo", at})
-				default:
-					tries = append(tries, try{read, "getfileinfo", at})
+			file := files[folder]
+			if may(of.writers + " " + of.readers) {
+				err := list(c, folder)
+				if file != "" {
+					err = errors.Join(err, read(c, file))
 				}
+				if err != nil {
+					t.Errorf("%s reads in %s: %v", name, folder, err)
+				}
+				continue
+			}
+			asked := "getfileinfo"
+			if passes(path.Dir(folder)) {
+				asked = "listStatus"
+			}
+			tries = append(tries, try{list, asked, folder})
+			if file != "" {
+				tries = append(tries, try{read, "getfileinfo", file})
 			}
 		}
 		for _, one := range tries {
@@ -233,7 +235,11 @@ func TestADataNodeWantsTheTokenOfABlock(t *testing.T) {
 	s, host := withFunctions(t)
 	began := strconv.FormatInt(time.Now().Unix(), 10)
 	c, _ := s.hdfs(t, host, "almanac-process")
-	r, err := c.Open(published(t, c))
+	file := first(t, c, "/almanac/datasets", ".yaml") // each function may read it
+	if file == "" {
+		t.Fatal("nothing is published")
+	}
+	r, err := c.Open(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,23 +274,4 @@ func TestADataNodeWantsTheTokenOfABlock(t *testing.T) {
 	}); len(missing) > 0 {
 		t.Errorf("%d of %d DataNodes did not say that they refused the token", len(missing), want)
 	}
-}
-
-// published is a file that each function may read.
-func published(t *testing.T, c *hdfs.Client) (file string) {
-	t.Helper()
-	err := c.Walk("/almanac/datasets", func(name string, info os.FileInfo, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case info.Mode().IsRegular() && info.Size() > 0 && path.Ext(name) == ".yaml":
-			file = name
-			return fs.SkipAll
-		}
-		return nil
-	})
-	if file == "" {
-		t.Fatalf("nothing is published: %v", err)
-	}
-	return file
 }

@@ -58,12 +58,14 @@ func Variables(configs ...any) []string {
 type Resolver interface {
 	// Resolve gives the path at which the value is found, as long as the process lives.
 	Resolve(ctx context.Context, value reference.Value) (path string, err error)
+	// Name is whose environment it is.
+	Name() string
 }
 
 // Load fills the struct that config points to, by its env tags (sethvargo/go-envconfig). A variable set to the empty string
 // counts as not set. Fields with the tag secret:"file" are paths of files that hold secrets: they may be references, file:///path or
 // vault://mount/path#key, and get the path of what is referred to; so may those with the tag secret:"key", which else stay as they are.
-// In fields with the tag each:"name" {function} stands for the name of who loads, if the environment has one; *Secrets has.
+// In fields with the tag each:"name" {function} stands for the name of who loads, if the environment is a Resolver.
 // Every mistake is reported at once, each by the name of its variable; then, if there is none, those that
 // Check methods of the struct and of its embedded structs find.
 func Load(ctx context.Context, env envconfig.Lookuper, config any) error {
@@ -74,7 +76,6 @@ func Load(ctx context.Context, env envconfig.Lookuper, config any) error {
 	v := reflect.ValueOf(config).Elem()
 	err := fill(ctx, set, v)
 	if err == nil {
-		named(env, v)
 		resolver, _ := env.(Resolver)
 		err = resolve(ctx, resolver, v)
 	}
@@ -85,24 +86,6 @@ func Load(ctx context.Context, env envconfig.Lookuper, config any) error {
 		return fmt.Errorf("read configuration: %w", err)
 	}
 	return nil
-}
-
-// named puts the name of the function where {function} stands in fields with the tag each:"name".
-func named(env envconfig.Lookuper, v reflect.Value) {
-	of, ok := env.(interface{ Name() string })
-	if !ok {
-		return
-	}
-	for i := range v.NumField() {
-		field := v.Type().Field(i)
-		_, tagged := field.Tag.Lookup("env")
-		switch {
-		case !tagged && field.Type.Kind() == reflect.Struct && field.IsExported():
-			named(env, v.Field(i))
-		case tagged && field.Tag.Get("each") == "name":
-			v.Field(i).SetString(strings.ReplaceAll(v.Field(i).String(), functionName, of.Name()))
-		}
-	}
 }
 
 // fill lets envconfig read each field on its own, as it stops at the first mistake.

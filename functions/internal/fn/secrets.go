@@ -101,7 +101,7 @@ func (s *Secrets) Close() error {
 // Store is the secrets store of the process.
 func (p *Process) Store(ctx context.Context) (*vault.Client, error) { return p.secrets.Store(ctx) }
 
-// resolve puts paths in place of references.
+// resolve puts paths in place of references, and the name of who loads where it is asked for.
 func resolve(ctx context.Context, r Resolver, v reflect.Value) error {
 	var all []error
 	for i := range v.NumField() {
@@ -113,7 +113,13 @@ func resolve(ctx context.Context, r Resolver, v reflect.Value) error {
 			}
 			continue
 		}
-		if value.Kind() != reflect.String || !reference.Is(value.String()) {
+		if value.Kind() != reflect.String {
+			continue
+		}
+		if r != nil && field.Tag.Get("each") == "name" {
+			value.SetString(strings.ReplaceAll(value.String(), functionName, r.Name()))
+		}
+		if !reference.Is(value.String()) {
 			continue
 		}
 		name, _, _ := strings.Cut(tag, ",")

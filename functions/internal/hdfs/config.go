@@ -58,7 +58,7 @@ func (c Config) Check() error {
 		wrong(ok && c.Keytab != "" && u.Scheme == "http", "ALMANAC_HDFS_WEB must be https://… where ALMANAC_HDFS_KEYTAB is set, not %q", w)
 	}
 	wrong((c.Keytab == "") != (c.Principal == ""), "ALMANAC_HDFS_KEYTAB and ALMANAC_HDFS_PRINCIPAL must be set together")
-	wrong(strings.Contains(c.Principal, "{function}"), "ALMANAC_HDFS_PRINCIPAL is %q, where only the program of a function has a name to put in: name the principal", c.Principal)
+	wrong(strings.Contains(c.Principal, functionName), "ALMANAC_HDFS_PRINCIPAL is %q, where only the program of a function has a name to put in: name the principal", c.Principal)
 	wrong(c.Keytab == "" && c.Protection != "", "ALMANAC_HDFS_PROTECTION needs ALMANAC_HDFS_KEYTAB")
 	wrong(!slices.Contains([]string{"", "authentication", "integrity", "privacy"}, c.Protection),
 		"ALMANAC_HDFS_PROTECTION must be authentication, integrity or privacy, not %q", c.Protection)
@@ -67,8 +67,8 @@ func (c Config) Check() error {
 	wrong(c.Timeout < time.Second, "ALMANAC_HDFS_TIMEOUT must be at least 1s, not %s", c.Timeout)
 	wrong(c.Patience < c.Timeout, "ALMANAC_HDFS_PATIENCE must not be shorter than ALMANAC_HDFS_TIMEOUT, %s, not %s", c.Timeout, c.Patience)
 	m, err := c.made()
-	wrong(err != nil, "ALMANAC_HDFS_UMASK must be three octal digits of which the first is 0, such as 027, not %q", c.Umask)
-	wrong(c.Users != "" && (!strings.Contains(c.Users, "{function}") || strings.ContainsAny(c.Users, ":,/@ ")),
+	all = append(all, err)
+	wrong(c.Users != "" && (!strings.Contains(c.Users, functionName) || strings.ContainsAny(c.Users, ":,/@ ")),
 		"ALMANAC_HDFS_USERS must name the users that functions are, as almanac-{function} does, not %q", c.Users)
 	wrong(err == nil && c.Users != "" && m.Folder != 0o770,
 		"ALMANAC_HDFS_UMASK must be 007 where ALMANAC_HDFS_USERS is set, not %q: it bounds what others may be let do", c.Umask)
@@ -76,11 +76,20 @@ func (c Config) Check() error {
 	return errors.Join(all...)
 }
 
+// functionName stands for the name of a function where one setting serves them all.
+const functionName = "{function}"
+
+// UserOf is the user that a function is, where Users says so.
+func (c Config) UserOf(function string) string {
+	return strings.ReplaceAll(c.Users, functionName, function)
+}
+
 // made is with what rights folders and files are made.
 func (c Config) made() (m remote.Modes, err error) {
-	mask, err := strconv.ParseUint(cmp.Or(c.Umask, "027"), 8, 32)
-	if err != nil || mask > 0o077 || len(cmp.Or(c.Umask, "027")) != 3 {
-		return m, errors.New("no umask")
+	text := cmp.Or(c.Umask, "027")
+	mask, err := strconv.ParseUint(text, 8, 32)
+	if err != nil || mask > 0o077 || len(text) != 3 {
+		return m, fmt.Errorf("ALMANAC_HDFS_UMASK must be three octal digits of which the first is 0, such as 027, not %q", c.Umask)
 	}
 	return remote.Modes{Folder: 0o777 &^ fs.FileMode(mask), File: 0o666 &^ fs.FileMode(mask)}, nil
 }

@@ -55,7 +55,7 @@ func (f *FS) Grant(g Grant, all bool) (changed bool, err error) {
 }
 
 // Lacks says whether Grant would change anything in the folder itself.
-func (f *FS) Lacks(g Grant, _ bool) (bool, error) {
+func (f *FS) Lacks(g Grant) (bool, error) {
 	top, err := f.Owned(g.Folder)
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, nil
@@ -80,7 +80,7 @@ func (w *walk) below(folder string) error {
 	})
 	for _, e := range found {
 		name := path.Join(folder, e.Path)
-		if err = w.passed(name, w.one(name, Owned{Owned: e})); err == nil && e.Folder {
+		if err = w.passed(name, w.one(name, e)); err == nil && e.Folder {
 			err = w.below(name)
 		}
 		if err != nil {
@@ -90,18 +90,21 @@ func (w *walk) below(folder string) error {
 	return w.passed(folder, err)
 }
 
-func (w *walk) one(name string, o Owned) (err error) {
-	if o.HasACL {
-		err = w.fs.asked("getfacl", name, func() (err error) {
-			o.ACL, err = w.fs.web.ACL(w.fs.at(name))
-			return err
-		})
+func (w *walk) one(name string, found webhdfs.Owned) error {
+	var o Owned
+	err := w.fs.asked("getfacl", name, func() (err error) {
+		o, err = w.fs.listed(name, found)
+		return err
+	})
+	if err != nil {
+		return err
 	}
-	if lacks := w.grant.lacks(o, false); lacks != nil && err == nil {
-		if err = w.fs.let(name, lacks); err == nil {
-			w.changed = true
-		}
+	lacks := w.grant.lacks(o, false)
+	if lacks == nil {
+		return nil
 	}
+	err = w.fs.let(name, lacks)
+	w.changed = w.changed || err == nil
 	return err
 }
 

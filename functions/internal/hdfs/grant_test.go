@@ -55,7 +55,7 @@ var granted = []hdfs.Grant{
 func grantAll(t *testing.T, f *hdfs.FS) (changed int) {
 	t.Helper()
 	for _, g := range granted {
-		before, err := f.Lacks(g, false)
+		before, err := f.Lacks(g)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,8 @@
 package hdfs
 
 import (
+	"path"
+
 	"github.com/almanac-data/almanac/functions/internal/hdfs/webhdfs"
 )
 
@@ -12,11 +14,11 @@ type Owned struct {
 }
 
 // Owned describes a name.
-func (f *FS) Owned(name string) (Owned, error) {
-	var o Owned
-	err := f.asked("stat", name, func() (err error) {
-		if o.Owned, err = f.web.Owned(f.at(name)); err == nil && o.HasACL {
-			o.ACL, err = f.web.ACL(f.at(name))
+func (f *FS) Owned(name string) (o Owned, err error) {
+	err = f.asked("stat", name, func() error {
+		found, err := f.web.Owned(f.at(name))
+		if err == nil {
+			o, err = f.listed(name, found)
 		}
 		return err
 	})
@@ -30,13 +32,22 @@ func (f *FS) ListOwned(name string) ([]Owned, error) {
 		found, err := f.web.ListOwned(f.at(name))
 		all = make([]Owned, len(found))
 		for i, o := range found {
-			if all[i] = (Owned{Owned: o}); err == nil && o.HasACL {
-				all[i].ACL, err = f.web.ACL(f.at(name) + "/" + o.Path)
+			if err == nil {
+				all[i], err = f.listed(path.Join(name, o.Path), o)
 			}
 		}
 		return err
 	})
 	return all, err
+}
+
+// listed adds the access control list, if there is one.
+func (f *FS) listed(name string, o webhdfs.Owned) (Owned, error) {
+	if !o.HasACL {
+		return Owned{Owned: o}, nil
+	}
+	acl, err := f.web.ACL(f.at(name))
+	return Owned{o, acl}, err
 }
 
 // Own says whose a name is, and who may do what with it, as o has it. That takes a superuser.

@@ -9,6 +9,9 @@ import (
 	"slices"
 
 	"github.com/almanac-data/almanac/functions/internal/dataset"
+	"github.com/almanac-data/almanac/functions/internal/published"
+	"github.com/almanac-data/almanac/functions/internal/secret/envelope"
+	"github.com/almanac-data/almanac/functions/internal/table"
 )
 
 // Functions have something to do in the warehouse.
@@ -27,16 +30,16 @@ func Of(datasets ...*dataset.Dataset) []Folder {
 	all := []Folder{
 		// The calendar sweeps away what writers left that died, wherever that is, and for it may replace the tables' metadata.
 		{Path: ".", Write: []string{"calendar"}},
-		{Path: "datasets", Read: slices.DeleteFunc(slices.Clone(Functions), func(f string) bool { return f == "calendar" })},
+		{Path: published.Root, Read: slices.DeleteFunc(slices.Clone(Functions), func(f string) bool { return f == "calendar" })},
 		{Path: "releases", Read: []string{"serve"}},
 	}
 	for _, d := range datasets {
 		all = append(all, Folder{Path: d.Name},
 			Folder{Path: d.Name + "/raw", Write: []string{"store"}, Read: []string{"collect"}}, // a later generation may be read from the archive
-			Folder{Path: d.Name + "/data-keys", Write: []string{"collect"}, Read: []string{"process"}},
+			Folder{Path: envelope.Folder(d.Name), Write: []string{"collect"}, Read: []string{"process"}},
 			Folder{Path: d.Name + "/staging", Write: []string{"store"}},
-			Folder{Path: d.Name + "/rows", Write: []string{"store"}, Read: []string{"aggregate", "deliver"}},
-			Folder{Path: d.Name + "/quarantine", Write: []string{"store"}},
+			Folder{Path: d.Name + "/" + table.Rows, Write: []string{"store"}, Read: []string{"aggregate", "deliver"}},
+			Folder{Path: d.Name + "/" + table.Quarantine, Write: []string{"store"}},
 		)
 		for _, a := range d.Aggregates {
 			all = append(all, Folder{Path: d.Name + "/" + a.Name, Write: []string{"aggregate"}, Read: []string{"deliver"}})

@@ -101,7 +101,11 @@ func publish(ctx context.Context, o *command.Options, names []string, dry bool) 
 		return err
 	}
 	// Before they are current: functions find the folders that are theirs.
-	if result.Shared, err = share(ctx, o, loaded, dry, false); err != nil {
+	as, err := users(ctx, o)
+	if err == nil {
+		result.Shared, err = share(ctx, o, as, loaded, dry, false)
+	}
+	if err != nil {
 		return err
 	}
 	var errs []error

@@ -42,7 +42,8 @@ func newShare(o *command.Options) *cobra.Command {
 }
 
 func shareAll(ctx context.Context, o *command.Options, dry, all bool) error {
-	switch cfg, err := users(ctx, o); {
+	cfg, err := users(ctx, o)
+	switch {
 	case err != nil:
 		return err
 	case cfg.Users == "":
@@ -58,7 +59,7 @@ func shareAll(ctx context.Context, o *command.Options, dry, all bool) error {
 	if err != nil {
 		return err
 	}
-	shared, err := share(ctx, o, datasets, dry, all)
+	shared, err := share(ctx, o, cfg, datasets, dry, all)
 	if err != nil {
 		return err
 	}
@@ -82,6 +83,7 @@ func printShared(o *command.Options, shared []string, dry bool) {
 	}
 }
 
+// users is how HDFS is reached, and which users of it functions are: none if Users is empty.
 func users(ctx context.Context, o *command.Options) (hdfs.Config, error) {
 	var common fn.Common
 	var cfg hdfs.Config
@@ -99,21 +101,19 @@ func users(ctx context.Context, o *command.Options) (hdfs.Config, error) {
 }
 
 // share lets functions into the folders of datasets, where they are users of HDFS of their own, and lists those that it changed, or would.
-func share(ctx context.Context, o *command.Options, datasets []*dataset.Dataset, dry, all bool) ([]string, error) {
+func share(ctx context.Context, o *command.Options, cfg hdfs.Config, datasets []*dataset.Dataset, dry, all bool) ([]string, error) {
 	shared := []string{}
-	cfg, err := users(ctx, o)
-	if err != nil || cfg.Users == "" {
-		return shared, err
+	if cfg.Users == "" {
+		return shared, nil
 	}
-	err = open.HDFS(ctx, o, func(f *hdfs.FS) error {
+	err := open.HDFS(ctx, o, func(f *hdfs.FS) error { //nolint:contextcheck // calls of WebHDFS have deadlines of their own
+		change := func(g hdfs.Grant) (bool, error) { return f.Grant(g, all) }
+		if dry {
+			change = f.Lacks
+		}
 		var errs []error
 		for _, folder := range rights.Of(datasets...) {
-			grant := hdfs.Grant{Folder: folder.Path, Pass: named(cfg.Users, folder.Pass), Read: named(cfg.Users, folder.Read), Write: named(cfg.Users, folder.Write)}
-			change := f.Grant
-			if dry {
-				change = f.Lacks
-			}
-			changed, err := change(grant, all)
+			changed, err := change(hdfs.Grant{Folder: folder.Path, Pass: named(cfg, folder.Pass), Read: named(cfg, folder.Read), Write: named(cfg, folder.Write)})
 			if changed {
 				shared = append(shared, folder.Path)
 			}
@@ -127,10 +127,10 @@ func share(ctx context.Context, o *command.Options, datasets []*dataset.Dataset,
 }
 
 // named are the users that functions are.
-func named(users string, functions []string) []string {
+func named(cfg hdfs.Config, functions []string) []string {
 	all := make([]string, len(functions))
 	for i, name := range functions {
-		all[i] = strings.ReplaceAll(users, "{function}", name)
+		all[i] = cfg.UserOf(name)
 	}
 	return all
 }

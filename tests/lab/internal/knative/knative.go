@@ -97,7 +97,9 @@ func (k Knative) apply(ctx context.Context, part string, list []object) error {
 	if err := k.write(ctx, part+"-definitions", definitions); err != nil {
 		return err
 	}
-	if err := k.established(ctx); err != nil {
+	// kubectl fails at once where a definition has no conditions yet, in the first moment after it was made.
+	const conditionless = "conditions accessor error"
+	if err := k.patiently(ctx, 70*time.Second, conditionless, "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"); err != nil {
 		return err
 	}
 	if err := k.write(ctx, part, rest); err != nil {
@@ -112,21 +114,6 @@ func (k Knative) apply(ctx context.Context, part string, list []object) error {
 	return k.write(ctx, part+"-late", late)
 }
 
-// established waits for definitions. kubectl fails at once where one has no conditions yet, in the first moment after it was made.
-func (k Knative) established(ctx context.Context) error {
-	for tries := 1; ; tries++ {
-		_, err := k.Kubectl.Run(ctx, nil, "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
-		if err == nil || tries == 10 || !strings.Contains(err.Error(), "conditions accessor error") {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(time.Second):
-		}
-	}
-}
-
 // write applies objects from a file that people can read. In a cluster that was started again, Knative's webhooks are asked
 // about them before they are up: then it is tried again.
 func (k Knative) write(ctx context.Context, file string, list []object) error {
@@ -138,13 +125,18 @@ func (k Knative) write(ctx context.Context, file string, list []object) error {
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
+	return k.patiently(ctx, 3*time.Minute, "failed calling webhook", "apply", "--server-side", "--force-conflicts", "-f", path)
+}
+
+// patiently runs kubectl again as long as its error holds a text, which passes by itself.
+func (k Knative) patiently(ctx context.Context, patience time.Duration, passing string, args ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
-		_, err := k.Kubectl.Run(ctx, nil, "apply", "--server-side", "--force-conflicts", "-f", path)
-		if err == nil || !strings.Contains(err.Error(), "failed calling webhook") {
+		_, err := k.Kubectl.Run(ctx, nil, args...)
+		if err == nil || !strings.Contains(err.Error(), passing) {
 			return err
 		}
 		select {
