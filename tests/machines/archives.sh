@@ -16,6 +16,17 @@ pack() {
   echo "made $name: sha512:$(sha512sum "$to/$name" | cut -d ' ' -f 1)"
 }
 
+# Where the project's own release of Hadoop has what is packed; the older one lies flat, which the roles take, too.
+release=(
+  --transform 's,^jars/[a-z]*/\(hadoop-hdfs\),share/hadoop/hdfs/\1,'
+  --transform 's,^jars/[a-z]*/\(hadoop-yarn-server-timelineservice\),share/hadoop/yarn/timelineservice/\1,'
+  --transform 's,^jars/[a-z]*/\(hadoop-yarn\),share/hadoop/yarn/\1,'
+  --transform 's,^jars/[a-z]*/\(hadoop-\(common\|registry\)\),share/hadoop/common/\1,'
+  --transform 's,^jars/[a-z]*\(/\|$\),share/hadoop/common/lib/,'
+  --transform 's,^webroot/,share/hadoop/hdfs/,'
+  --transform 's,^share,hadoop-3.5.0/share,'
+)
+
 # made NAME: whether an archive is there that is younger than what says what it is made of.
 made() { [ "$to/$1" -nt tests/machines/archives.sh ] && [ "$to/$1" -nt tests/lab/internal/artifact/jars.sha256 ]; }
 
@@ -32,11 +43,11 @@ for name in "$@"; do
     hadoop)
       ! made hadoop-3.5.0.tar || continue
       go run ./tests/lab fetch hadoop yarn webapps
-      pack hadoop-3.5.0.tar "$cache" --transform 's,^jars/\(hadoop\|yarn\),libs,;s,^webroot/,,' jars/hadoop jars/yarn webroot/webapps ;;
+      pack hadoop-3.5.0.tar "$cache" "${release[@]}" jars/hadoop jars/yarn webroot/webapps ;;
     spark)
       ! made spark-4.1.4.tar || continue
       go run ./tests/lab fetch hadoop webapps
-      pack spark-4.1.4.tar "$cache/spark/pyspark" bin jars sbin ;;
+      pack spark-4.1.4.tar "$cache/spark/pyspark" --transform 's,^,spark-4.1.4-bin-hadoop3/,' bin jars sbin ;;
     iceberg)
       ! made iceberg-spark-runtime-1.12.0.jar || continue
       go run ./tests/lab fetch iceberg

@@ -225,8 +225,7 @@ func TestHDFSRefusesEachFunctionWhatIsOthers(t *testing.T) {
 	if len(want) < 200 {
 		t.Errorf("only %d refusals were tried", len(want))
 	}
-	s.logged(t, "namenodes", "journalctl -u almanac-hdfs-namenode -o cat --no-pager --since @"+strconv.FormatInt(began.Unix(), 10)+" | grep -F allowed=false || true",
-		want, denials(deniedByHDFS))
+	s.logged(t, "namenodes", audit("hdfs-namenode", began, "allowed=false"), want, denials(deniedByHDFS))
 }
 
 // TestADataNodeWantsTheTokenOfABlock reads a published file, and again with its token altered by one bit. The client may speak to the DataNodes both times: only the
