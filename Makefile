@@ -305,6 +305,11 @@ machines-check: ansible-tools ## ask the machines of INVENTORY, furnished by sit
 	$(LISTENING) go test ./tests/machines -count=1 -timeout 120m -v -args -inventory $(CURDIR)/ansible/inventories/$(INVENTORY) -ansible $(ANSIBLE)/ansible-inventory \
 	  $(if $(CAPTURE),-capture)
 
+.PHONY: kernel-check
+kernel-check: ansible-tools ## ask the machines of inventories/kernel, made by tests/machines/kernel.sh and furnished by site.yml, for what machines of lab.yml, which are containers, have not: disks, clock, audit, WireGuard (AFTER=cut: after their plug was pulled; AFTER=destroy: after destroy.yml)
+	$(LISTENING) go test ./tests/machines -count=1 -timeout 60m -v -run '$(if $(filter destroy,$(AFTER)),NothingIsLeft|TestTheDisk,TestTheKernel|TestTheClock|TestWireGuard|TestTheDisk|AuditRules|SSH)' \
+	  -args -inventory $(CURDIR)/ansible/inventories/kernel -ansible $(ANSIBLE)/ansible-inventory $(if $(CAPTURE),-capture) $(if $(filter cut,$(AFTER)),-cut) $(if $(filter destroy,$(AFTER)),-bare)
+
 .PHONY: scale-check
 scale-check: ansible-tools build ## add the machine that the file MORE of an inventory names to the machines of INVENTORY, drain it, and compare all records and files
 	go test ./tests/machines -count=1 -timeout 180m -v -run TestAMachineComesAndGoes -args -inventory $(CURDIR)/ansible/inventories/$(INVENTORY) \

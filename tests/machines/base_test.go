@@ -10,8 +10,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/almanac-data/almanac/tests/internal/inventories"
 )
 
 // rule is the form of a line of audit.rules(7): a watch of a path, or a rule of system calls.
@@ -79,10 +77,7 @@ func TestAuditRulesAreWritten(t *testing.T) {
 // controller.
 func TestWireGuardNamesTheOtherMachines(t *testing.T) {
 	s := furnished(t)
-	told, err := inventories.Hosts(listed(t, *inventory))
-	if err != nil {
-		t.Fatal(err)
-	}
+	told := machines(t, listed(t, *inventory))
 	hosts := s.groups["almanac"].Hosts
 	public, private := map[string]string{}, map[string]string{}
 	for _, host := range hosts {

@@ -78,8 +78,14 @@ func (s *site) namespace(t *testing.T, host string) string {
 // listen records what passes on a machine, and gives what ends it.
 func (s *site) listen(t *testing.T, host string) (recorded func() []byte) {
 	t.Helper()
+	return overhear(t, "ip", "netns", "exec", s.namespace(t, host), "tcpdump", "-i", "any")
+}
+
+// overhear records what a command of tcpdump hears, and gives what ends it.
+func overhear(t *testing.T, command ...string) (recorded func() []byte) {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "packets")
-	cmd := exec.Command("ip", "netns", "exec", s.namespace(t, host), "tcpdump", "-i", "any", "-s", "0", "-U", "-B", "65536", "-Z", "root", "-w", file)
+	cmd := exec.Command(command[0], append(command[1:], "-s", "0", "-U", "-B", "65536", "-Z", "root", "-w", file)...)
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	if err := cmd.Start(); err != nil {

@@ -228,6 +228,26 @@ func TestHDFSRefusesEachFunctionWhatIsOthers(t *testing.T) {
 	s.logged(t, "namenodes", audit("hdfs-namenode", began, "allowed=false"), want, denials(deniedByHDFS))
 }
 
+// TestSparkReadsNoOriginals goes through the warehouse as Spark: tables that queries are asked of it reads, what came as it was and what was refused it does not.
+func TestSparkReadsNoOriginals(t *testing.T) {
+	s, host := withFunctions(t)
+	operator, _ := s.hdfs(t, host, "almanac-operator")
+	spark, _ := s.hdfs(t, s.groups["spark_connect"].Hosts[0], "spark")
+	for folder, kind := range folders(t, operator) {
+		_, err := spark.ReadDir(folder)
+		switch kind {
+		case "/rows", "/AGGREGATE":
+			if err != nil {
+				t.Errorf("Spark reads %s: %v", folder, err)
+			}
+		case "/raw", "/data-keys", "/staging", "/quarantine":
+			if !errors.Is(err, fs.ErrPermission) {
+				t.Errorf("Spark reads %s: %v, want it refused", folder, err)
+			}
+		}
+	}
+}
+
 // TestADataNodeWantsTheTokenOfABlock reads a published file, and again with its token altered by one bit. The client may speak to the DataNodes both times: only the
 // token says that it may read this block. Each DataNode that has it must refuse it for that.
 func TestADataNodeWantsTheTokenOfABlock(t *testing.T) {

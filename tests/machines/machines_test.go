@@ -78,6 +78,7 @@ type site struct {
 	dir       string // of its state
 	groups    map[string]group
 	addresses map[string]string
+	users     map[string]string // who is let in; root by sudo
 	ca        *x509.CertPool
 }
 
@@ -88,7 +89,8 @@ func furnished(t *testing.T) *site {
 		t.Skip("no -inventory is given")
 	}
 	out := listed(t, *inventory)
-	s := &site{inventory: *inventory, dir: filepath.Join(*inventory, ".state"), addresses: addresses(t, out), ca: x509.NewCertPool()}
+	s := &site{inventory: *inventory, dir: filepath.Join(*inventory, ".state"), ca: x509.NewCertPool()}
+	s.reach(machines(t, out))
 	s.groups = grouped(t, out)
 	if len(s.groups["almanac"].Hosts) == 0 {
 		t.Fatalf("the group almanac of %s has no machine", *inventory)
@@ -107,18 +109,22 @@ func listed(t *testing.T, folders ...string) []byte {
 	return out
 }
 
-// addresses are those of a listed inventory, by the names of its machines.
-func addresses(t *testing.T, list []byte) map[string]string {
+// machines are those of a listed inventory, by name.
+func machines(t *testing.T, list []byte) map[string]inventories.Host {
 	t.Helper()
 	hosts, err := inventories.Hosts(list)
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := map[string]string{}
-	for name, host := range hosts {
-		found[name] = host.Address
+	return hosts
+}
+
+// reach has the site know machines alone: where they are, and who is let in.
+func (s *site) reach(machines map[string]inventories.Host) {
+	s.addresses, s.users = map[string]string{}, map[string]string{}
+	for name, host := range machines {
+		s.addresses[name], s.users[name] = host.Address, host.User
 	}
-	return found
 }
 
 // file is a file of the state.
@@ -169,10 +175,14 @@ func (s *site) ssh(t *testing.T, host, command string, in io.Reader, out io.Writ
 	}
 }
 
-// login is the client of SSH that runs a command on a machine.
+// login is the client of SSH that runs a command on a machine, as root.
 func (s *site) login(ctx context.Context, host, command string) *exec.Cmd {
+	user := s.users[host]
+	if user != "root" {
+		command = "sudo -n bash -c '" + strings.ReplaceAll(command, "'", `'\''`) + "'"
+	}
 	return exec.CommandContext(ctx, "ssh", "-q", "-i", filepath.Join(s.dir, "ssh", "id_ed25519"), "-o", "UserKnownHostsFile="+filepath.Join(s.dir, "ssh", "known_hosts"),
-		"root@"+s.addresses[host], command)
+		user+"@"+s.addresses[host], command)
 }
 
 // through connects to a machine from another one, for what firewalls show to machines alone. The connection ends with the test.

@@ -216,7 +216,8 @@ func (s *site) lost(t *testing.T, host, kept string) *site {
 	s.copyKeys(t, keys)
 	if *empty != "" {
 		to.inventory = *empty
-		to.dir, to.addresses = filepath.Join(*empty, ".state"), addresses(t, listed(t, *empty))
+		to.dir = filepath.Join(*empty, ".state")
+		to.reach(machines(t, listed(t, *empty)))
 	} else {
 		if _, err := os.Stat(s.aside()); err == nil {
 			t.Fatalf("%s is left of a site whose restore failed: see whether anybody needs it, and move it away", s.aside())
@@ -285,6 +286,8 @@ func (s *site) holds(t *testing.T) map[string]string {
 	held := map[string]string{
 		"files of HDFS": s.on(t, namenode, "", hadoop+
 			`almanac-hadoop dfs -ls -R /almanac | grep -v '/[.]tmp-' | awk '{print $1, $3, $4, $1 ~ /^d/ ? "-" : $5, $8}' | sort`),
+		"rights of HDFS": s.on(t, namenode, "", hadoop+
+			`almanac-hadoop dfs -getfacl -R /almanac | awk 'BEGIN {RS = ""} !/\/[.]tmp-/ {gsub(/\n/, " "); print}' | sort`),
 		"bytes of HDFS": s.on(t, namenode, "", hadoop+
 			`almanac-hadoop dfs -ls -R /almanac | grep -v '/[.]tmp-' | awk '$1 ~ /^-/ {print $8}' | xargs almanac-hadoop dfs -checksum | sort`),
 		"principals":       s.on(t, kdc, "", "kadmin.local listprincs | sort"),

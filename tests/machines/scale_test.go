@@ -15,8 +15,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/almanac-data/almanac/tests/internal/inventories"
 )
 
 var more = flag.String("more", "", "the `file` of an inventory beside -inventory with one more machine, which runs: it is added and drained")
@@ -87,13 +85,9 @@ func TestAMachineComesAndGoes(t *testing.T) {
 // newcomer is the machine that -more has and -inventory has not, and its number as a broker.
 func (s *site) newcomer(t *testing.T) (string, int32) {
 	t.Helper()
-	hosts, err := inventories.Hosts(listed(t, *inventory, *more))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, host := range hosts {
+	for name, host := range machines(t, listed(t, *inventory, *more)) {
 		if _, known := s.addresses[name]; !known && host.Broker > 0 {
-			s.addresses[name] = host.Address
+			s.addresses[name], s.users[name] = host.Address, host.User
 			return name, host.Broker
 		}
 	}

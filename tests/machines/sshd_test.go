@@ -10,8 +10,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/almanac-data/almanac/tests/internal/inventories"
 )
 
 // sshd is what the role base sets, as sshd tells it. Whether root may log in is the inventory's.
@@ -44,10 +42,7 @@ func TestSSHDIsWhatTheRoleSets(t *testing.T) {
 // root says for each machine whether root may log in, as sshd tells it.
 func (s *site) root(t *testing.T) map[string]string {
 	t.Helper()
-	told, err := inventories.Hosts(listed(t, s.inventory))
-	if err != nil {
-		t.Fatal(err)
-	}
+	told := machines(t, listed(t, s.inventory))
 	may := map[string]string{}
 	for _, host := range s.groups["almanac"].Hosts {
 		if may[host] = "no"; told[host].Root == "prohibit-password" {
@@ -81,7 +76,7 @@ func TestSSHDIsHardened(t *testing.T) {
 // sshd may shut out who fails often.
 func TestSSHDTakesKeysAlone(t *testing.T) {
 	s := furnished(t)
-	from := stray(t, s.addresses[s.groups["secrets"].Hosts[0]])
+	from := stray(t, s.addresses[s.groups["almanac"].Hosts[0]])
 	dir := t.TempDir()
 	word, key := filepath.Join(dir, "word"), filepath.Join(dir, "key")
 	if err := os.WriteFile(word, []byte("#!/bin/sh\necho guessed\n"), 0o700); err != nil {

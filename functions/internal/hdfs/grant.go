@@ -17,10 +17,11 @@ type Grant struct {
 	Pass   []string // may go to what lies in it, and no more
 	Read   []string // may read what is in it, and what will be
 	Write  []string // may also make and delete there
+	Closed bool     // the folder's group may do nothing there; else it may read
 }
 
 // Grant makes a folder, if it is missing, and lets users do in it what the grant says; its owner may do all with what they make there, its group may
-// read at most, and what users may whom it does not name stays. It says whether that changed anything.
+// read at most or do nothing, and what users may whom it does not name stays. It says whether that changed anything.
 //
 // What lies in the folder is gone through where something was to be changed in the folder itself for those who read or write, or if all is set. It takes who
 // owns what is to be changed: what others own and lacks rights is told in the error, and the rest is done. Killed in between it goes on when it is
@@ -139,8 +140,8 @@ func (g Grant) defaults(top Owned) (all []string) {
 			all = append(all, e)
 		}
 	}
-	if len(narrowed(top)) > 0 {
-		all = append(all, "default:group::r-x")
+	if len(g.narrowed(top)) > 0 {
+		all = append(all, "default:group::"+g.group())
 	}
 	return all
 }
@@ -170,24 +171,33 @@ func (g Grant) entries(o Owned, itself bool) (all []string) {
 // lacks are the entries that are to be set so that the grant holds: nil if it does. With one that lacks all are set, which makes the mask anew.
 func (g Grant) lacks(o Owned, itself bool) []string {
 	want := g.entries(o, itself)
-	narrow := narrowed(o)
+	narrow := g.narrowed(o)
 	if len(want) == 0 || o.lets(want) && len(narrow) == 0 {
 		return nil
 	}
 	return append(want, narrow...)
 }
 
-// narrowed lets the group read at most. Where it has no entry the mode says what it may.
-func narrowed(o Owned) (all []string) {
+// group is what the folder's group may at most.
+func (g Grant) group() string {
+	if g.Closed {
+		return "---"
+	}
+	return "r-x"
+}
+
+// narrowed lets the group do what it may at most. Where it has no entry the mode says what it may.
+func (g Grant) narrowed(o Owned) (all []string) {
+	most := rightsOf(g.group())
 	entry := false
 	for _, e := range o.ACL {
 		entry = entry || strings.HasPrefix(e, "group::")
-		if (strings.HasPrefix(e, "group::") || strings.HasPrefix(e, "default:group::")) && rightsOf(e)&2 != 0 {
-			all = append(all, e[:len(e)-3]+"r-x")
+		if (strings.HasPrefix(e, "group::") || strings.HasPrefix(e, "default:group::")) && rightsOf(e)&^most != 0 {
+			all = append(all, e[:len(e)-3]+g.group())
 		}
 	}
-	if !entry && o.mask()&2 != 0 {
-		all = append(all, "group::r-x")
+	if !entry && o.mask()&^most != 0 {
+		all = append(all, "group::"+g.group())
 	}
 	return all
 }

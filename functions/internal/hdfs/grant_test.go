@@ -49,7 +49,7 @@ func actors(t *testing.T, cfg hdfs.Config) cast {
 var granted = []hdfs.Grant{
 	{Folder: ".", Pass: []string{"g-collect", "g-other", "g-store"}, Write: []string{"g-calendar"}},
 	{Folder: "rows", Read: []string{"g-collect"}, Write: []string{"g-store"}},
-	{Folder: "keys", Write: []string{"g-collect"}},
+	{Folder: "keys", Write: []string{"g-collect"}, Closed: true},
 }
 
 func grantAll(t *testing.T, f *hdfs.FS) (changed int) {
@@ -231,13 +231,15 @@ func TestAGrantTellsWhatOnlyTheSuperuserCanAdd(t *testing.T) {
 	}
 }
 
-// TestTheGroupMayReadAtMost has a folder that was made for its group to write in.
+// TestTheGroupMayReadAtMost has folders that were made for their group to write in, of which one is to be closed to it.
 func TestTheGroupMayReadAtMost(t *testing.T) {
 	c := actors(t, config(t))
 	owner := c.as(t, c.cfg.User)
 	fill(t, owner, "rows")
+	fill(t, owner, "keys")
 	grantAll(t, owner)
 	fill(t, c.as(t, "g-store"), "rows/new")
+	fill(t, c.as(t, "g-collect"), "keys/new")
 	c.groupHolds(t, owner)
 	ask := c.cfg.Web[0] + "/webhdfs/v1" + c.dir + "/rows?op=MODIFYACLENTRIES&aclspec=group::rwx,default:group::rwx&user.name=" + c.cfg.User
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, ask, http.NoBody)
@@ -257,7 +259,11 @@ func TestTheGroupMayReadAtMost(t *testing.T) {
 // groupHolds looks what the group may in what TestTheGroupMayReadAtMost made.
 func (c cast) groupHolds(t *testing.T, owner *hdfs.FS) {
 	t.Helper()
-	for _, name := range []string{".", "rows", "rows/w", "rows/w/a", "rows/new/w", "rows/new/w/a"} {
+	for _, name := range []string{".", "rows", "rows/w", "rows/w/a", "rows/new/w", "rows/new/w/a", "keys", "keys/w", "keys/w/a", "keys/new/w", "keys/new/w/a"} {
+		more := "w"
+		if strings.HasPrefix(name, "keys") {
+			more = "rwx"
+		}
 		o, err := owner.Owned(name)
 		if err != nil {
 			t.Fatal(err)
@@ -267,7 +273,7 @@ func (c cast) groupHolds(t *testing.T, owner *hdfs.FS) {
 			if strings.Contains(e, "group::") {
 				group++
 			}
-			if strings.Contains(e, "group::") && strings.Contains(e, "w") {
+			if _, rights, ours := strings.Cut(e, "group::"); ours && strings.ContainsAny(rights, more) {
 				t.Errorf("of %s the group may %s", name, e)
 			}
 		}

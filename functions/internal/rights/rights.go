@@ -1,6 +1,7 @@
 // Package rights says which function may do what in which folder of the warehouse, where each of them is a user of its own there.
 //
-// One owns the warehouse who is no function: the operator, who publishes datasets and makes their folders. Spark reads all of it, and writes nowhere.
+// One owns the warehouse who is no function: the operator, who publishes datasets and makes their folders. Spark, which is in the group of its folders, reads
+// what queries are asked of, and writes nowhere.
 package rights
 
 import (
@@ -23,6 +24,8 @@ type Folder struct {
 	Pass  []string // may go to what lies in it, and no more
 	Read  []string // may read what is in it, and what will be
 	Write []string // may also make, replace and delete there
+
+	Closed bool // the group may do nothing in it: it has rows as they came, or none that a query is asked of
 }
 
 // Of lists the folders of the warehouse itself and of datasets, each after the one that it lies in.
@@ -35,11 +38,11 @@ func Of(datasets ...*dataset.Dataset) []Folder {
 	}
 	for _, d := range datasets {
 		all = append(all, Folder{Path: d.Name},
-			Folder{Path: d.Name + "/raw", Write: []string{"store"}, Read: []string{"collect"}}, // a later generation may be read from the archive
-			Folder{Path: envelope.Folder(d.Name), Write: []string{"collect"}, Read: []string{"process"}},
-			Folder{Path: d.Name + "/staging", Write: []string{"store"}},
+			Folder{Path: d.Name + "/raw", Write: []string{"store"}, Read: []string{"collect"}, Closed: true}, // a later generation may be read from the archive
+			Folder{Path: envelope.Folder(d.Name), Write: []string{"collect"}, Read: []string{"process"}, Closed: true},
+			Folder{Path: d.Name + "/staging", Write: []string{"store"}, Closed: true},
 			Folder{Path: d.Name + "/" + table.Rows, Write: []string{"store"}, Read: []string{"aggregate", "deliver"}},
-			Folder{Path: d.Name + "/" + table.Quarantine, Write: []string{"store"}},
+			Folder{Path: d.Name + "/" + table.Quarantine, Write: []string{"store"}, Closed: true},
 		)
 		for _, a := range d.Aggregates {
 			all = append(all, Folder{Path: d.Name + "/" + a.Name, Write: []string{"aggregate"}, Read: []string{"deliver"}})

@@ -24,6 +24,7 @@ func List(ctx context.Context, command string, inventories ...string) ([]byte, e
 // Host is what an inventory says of a machine.
 type Host struct {
 	Address string `json:"ansible_host"`
+	User    string `json:"ansible_user"`
 	Broker  int32  `json:"kafka_node_id"` // 0 if it is none
 	Root    string `json:"base_ssh_root"`
 
