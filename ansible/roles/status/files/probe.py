@@ -10,7 +10,7 @@ import sys
 def run(argv, environment):
     """What a command says, and whether it ended well."""
     try:
-        done = subprocess.run(["env", *environment, *argv], capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(["env", *environment, *argv], capture_output=True, text=True, errors="replace", timeout=60, check=False)
     except subprocess.TimeoutExpired:
         return "no answer within 60 s", False
     return done.stdout + done.stderr, done.returncode == 0
