@@ -3,7 +3,7 @@
 #   up    make what is not there, of Debian's packages, and start what does not run
 #   cut   end them as if somebody had pulled the plug
 #   down  end them, with their disks left; wipe removes those, too
-# Each has a disk of 512 MiB beside its own that holds nothing, /dev/disk/by-id/virtio-data. It takes root.
+# Each has a disk of 128 MiB beside its own that holds nothing, /dev/disk/by-id/virtio-data. It takes root.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export ROOT=$PWD/.cache/machines BRIDGE=almanac-lab ADDRESS=10.77.0.1/24 NETWORK=10.77.0.0/24 SUITE=bookworm MIRROR=${MIRROR:-}
@@ -53,7 +53,7 @@ make_disks() {
 	truncate --size 6G "$dir/root.img"
 	mkfs.ext4 -q -d "$root" "$dir/root.img"
 	rm -rf "$root"
-	truncate --size 512M "$dir/data.img.new"
+	truncate --size 128M "$dir/data.img.new"
 	mv "$dir/data.img.new" "$dir/data.img"
 }
 
