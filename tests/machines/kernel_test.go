@@ -133,17 +133,17 @@ func TestWireGuardCarriesWhatPasses(t *testing.T) {
 		t.Skip("the inventory has no base_wireguard")
 	}
 	heard := overhear(t, "tcpdump", "-i", "almanac-lab", "host", told[from].Address, "and", "host", told[to].Address)
-	sealed, clear := []byte("almanac-is-shut."), []byte("almanac-in-clear")
+	sealed, open := []byte("almanac-is-shut."), []byte("almanac-in-clear")
 	ping := func(address string, word []byte) {
 		s.on(t, from, "", fmt.Sprintf("ping -c 3 -i 0.3 -s 64 -p %s %s", hex.EncodeToString(word), address))
 	}
 	ping(told[to].WireGuardAddress, sealed)
-	ping(told[to].Address, clear)
+	ping(told[to].Address, open)
 	if banner := s.on(t, to, "", "exec 3<>/dev/tcp/"+from+"/22; head -c 7 <&3"); banner != "SSH-2.0" {
 		t.Errorf("%s hears %q of sshd of %s", to, banner, from)
 	}
 	packets := heard()
-	if !bytes.Contains(packets, clear) {
+	if !bytes.Contains(packets, open) {
 		t.Fatal("what was sent around WireGuard was not heard")
 	}
 	if bytes.Contains(packets, sealed) {

@@ -113,7 +113,10 @@ func share(ctx context.Context, o *command.Options, cfg hdfs.Config, datasets []
 		}
 		var errs []error
 		for _, folder := range rights.Of(datasets...) {
-			changed, err := change(hdfs.Grant{Folder: folder.Path, Pass: named(cfg, folder.Pass), Read: named(cfg, folder.Read), Write: named(cfg, folder.Write), Closed: folder.Closed})
+			changed, err := change(hdfs.Grant{
+				Folder: folder.Path, Closed: folder.Closed,
+				Pass: named(cfg, folder.Pass), Read: named(cfg, folder.Read), Write: named(cfg, folder.Write),
+			})
 			if changed {
 				shared = append(shared, folder.Path)
 			}
