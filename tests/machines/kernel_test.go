@@ -79,7 +79,7 @@ func TestTheKernelIsSet(t *testing.T) {
 	s, hosts := kernels(t)
 	for _, host := range hosts {
 		var names, want []string
-		for line := range strings.Lines(s.on(t, host, "", "grep -v '^#' /etc/sysctl.d/90-almanac.conf")) {
+		for line := range strings.Lines(s.on(t, host, "", "grep -v '^#' /etc/sysctl.d/99-z-almanac.conf")) {
 			if name, value, ok := strings.Cut(line, "="); ok {
 				names, want = append(names, strings.TrimSpace(name)), append(want, strings.TrimSpace(value))
 			}
