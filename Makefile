@@ -289,6 +289,7 @@ $(CACHE)/bin/kustomize-$(KUSTOMIZE): | tools
 ansible-check: ansible-tools ## hold ansible/ to its linters, its syntax, and each role's defaults to what it says of them
 	cd ansible && $(ANSIBLE)/yamllint .
 	cd ansible && PATH=$(ANSIBLE):$$PATH ansible-lint --offline --nocolor -q
+	cd ansible && $(ANSIBLE)/python3 -c 'import sys, jinja2; [jinja2.Environment().parse(open(f).read(), filename=f) for f in sys.argv[1:]]' $$(find roles -name '*.j2')
 	cd ansible && for i in inventories/*/; do for p in $(filter-out requirements.yml,$(notdir $(wildcard ansible/*.yml))); do $(ANSIBLE)/ansible-playbook -i $$i --syntax-check $$p >/dev/null; done; done
 	go test ./tests/machines -count=1
 
