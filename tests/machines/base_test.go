@@ -77,11 +77,10 @@ func TestAuditRulesAreWritten(t *testing.T) {
 // controller.
 func TestWireGuardNamesTheOtherMachines(t *testing.T) {
 	s := furnished(t)
-	told := machines(t, listed(t, *inventory))
 	hosts := s.groups["almanac"].Hosts
 	public, private := map[string]string{}, map[string]string{}
 	for _, host := range hosts {
-		if !told[host].WireGuard {
+		if !s.machines[host].WireGuard {
 			t.Skip("the inventory has no base_wireguard")
 		}
 		private[host] = s.on(t, host, "", "cat /etc/wireguard/almanac.key")
@@ -91,7 +90,7 @@ func TestWireGuardNamesTheOtherMachines(t *testing.T) {
 	for _, host := range hosts {
 		var want []string
 		for _, other := range hosts {
-			if p := told[other]; other != host {
+			if p := s.machines[other]; other != host {
 				want = append(want, fmt.Sprintf("PublicKey = %s\nAllowedIPs = %s/32\nEndpoint = %s:51820", public[other], p.WireGuardAddress, p.Address))
 			}
 		}

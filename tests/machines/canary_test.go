@@ -67,11 +67,11 @@ func (s *site) namespace(t *testing.T, host string) string {
 	for line := range strings.Lines(string(all)) {
 		name := strings.Fields(line)[0]
 		addresses, err := exec.Command("ip", "-n", name, "-o", "address").Output()
-		if err == nil && strings.Contains(string(addresses), " "+s.addresses[host]+"/") {
+		if err == nil && strings.Contains(string(addresses), " "+s.machines[host].Address+"/") {
 			return name
 		}
 	}
-	t.Fatalf("no network namespace on this host has the address %s of %s", s.addresses[host], host)
+	t.Fatalf("no network namespace on this host has the address %s of %s", s.machines[host].Address, host)
 	return ""
 }
 

@@ -46,7 +46,7 @@ func TestNothingIsLeft(t *testing.T) {
 		if left := s.on(t, host, "", strings.ReplaceAll(leftovers, "KEPT", kept)); left != "" {
 			t.Errorf("%s still has:\n%s", host, left)
 		}
-		knock(t, s.addresses[host], []string{"22", "88", "7071", "8020", "8200", "8443", "9091", "9092", "9093", "9094", "9100", "9866", "9871", "15002"}, nil, []string{"22"})
+		knock(t, s.machines[host].Address, []string{"22", "88", "7071", "8020", "8200", "8443", "9091", "9092", "9093", "9094", "9100", "9866", "9871", "15002"}, nil, []string{"22"})
 	}
 }
 

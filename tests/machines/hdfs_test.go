@@ -35,7 +35,7 @@ func (s *site) hdfs(t *testing.T, host, name string) (c *hdfs.Client, principal 
 	}
 	user, realm := strings.Join(keys.Entries[0].Principal.Components, "/"), keys.Entries[0].Principal.Realm
 	conf, err := config.NewFromString(fmt.Sprintf("[libdefaults]\ndefault_realm = %[1]s\ndns_lookup_kdc = false\nudp_preference_limit = 1\n[realms]\n%[1]s = {\n kdc = %[2]s\n}\n",
-		realm, net.JoinHostPort(s.addresses[s.groups["kdc"].Hosts[0]], "88")))
+		realm, net.JoinHostPort(s.machines[s.groups["kdc"].Hosts[0]].Address, "88")))
 	if err != nil {
 		t.Fatal(err)
 	}

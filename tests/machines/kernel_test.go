@@ -127,18 +127,17 @@ func TestWireGuardCarriesWhatPasses(t *testing.T) {
 	if !*capture {
 		t.Skip("no -capture is given")
 	}
-	told := machines(t, listed(t, *inventory))
 	from, to := hosts[0], hosts[1]
-	if !told[from].WireGuard {
+	if !s.machines[from].WireGuard {
 		t.Skip("the inventory has no base_wireguard")
 	}
-	heard := overhear(t, "tcpdump", "-i", "almanac-lab", "host", told[from].Address, "and", "host", told[to].Address)
+	heard := overhear(t, "tcpdump", "-i", "almanac-lab", "host", s.machines[from].Address, "and", "host", s.machines[to].Address)
 	sealed, open := []byte("almanac-is-shut."), []byte("almanac-in-clear")
 	ping := func(address string, word []byte) {
 		s.on(t, from, "", fmt.Sprintf("ping -c 3 -i 0.3 -s 64 -p %s %s", hex.EncodeToString(word), address))
 	}
-	ping(told[to].WireGuardAddress, sealed)
-	ping(told[to].Address, open)
+	ping(s.machines[to].WireGuardAddress, sealed)
+	ping(s.machines[to].Address, open)
 	if banner := s.on(t, to, "", "exec 3<>/dev/tcp/"+from+"/22; head -c 7 <&3"); banner != "SSH-2.0" {
 		t.Errorf("%s hears %q of sshd of %s", to, banner, from)
 	}
@@ -180,8 +179,9 @@ func TestTheDiskIsSealed(t *testing.T) {
 		if got := s.on(t, host, "", "findmnt --noheadings --output SOURCE,FSTYPE /srv/data | tr -s ' '"); got != "/dev/mapper/data ext4" {
 			t.Fatalf("%s: /srv/data is %q", host, got)
 		}
+		options := s.on(t, host, "", "findmnt --noheadings --output OPTIONS /srv/data")
 		for _, option := range []string{"nodev", "nosuid", "noatime"} {
-			if options := s.on(t, host, "", "findmnt --noheadings --output OPTIONS /srv/data"); !strings.Contains(options, option) {
+			if !strings.Contains(options, option) {
 				t.Errorf("%s: /srv/data is mounted with %s, want %s", host, options, option)
 			}
 		}

@@ -77,8 +77,7 @@ type site struct {
 	inventory string
 	dir       string // of its state
 	groups    map[string]group
-	addresses map[string]string
-	users     map[string]string // who is let in; root by sudo
+	machines  map[string]inventories.Host
 	ca        *x509.CertPool
 }
 
@@ -89,8 +88,7 @@ func furnished(t *testing.T) *site {
 		t.Skip("no -inventory is given")
 	}
 	out := listed(t, *inventory)
-	s := &site{inventory: *inventory, dir: filepath.Join(*inventory, ".state"), ca: x509.NewCertPool()}
-	s.reach(machines(t, out))
+	s := &site{inventory: *inventory, dir: filepath.Join(*inventory, ".state"), machines: machines(t, out), ca: x509.NewCertPool()}
 	s.groups = grouped(t, out)
 	if len(s.groups["almanac"].Hosts) == 0 {
 		t.Fatalf("the group almanac of %s has no machine", *inventory)
@@ -119,14 +117,6 @@ func machines(t *testing.T, list []byte) map[string]inventories.Host {
 	return hosts
 }
 
-// reach has the site know machines alone: where they are, and who is let in.
-func (s *site) reach(machines map[string]inventories.Host) {
-	s.addresses, s.users = map[string]string{}, map[string]string{}
-	for name, host := range machines {
-		s.addresses[name], s.users[name] = host.Address, host.User
-	}
-}
-
 // file is a file of the state.
 func (s *site) file(t *testing.T, elem ...string) string {
 	t.Helper()
@@ -143,8 +133,8 @@ func (s *site) dial(ctx context.Context, network, address string) (net.Conn, err
 	if err != nil {
 		return nil, err
 	}
-	if known, ok := s.addresses[host]; ok {
-		host = known
+	if known, ok := s.machines[host]; ok {
+		host = known.Address
 	}
 	return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, network, net.JoinHostPort(host, port))
 }
@@ -177,12 +167,12 @@ func (s *site) ssh(t *testing.T, host, command string, in io.Reader, out io.Writ
 
 // login is the client of SSH that runs a command on a machine, as root.
 func (s *site) login(ctx context.Context, host, command string) *exec.Cmd {
-	user := s.users[host]
-	if user != "root" {
+	to := s.machines[host]
+	if to.User != "root" {
 		command = "sudo -n bash -c '" + strings.ReplaceAll(command, "'", `'\''`) + "'"
 	}
 	return exec.CommandContext(ctx, "ssh", "-q", "-i", filepath.Join(s.dir, "ssh", "id_ed25519"), "-o", "UserKnownHostsFile="+filepath.Join(s.dir, "ssh", "known_hosts"),
-		user+"@"+s.addresses[host], command)
+		to.User+"@"+to.Address, command)
 }
 
 // through connects to a machine from another one, for what firewalls show to machines alone. The connection ends with the test.
@@ -296,7 +286,7 @@ func TestNoSecretLiesOpen(t *testing.T) {
 // TestOnlyOpenedPortsAnswer knocks at all ports of each machine, as a client that the inventory lets in, and as a stranger, which may try sshd alone.
 func TestOnlyOpenedPortsAnswer(t *testing.T) {
 	s := furnished(t)
-	from := stray(t, s.addresses[s.groups["secrets"].Hosts[0]])
+	from := stray(t, s.machines[s.groups["secrets"].Hosts[0]].Address)
 	for _, host := range s.groups["almanac"].Hosts {
 		t.Run(host, func(t *testing.T) {
 			var listening []string
@@ -318,8 +308,8 @@ func TestOnlyOpenedPortsAnswer(t *testing.T) {
 					open = append(open, ports...)
 				}
 			}
-			knock(t, s.addresses[host], slices.Concat(listening, open, []string{"111"}), nil, open)
-			knock(t, s.addresses[host], slices.Concat(listening, open, []string{"111"}), from, []string{"22"})
+			knock(t, s.machines[host].Address, slices.Concat(listening, open, []string{"111"}), nil, open)
+			knock(t, s.machines[host].Address, slices.Concat(listening, open, []string{"111"}), from, []string{"22"})
 		})
 	}
 }

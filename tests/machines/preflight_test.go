@@ -34,7 +34,7 @@ func TestBadInventoriesAreRefused(t *testing.T) {
 			fmt.Sprintf("The group kafka_controllers has %d machines", len(s.groups["kafka_controllers"].Hosts)+1)},
 		"two machines with one number": {"kafka_brokers: {hosts: {other.almanac.test: {ansible_host: 10.77.0.99, kafka_node_id: 1}}}", "",
 			host + " and other.almanac.test have the same kafka_node_id"},
-		"two machines with one address": {"strays: {hosts: {other.almanac.test: {ansible_host: " + s.addresses[host] + "}}}", "",
+		"two machines with one address": {"strays: {hosts: {other.almanac.test: {ansible_host: " + s.machines[host].Address + "}}}", "",
 			"have the same ansible_host"},
 		"a broker without a number": {"kafka_brokers: {hosts: {other.almanac.test: {ansible_host: 10.77.0.99}}}", "",
 			"other.almanac.test is in kafka_controllers or kafka_brokers and has no kafka_node_id"},
@@ -46,7 +46,7 @@ func TestBadInventoriesAreRefused(t *testing.T) {
 		"too little disk": {"", `{"preflight_disk": {"kafka_brokers": 900000000}, "__preflight_furnished": {"stat": {"exists": false}}}`,
 			"needs 900001024 MiB for kafka_brokers. Give it more"},
 		"one machine under two names": {fmt.Sprintf("strays: {hosts: {other.almanac.test: {ansible_host: 10.77.0.99, almanac_state: %q, "+
-			"ansible_ssh_common_args: -o HostName=%s -o UserKnownHostsFile=%s}}}", s.dir, s.addresses[host], filepath.Join(s.dir, "ssh", "known_hosts")), "",
+			"ansible_ssh_common_args: -o HostName=%s -o UserKnownHostsFile=%s}}}", s.dir, s.machines[host].Address, filepath.Join(s.dir, "ssh", "known_hosts")), "",
 			"have the same /etc/machine-id: they are one machine, or copies of one. Correct ansible_host"},
 		"WireGuard without addresses": {"", `{"base_wireguard": true, "base_wireguard_address": ""}`, "no base_wireguard_address. It is between all machines or none"},
 		"WireGuard that carries nothing": {"", `{"base_wireguard": true, "base_wireguard_start": true, "base_wireguard_address": "{{ ansible_host | regex_replace('^10[.]77', '10.88') }}"}`,

@@ -216,8 +216,7 @@ func (s *site) lost(t *testing.T, host, kept string) *site {
 	s.copyKeys(t, keys)
 	if *empty != "" {
 		to.inventory = *empty
-		to.dir = filepath.Join(*empty, ".state")
-		to.reach(machines(t, listed(t, *empty)))
+		to.dir, to.machines = filepath.Join(*empty, ".state"), machines(t, listed(t, *empty))
 	} else {
 		if _, err := os.Stat(s.aside()); err == nil {
 			t.Fatalf("%s is left of a site whose restore failed: see whether anybody needs it, and move it away", s.aside())

@@ -86,8 +86,8 @@ func TestAMachineComesAndGoes(t *testing.T) {
 func (s *site) newcomer(t *testing.T) (string, int32) {
 	t.Helper()
 	for name, host := range machines(t, listed(t, *inventory, *more)) {
-		if _, known := s.addresses[name]; !known && host.Broker > 0 {
-			s.addresses[name], s.users[name] = host.Address, host.User
+		if _, known := s.machines[name]; !known && host.Broker > 0 {
+			s.machines[name] = host
 			return name, host.Broker
 		}
 	}

@@ -247,7 +247,7 @@ func TestSparkAnswersNobodyWithoutItsSecret(t *testing.T) {
 			}
 			answered := 0
 			for _, port := range ports {
-				said := s.on(t, from, string(openNothing()), "exec 3<>/dev/tcp/"+s.addresses[host]+"/"+port+" && cat >&3 && timeout 5 cat <&3 || true")
+				said := s.on(t, from, string(openNothing()), "exec 3<>/dev/tcp/"+s.machines[host].Address+"/"+port+" && cat >&3 && timeout 5 cat <&3 || true")
 				switch {
 				case refused(said):
 					answered++

@@ -21,7 +21,7 @@ func (s *site) session(t *testing.T, secured *tls.Config, token string) (sql fun
 		secured = secured.Clone()
 		secured.ServerName = host
 	}
-	session := sparksql.Open(net.JoinHostPort(s.addresses[host], "15002"), secured, token)
+	session := sparksql.Open(net.JoinHostPort(s.machines[host].Address, "15002"), secured, token)
 	t.Cleanup(session.Close)
 	return func(query string) ([]string, error) {
 		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
@@ -99,7 +99,7 @@ func TestTheHistoryServerWantsACertificateOfAViewer(t *testing.T) {
 			t.Errorf("%s: the history server answers %s, want %s", name, got, tt.want)
 		}
 	}
-	if got := s.on(t, host, "", "curl -s -o /dev/null -w '%{http_code}' --max-time 20 http://"+s.addresses[host]+":18080/ || true"); got != "000" {
+	if got := s.on(t, host, "", "curl -s -o /dev/null -w '%{http_code}' --max-time 20 http://"+s.machines[host].Address+":18080/ || true"); got != "000" {
 		t.Errorf("the history server answers %s without TLS at the machine's address", got)
 	}
 }

@@ -42,10 +42,9 @@ func TestSSHDIsWhatTheRoleSets(t *testing.T) {
 // root says for each machine whether root may log in, as sshd tells it.
 func (s *site) root(t *testing.T) map[string]string {
 	t.Helper()
-	told := machines(t, listed(t, s.inventory))
 	may := map[string]string{}
 	for _, host := range s.groups["almanac"].Hosts {
-		if may[host] = "no"; told[host].Root == "prohibit-password" {
+		if may[host] = "no"; s.machines[host].Root == "prohibit-password" {
 			may[host] = "without-password" // its older name, which sshd goes on to use
 		}
 	}
@@ -76,7 +75,7 @@ func TestSSHDIsHardened(t *testing.T) {
 // sshd may shut out who fails often.
 func TestSSHDTakesKeysAlone(t *testing.T) {
 	s := furnished(t)
-	from := stray(t, s.addresses[s.groups["almanac"].Hosts[0]])
+	from := stray(t, s.machines[s.groups["almanac"].Hosts[0]].Address)
 	dir := t.TempDir()
 	word, key := filepath.Join(dir, "word"), filepath.Join(dir, "key")
 	if err := os.WriteFile(word, []byte("#!/bin/sh\necho guessed\n"), 0o700); err != nil {
@@ -90,7 +89,7 @@ func TestSSHDTakesKeysAlone(t *testing.T) {
 	for _, host := range s.groups["almanac"].Hosts {
 		cmd := exec.CommandContext(ctx, "ssh", "-v", "-F", "none", "-b", from.String(), "-i", key, "-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=10",
 			"-o", "UserKnownHostsFile="+filepath.Join(s.dir, "ssh", "known_hosts"), "-o", "StrictHostKeyChecking=yes",
-			"-o", "PreferredAuthentications=publickey,password,keyboard-interactive", "root@"+s.addresses[host], "true")
+			"-o", "PreferredAuthentications=publickey,password,keyboard-interactive", "root@"+s.machines[host].Address, "true")
 		cmd.Env = append(os.Environ(), "SSH_ASKPASS="+word, "SSH_ASKPASS_REQUIRE=force", "SSH_AUTH_SOCK=")
 		text, err := cmd.CombinedOutput()
 		out := string(text)
