@@ -10,6 +10,8 @@ export ROOT=$PWD/.cache/machines BRIDGE=almanac-lab ADDRESS=10.77.0.1/24 NETWORK
 PACKAGES=$(.cache/ansible/bin/python3 -c 'import sys, yaml; print(",".join(yaml.safe_load(open(sys.argv[1]))["nspawn_packages"]))' ansible/roles/nspawn/defaults/main.yml)
 export PACKAGES
 machine=ansible/roles/nspawn/files/machine.sh
+# shellcheck source=../../ansible/roles/nspawn/files/process.sh
+. "$(dirname "$machine")/process.sh"
 tree=$ROOT/kernel
 inventory=ansible/inventories/kernel state=$PWD/ansible/inventories/kernel/.state
 
@@ -57,19 +59,10 @@ make_disks() {
 	mv "$dir/data.img.new" "$dir/data.img"
 }
 
-# A process is known by its number and the time of its start.
-born() { local s; s=$(cat "/proc/$1/stat" 2>/dev/null) || return 1; s=${s##*) }; read -ra s <<<"$s"; echo "${s[19]}"; }
-alive() {
-	local pid time
-	read -r pid time 2>/dev/null <"$dir/pid" || return 1
-	[ "$(born "$pid")" = "$time" ] || return 1
-	echo "$pid"
-}
-
 start() {
 	! alive >/dev/null || return 0
 	local tap kernel
-	tap=al-$(printf %s "$BRIDGE/$name" | sha256sum | head -c 10)
+	tap=$(short)
 	ip link show "$tap" >/dev/null 2>&1 || ip tuntap add dev "$tap" mode tap
 	ip link set "$tap" master "$BRIDGE" up
 	kernel=$(basename "$tree"/boot/vmlinuz-*)
@@ -114,7 +107,7 @@ each() {
 
 unplug() {
 	stop TERM
-	ip link del "al-$(printf %s "$BRIDGE/$name" | sha256sum | head -c 10)" 2>/dev/null || true
+	ip link del "$(short)" 2>/dev/null || true
 }
 
 mapfile -t machines < <(.cache/ansible/bin/python3 -c '

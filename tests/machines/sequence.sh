@@ -14,8 +14,8 @@
 #   destroy   take Almanac and its data off them, ask from outside what is left, and have them refuse backups that are harmed (recover makes some)
 #   down      take them away
 # The machines of the inventory kernel, by kernel.sh, have a kernel of their own and little else; all of their steps are
-#   up check converge again verify cut verify destroy down
-# where cut pulls their plug and starts them, and the tests are those of what a container has not (make kernel-check).
+#   up check converge again verify unplug verify destroy down
+# where unplug pulls their plug and starts them, and the tests are those of what a container has not (make kernel-check).
 # Where tcpdump is to be had, verify and job also look for names, words and secrets in what passes on the machines and between them.
 # Steps that a former run has done may be left out. What passes stays in the machines until down.
 set -euo pipefail
@@ -57,14 +57,7 @@ listens() {
 	fi
 }
 
-up() {
-	if [ "$inventory" = kernel ]; then tests/machines/kernel.sh up; else tests machines; fi
-}
-cut() {
-	tests/machines/kernel.sh cut
-	tests/machines/kernel.sh up
-	after=cut
-}
+up() { tests machines; }
 check() { play check site.yml --check; }
 converge() { play converge site.yml; }
 before() {
@@ -78,9 +71,7 @@ functions() {
 	play functions-again functions.yml
 	unchanged functions-again
 }
-verify() {
-	if [ "$inventory" = kernel ]; then tests kernel-check CAPTURE="$(listens)" AFTER="${after:-}"; else tests machines-check CAPTURE="$(listens)"; fi
-}
+verify() { tests machines-check CAPTURE="$(listens)"; }
 # amid CHANGES: does two months amid kills, as often as it takes until the function CHANGES is done.
 amid() {
 	"$1" &
@@ -126,16 +117,26 @@ destroy() {
 	local domain
 	domain=$(awk '$1 == "almanac_domain:" {print $2}' "ansible/inventories/$inventory/group_vars/all.yml")
 	play destroy destroy.yml -e "destroy_domain=$domain"
-	if [ "$inventory" = kernel ]; then tests kernel-check AFTER=destroy; else tests destroyed-check; fi
+	emptied
 }
-down() {
-	if [ "$inventory" = kernel ]; then tests/machines/kernel.sh wipe; else tests machines-down WIPE=1; fi
-}
+emptied() { tests destroyed-check; }
+down() { tests machines-down WIPE=1; }
+steps=(up check before functions upgrade again verify job scale recover destroy down)
 
-if [ $# = 0 ]; then
-	set -- up check before functions upgrade again verify job scale recover destroy down
-	[ "$inventory" != kernel ] || set -- up check converge again verify cut verify destroy down
+if [ "$inventory" = kernel ]; then
+	up() { tests/machines/kernel.sh up; }
+	unplug() {
+		tests/machines/kernel.sh cut
+		tests/machines/kernel.sh up
+		after=cut
+	}
+	verify() { tests kernel-check CAPTURE="$(listens)" AFTER="${after:-}"; }
+	emptied() { tests kernel-check AFTER=destroy; }
+	down() { tests/machines/kernel.sh wipe; }
+	steps=(up check converge again verify unplug verify destroy down)
 fi
+
+[ $# -gt 0 ] || set -- "${steps[@]}"
 began=$SECONDS
 for step in "$@"; do
 	[ "$(type -t "$step")" = function ] || { echo "there is no step $step" >&2; exit 2; }

@@ -3,6 +3,8 @@
 # ROOT, BRIDGE, ADDRESS, NETWORK, SUITE, MIRROR, PACKAGES and KEY come by the environment. Each verb does nothing where there is nothing to do.
 set -euo pipefail
 shopt -s nullglob
+# shellcheck source=process.sh
+. "$(dirname "$0")/process.sh"
 
 base=$ROOT/base
 table=almanac_${BRIDGE//-/_}
@@ -80,18 +82,6 @@ remove_bridge() {
   if [ -e "$ROOT/forwarding" ]; then echo 0 >/proc/sys/net/ipv4/ip_forward; rm "$ROOT/forwarding"; fi
   echo "removed $BRIDGE"
 }
-
-# A process is known by its number and the time of its start.
-born() { local s; s=$(cat "/proc/$1/stat" 2>/dev/null) || return 1; s=${s##*) }; read -ra s <<<"$s"; echo "${s[19]}"; }
-alive() {
-  local pid time
-  read -r pid time <"$dir/pid" 2>/dev/null || return 1
-  [ "$(born "$pid")" = "$time" ] || return 1
-  echo "$pid"
-}
-
-# short is a name for interfaces, which have 15 characters at most.
-short() { printf 'al-%s' "$(printf '%s' "$BRIDGE/$name" | sha256sum | head -c 10)"; }
 
 connect() {
   local ns=$1 link=$2 address=$3
