@@ -56,21 +56,34 @@ func (p *Process) Serve(ctx context.Context, h endpoint.Handler) error {
 
 // ServeHTTP listens as Serve does, for any handler.
 func (p *Process) ServeHTTP(ctx context.Context, h http.Handler) error {
-	c, err := p.serverConfig(ctx)
+	l, err := p.bind(ctx)
 	if err != nil {
 		return err
-	}
-	address := net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port)))
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
-	if err != nil {
-		return fmt.Errorf("listen on %s: %w; set PORT (and ALMANAC_HOST) to an address that is free", address, err)
 	}
 	return p.Listen(ctx, l, h)
 }
 
+// bind takes the address that the environment names.
+func (p *Process) bind(ctx context.Context) (net.Listener, error) {
+	c, err := p.serverConfig(ctx)
+	if err != nil {
+		return nil, err
+	}
+	address := net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port)))
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w; set PORT (and ALMANAC_HOST) to an address that is free", address, err)
+	}
+	return l, nil
+}
+
 // Beside does work while the process answers /healthz, /readyz and /metrics as Listen does, and nothing else: until ctx is done, or the work is. It
-// returns when the work has let go.
+// returns when the work has let go. No work is begun where the address is not to be had.
 func (p *Process) Beside(ctx context.Context, work func(ctx context.Context) error) error {
+	l, err := p.bind(ctx)
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	worked := make(chan error, 1)
@@ -78,7 +91,7 @@ func (p *Process) Beside(ctx context.Context, work func(ctx context.Context) err
 		defer cancel()
 		worked <- work(ctx)
 	}()
-	err := p.ServeHTTP(ctx, problem.NotFound("there are /healthz, /readyz and /metrics"))
+	err = p.Listen(ctx, l, problem.NotFound("there are /healthz, /readyz and /metrics"))
 	cancel()
 	return errors.Join(err, <-worked)
 }

@@ -344,6 +344,18 @@ func TestBesideEndsWithItsWork(t *testing.T) {
 	}
 }
 
+// TestNoWorkIsBegunBesideAnAddressThatIsTaken has a process begin where another listens.
+func TestNoWorkIsBegunBesideAnAddressThatIsTaken(t *testing.T) {
+	l := listener(t)
+	defer l.Close()
+	p := newProcess(t, map[string]string{"PORT": strconv.Itoa(l.Addr().(*net.TCPAddr).Port)})
+	begun := false
+	err := p.Beside(t.Context(), func(context.Context) error { begun = true; return nil })
+	if begun || err == nil || !strings.Contains(err.Error(), "set PORT") {
+		t.Errorf("work was begun: %v; Beside = %v, want it to name PORT", begun, err)
+	}
+}
+
 func TestAFunctionSaysWhereEventsGo(t *testing.T) {
 	l := listener(t)
 	port := l.Addr().(*net.TCPAddr).Port
